@@ -1,0 +1,253 @@
+"""Policies that play real games in order to record them: varied, well spread, and every control well identified."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.controls import ControlSpec
+from worldsim.errors import GameError, suggest
+
+T = TypeVar("T")
+
+
+class Policy(Protocol):
+    """Chooses controls from what an environment's `info` says."""
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Forgets the last episode; everything random from here on comes from `rng`."""
+
+    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
+        """Control vector `(A,)` for the next step."""
+
+
+class _Held(Generic[T]):
+    """A random value that is kept for a random number of steps."""
+
+    def __init__(self, draw: Callable[[np.random.Generator], T], steps: tuple[float, float]) -> None:
+        self._draw = draw
+        self._steps = steps
+        self._left = 0
+
+    def next(self, rng: np.random.Generator) -> T:
+        if self._left == 0:
+            self._value = self._draw(rng)
+            # Geometric durations around a log-uniform mean: taps and long holds are both common.
+            mean = math.exp(rng.uniform(*np.log(self._steps)))
+            self._left = int(rng.geometric(1 / mean))
+        self._left -= 1
+        return self._value
+
+
+class StickyRandom:
+    """Every group of keys, the mouse and the buttons vary independently, each held for geometric durations.
+
+    Args:
+        spec: controls to give; at most one key of an `exclusive` group is held at a time.
+        hold: range in steps of the mean duration of a hold.
+        rest: chance that a group of exclusive keys rests; a free key is held half of the time.
+    """
+
+    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (2.0, 16.0), rest: float = 0.25) -> None:
+        self.spec = spec
+        self.hold = hold
+        self.rest = rest
+        self.reset(np.random.default_rng())
+
+    def reset(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        grouped = {key for group in self.spec.exclusive for key in group}
+        groups = [*self.spec.exclusive, *((key,) for key in self.spec.keys if key not in grouped)]
+        self._keys = [_Held(self._key_drawer(group), self.hold) for group in groups]
+        self._mouse = [_Held(self._turn_drawer(limit), self.hold) for limit in self.spec.mouse_limit]
+        self._buttons = [_Held(lambda rng: float(rng.random() < 0.3), (1.0, 4.0)) for _ in self.spec.buttons]
+
+    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
+        held = {held.next(self._rng) for held in self._keys}
+        keys = [float(key in held) for key in self.spec.keys]
+        mouse = [turn.next(self._rng) * self._rng.uniform(0.8, 1.2) for turn in self._mouse] if self.spec.has_mouse else []
+        buttons = [button.next(self._rng) for button in self._buttons]
+        return self.spec.check_vector(np.array([*keys, *mouse, *buttons]))
+
+    def _key_drawer(self, group: tuple[str, ...]) -> Callable[[np.random.Generator], str | None]:
+        rest = self.rest if len(group) > 1 else 0.5
+        return lambda rng: None if rng.random() < rest else group[rng.integers(len(group))]
+
+    def _turn_drawer(self, limit: float) -> Callable[[np.random.Generator], float]:
+        def draw(rng: np.random.Generator) -> float:
+            """Still, slow or fast, in degrees per step."""
+            return float(rng.choice([0, 0.2, 1], p=[0.3, 0.5, 0.2]) * rng.uniform(-limit, limit))
+
+        return draw
+
+
+class _Map:
+    """The cells that were walked, and the steps between them."""
+
+    def __init__(self, cell: float) -> None:
+        self._cell = cell
+        self._visits: Counter[tuple[int, int]] = Counter()
+        self._centre: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._links: dict[tuple[int, int], set[tuple[int, int]]] = {}
+        self._here: tuple[int, int] | None = None
+
+    def leave(self) -> None:
+        """The next position is not linked to the last one."""
+        self._here = None
+
+    def add(self, xy: NDArray[np.float32]) -> None:
+        before, here = self._here, (int(xy[0] // self._cell), int(xy[1] // self._cell))
+        self._here = here
+        self._visits[here] += 1
+        centre = self._centre.get(here, xy)
+        self._centre[here] = centre + (xy - centre) / self._visits[here]
+        self._links.setdefault(here, set())
+        if before is not None and before != here:
+            self._links[here].add(before)
+            self._links[before].add(here)
+
+    def route(self, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+        """Points of a shortest known way from here to a cell drawn with weight 1 / visits."""
+        assert self._here is not None
+        parents = {self._here: self._here}
+        queue = deque(parents)
+        while queue:
+            cell = queue.popleft()
+            for neighbour in sorted(self._links[cell]):
+                if neighbour not in parents:
+                    parents[neighbour] = cell
+                    queue.append(neighbour)
+        cells = list(parents)
+        weights = np.array([1 / self._visits[cell] for cell in cells])
+        cell = cells[rng.choice(len(cells), p=weights / weights.sum())]
+        way = []
+        while cell != self._here:
+            way.append(self._centre[cell])
+            cell = parents[cell]
+        return way[::-1]
+
+
+class Coverage:
+    """Explores a map from its own positions alone: goes back to a place it saw little of, then explores from there.
+
+    After "First return, then explore" (Ecoffet et al., 2021). It starts without a map and keeps the one that it walks over
+    the episodes, so make a new policy for another map. Random controls in between show the effect of each one on its own.
+
+    Args:
+        spec: controls with the key "w" and mouse dx; "a", "d" and "s" are used where present.
+        cell: side of a cell of its map, in map units.
+    """
+
+    TURN = 6.0  # degrees per step, at most
+    GAIN = 0.04  # share of the angle to the target turned per step
+
+    def __init__(self, spec: ControlSpec, *, cell: float = 32.0) -> None:
+        if "w" not in spec.keys or spec.mouse_limit[0] == 0:
+            raise GameError(f"policy 'coverage' needs the key 'w' and mouse dx; this game has: {', '.join(spec.names)}; use 'random'.")
+        self.spec = spec
+        self.cell = cell
+        self._map = _Map(cell)
+        self._random = StickyRandom(spec, hold=(2.0, 12.0))
+        self._top_speed = 1.0
+        self.reset(np.random.default_rng())
+
+    def reset(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._random.reset(rng)
+        self._map.leave()
+        self._phase = _Held(lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), (20.0, 60.0))
+        self._gaze = _Held(lambda rng: float(rng.normal(0, 20)), (3.0, 12.0))
+        self._before: NDArray[np.float32] | None = None
+        self._route: list[NDArray[np.float32]] = []
+        self._target = 0.0
+        self._moving = 0
+        self._backing = 0
+
+    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
+        position = np.asarray(info["position"], np.float32)
+        xy, heading = position[:2], float(position[2])
+        moved = xy - (xy if self._before is None else self._before)
+        self._before = xy
+        self._map.add(xy)
+        phase = self._phase.next(self._rng)
+        if phase != "return":
+            self._route = []
+        if phase == "random":
+            self._moving = 0
+            return self._random.act(info)
+        self._avoid(moved)
+        if self._backing:
+            self._backing -= 1
+        elif phase == "return":
+            self._follow(xy)
+        return self._walk(heading)
+
+    def _avoid(self, moved: NDArray[np.float32]) -> None:
+        """Moves back from a wall that stops it; turns slowly along one that it slides on, and so into doors beside it."""
+        speed = float(moved @ _unit(self._target))
+        self._top_speed = max(self._top_speed, speed)
+        self._moving += 1
+        if self._moving < 5 or speed > 0.4 * self._top_speed:
+            return
+        if speed < 0.1 * self._top_speed:
+            self._backing = int(self._rng.integers(3, 8))
+            self._aim(self._target + 180 + float(self._rng.uniform(-90, 90)))
+            self._route = []
+        else:
+            along = math.degrees(math.atan2(moved[1], moved[0]))
+            self._target += float(np.clip(_turn(self._target, along), -3, 3))
+
+    def _follow(self, xy: NDArray[np.float32]) -> None:
+        """Aims at the next point of the route, and plans a new one at its end."""
+        while self._route and np.hypot(*(self._route[0] - xy)) < self.cell:
+            self._route.pop(0)
+        if not self._route:
+            self._route = self._map.route(self._rng)
+        if self._route:
+            dx, dy = self._route[0] - xy
+            self._aim(math.degrees(math.atan2(dy, dx)))
+
+    def _aim(self, target: float) -> None:
+        if abs(_turn(self._target, target)) > 45:
+            self._moving = 0  # it takes a few steps to gather speed again
+        self._target = target
+
+    def _walk(self, heading: float) -> NDArray[np.float32]:
+        """Moves towards the target with whichever keys lead there, while the view turns after it smoothly."""
+        ahead = _turn(heading, self._target)  # positive to the left
+        keys = {"w" if abs(ahead) < 67.5 else "s" if abs(ahead) > 112.5 else None}
+        if 22.5 < abs(ahead) < 157.5:
+            keys.add("a" if ahead > 0 else "d")
+        held = [float(key in keys) for key in self.spec.keys]
+        turn = float(np.clip(self.GAIN * _turn(heading, self._target + self._gaze.next(self._rng)), -self.TURN, self.TURN))
+        # Angles grow to the left, mouse motion to the right.
+        return self.spec.check_vector(np.array([*held, -turn, 0.0, *(0.0 for _ in self.spec.buttons)]))
+
+
+POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {"random": StickyRandom, "coverage": Coverage}
+
+
+def make_policy(name: str, spec: ControlSpec) -> Policy:
+    """Policy by name.
+
+    Raises:
+        GameError: if the name is unknown, or the policy needs controls that `spec` lacks.
+    """
+    if name not in POLICIES:
+        raise GameError(f"unknown policy {name!r}; choose from: {', '.join(POLICIES)}.{suggest(name, POLICIES)}")
+    return POLICIES[name](spec)
+
+
+def _unit(degrees: float) -> NDArray[np.float32]:
+    angle = math.radians(degrees)
+    return np.array([math.cos(angle), math.sin(angle)], np.float32)
+
+
+def _turn(start: float, end: float) -> float:
+    """Smallest turn in degrees from one angle to another, counter-clockwise positive."""
+    return (end - start + 180) % 360 - 180

@@ -1,0 +1,56 @@
+"""Shared fixtures: a tiny world with random weights, in which everything runs in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from worldsim.controls import ControlSpec
+from worldsim.dit import DiT, DiTConfig
+from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.world import World, WorldConfig, export_world
+
+torch.set_num_threads(1)
+
+TINY_SPEC = ControlSpec(keys=("a", "d"), mouse_limit=(20.0, 0.0), buttons=("left",), exclusive=(("a", "d"),))
+TINY_TOKENIZER = TokenizerConfig(channels=(8, 12, 16), encoder_blocks=1, decoder_blocks=1, latent_channels=6)
+TINY_DIT = DiTConfig(
+    latent_channels=6, controls=TINY_SPEC.size, width=32, depth=4, heads=2, kv_heads=1, hidden=48, condition=16, window=4
+)
+
+
+def randomize(module: torch.nn.Module, seed: int = 0) -> None:
+    """Gives every weight a value, so that zero-initialised gates let signals through."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2 / max(1, parameter.shape[-1]) ** 0.5)
+
+
+@pytest.fixture(scope="session")
+def tiny_world_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny world with random weights: frames 32x48, three controls kinds, window 4."""
+    torch.manual_seed(0)
+    tokenizer, dynamics = Tokenizer(TINY_TOKENIZER), DiT(TINY_DIT)
+    randomize(tokenizer)
+    randomize(dynamics)
+    config = WorldConfig(
+        name="test/tiny",
+        game="test/tiny",
+        height=32,
+        width=48,
+        fps=17.5,
+        frame_skip=2,
+        control_spec=TINY_SPEC,
+        tokenizer=TINY_TOKENIZER,
+        dynamics=TINY_DIT,
+    )
+    starts, controls = torch.randn(3, 4, 2, 3, 6), torch.rand(3, 4, TINY_SPEC.size)
+    return export_world(tmp_path_factory.mktemp("worlds") / "tiny", config, tokenizer, dynamics, starts, controls)
+
+
+@pytest.fixture
+def tiny_world(tiny_world_path: Path) -> World:
+    return World.load(tiny_world_path, device="cpu", dtype=torch.float32)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import moving_square
+import numpy as np
+import pytest
+from moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, BrokenSquare, MovingSquare
+
+from worldsim.data import Dataset, collect, format_coverage
+from worldsim.data.collect import episode_seeds
+from worldsim.data.format import episode_files, episode_path
+from worldsim.errors import DataError
+
+FRAMES = 300
+
+
+def run(out: Path, frames: int = FRAMES, env: Any = MovingSquare, **options: Any) -> dict[str, Any]:
+    options = {"game": "square", "eval_frames": EVAL_FRAMES, "progress": False, "policies": POLICIES, **options}
+    return collect(env, out=out, frames=frames, **options)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset collected in one go by one process."""
+    root = tmp_path_factory.mktemp("whole")
+    run(root)
+    return root
+
+
+def test_enough_of_both_splits(whole: Path) -> None:
+    evaluation, training = Dataset(whole, "eval"), Dataset(whole, "train")
+    assert evaluation.total_frames >= EVAL_FRAMES > evaluation.total_frames - evaluation.lengths[-1]
+    assert training.total_frames >= FRAMES > training.total_frames - training.lengths[-1]
+    assert not {episode.seed for episode in evaluation.episodes} & {episode.seed for episode in training.episodes}
+    assert {episode.policy for episode in training.episodes} == {"random", "right"}
+    assert (training.info.game, training.fps, training.info.frame_skip) == ("square", 17.5, 2)
+
+
+def test_rows_hold_the_frame_its_action_and_what_that_produced(whole: Path) -> None:
+    dataset = Dataset(whole)
+    for i in range(len(dataset)):
+        episode = dataset.episode(i)
+        red = episode.frames[:, 16, :, 0] > 140
+        x = red.argmax(axis=1)
+        assert (red.sum(axis=1) == 4).all()  # never the frame after the last action, where the square has left
+        np.testing.assert_array_equal(x, episode.states[:, 0])
+        moved = episode.actions[:, 1] - episode.actions[:, 0]
+        np.testing.assert_array_equal(episode.rewards, x + moved)
+        np.testing.assert_array_equal(x[1:], (x + moved)[:-1])
+        ended = episode.terminated | episode.truncated
+        assert ended[-1] and not ended[:-1].any()
+        assert episode.terminated[-1] == (not 0 < episode.rewards[-1] < SIZE - 4)
+        assert np.abs(episode.actions[:, 2]).max() <= SPEC.mouse_limit[0]
+
+
+def test_more_processes_record_the_same(whole: Path, tmp_path: Path) -> None:
+    run(tmp_path, processes=2)
+    assert content(tmp_path) == content(whole)
+
+
+def test_a_second_run_continues(whole: Path, tmp_path: Path) -> None:
+    run(tmp_path, frames=120)
+    first = content(tmp_path / "videos")
+    run(tmp_path)
+    assert content(tmp_path) == content(whole)
+    assert first.items() <= content(tmp_path / "videos").items()
+    assert run(tmp_path)["frames"]["train"] == Dataset(whole, "train").total_frames
+
+
+def test_a_deleted_episode_is_recorded_anew(whole: Path, tmp_path: Path) -> None:
+    run(tmp_path)
+    episode_path(tmp_path, 3).unlink()
+    assert len(Dataset(tmp_path)) == len(Dataset(whole)) - 1
+    run(tmp_path)
+    assert content(tmp_path) == content(whole)
+
+
+def start(out: Path, frames: int, processes: int) -> subprocess.Popen[bytes]:
+    """Collects in a process of its own and returns once it has some episodes."""
+    command = [sys.executable, moving_square.__file__, str(out), str(frames), str(processes)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(episode_files(out)) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+def test_kill_and_resume(whole: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, FRAMES, 2)
+    process.kill()
+    process.communicate()
+    saved = len(Dataset(tmp_path))
+    assert 3 <= saved < len(Dataset(whole))
+    run(tmp_path)
+    assert content(tmp_path) == content(whole)
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+    process = start(tmp_path, 10_000, 2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert errors.count(b"Traceback") == 1 and b"KeyboardInterrupt" in errors
+    assert not (tmp_path / ".partial").exists()
+    dataset = Dataset(tmp_path)
+    assert len(dataset.frames(len(dataset) - 1)) == dataset.lengths[-1]
+
+
+def test_long_episodes_are_truncated(tmp_path: Path) -> None:
+    run(tmp_path, frames=20, max_steps=5)
+    dataset = Dataset(tmp_path)
+    assert dataset.lengths.max() == 5
+    episode = dataset.episode(int(dataset.lengths.argmax()))
+    assert episode.truncated.tolist() == [False] * 4 + [True]
+
+
+def test_coverage(tmp_path: Path) -> None:
+    figures = run(tmp_path, policies=POLICIES[:1])
+    dataset = Dataset(tmp_path)
+    assert figures["episodes"] == {"eval": len(Dataset(tmp_path, "eval")), "train": len(Dataset(tmp_path, "train"))}
+    assert figures["policies"] == {"random": len(dataset)}
+    assert figures["held"]["mouse.left"] == 1.0 and 0.35 < figures["held"]["a"] < 0.65
+    assert sum(figures["mouse_dx"]["share"]) == pytest.approx(1.0)
+    assert figures["cells"] == 1
+    assert figures["end_rate"] == pytest.approx(dataset.rows.terminated.mean())
+    moved = dataset.rows.actions[:, 0] != dataset.rows.actions[:, 1]
+    assert figures["still_share"] == pytest.approx(1 - moved.mean(), abs=0.1)
+    assert f"train: {figures['episodes']['train']} episodes" in format_coverage(figures)
+
+
+def test_failures_reach_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="the square fell over"):
+        run(tmp_path, env=BrokenSquare)
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+@pytest.mark.parametrize("options", [{"processes": 0}, {"policies": ()}, {"frames": -1}, {"max_steps": 0}])
+def test_impossible_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError):
+        run(tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_seeds_are_reproducible_and_split() -> None:
+    train = {episode_seeds(0, "train", k)[0] for k in range(500)}
+    evaluation = {episode_seeds(0, "eval", k)[0] for k in range(500)}
+    assert len(train) == len(evaluation) == 500 and not train & evaluation
+    assert all(seed % 2 == 0 and 0 <= seed < 2**31 for seed in train)
+    assert all(seed % 2 == 1 and 0 <= seed < 2**31 for seed in evaluation)
+    (one, rng), (same, other) = episode_seeds(7, "train", 3), episode_seeds(7, "train", 3)
+    assert one == same and rng.random() == other.random()

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from moving_square import SPEC, info
+
+from worldsim.data import Dataset, Recorder
+from worldsim.data.format import data_path, episode_path, video_path
+from worldsim.errors import DataError
+
+LENGTHS = (20, 3, 1, 33, 8)
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose every frame, action and reward tells its episode and row."""
+    root = tmp_path_factory.mktemp("numbered")
+    with Recorder(root, info(lossless=True)) as recorder:
+        for e, length in enumerate(LENGTHS):
+            recorder.begin(seed=e, split="eval" if e == 3 else "train")
+            for t in range(length):
+                frame = np.empty(recorder.info.frame_shape, np.uint8)
+                frame[:] = (10 * e, 5 * t, 77)
+                action = np.array([t % 2, e % 2, t / 4, 0, 1])
+                recorder.append(frame, action, 100 * e + t, t == length - 1 and e != 4, t == length - 1 and e == 4)
+            recorder.end()
+    return root
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A dataset of two episodes that a test may damage."""
+    with Recorder(tmp_path, info()) as recorder:
+        for seed in range(2):
+            recorder.begin(seed=seed)
+            for _ in range(40):
+                pixels = np.random.default_rng(seed).integers(0, 256, recorder.info.frame_shape, dtype=np.uint8)
+                recorder.append(pixels, np.zeros(SPEC.size), 0.0, False, False)
+            recorder.end()
+    return tmp_path
+
+
+def test_episodes_are_listed(numbered: Path) -> None:
+    dataset = Dataset(numbered)
+    assert (len(dataset), dataset.total_frames, dataset.fps, dataset.frame_shape) == (5, sum(LENGTHS), 17.5, (32, 32, 3))
+    assert dataset.spec == SPEC
+    np.testing.assert_array_equal(dataset.lengths, LENGTHS)
+    assert [episode.seed for episode in dataset.episodes] == [0, 1, 2, 3, 4]
+    assert [episode.seed for episode in Dataset(numbered, "eval").episodes] == [3]
+    assert [episode.seed for episode in Dataset(numbered, "train").episodes] == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 33), (0, 1), (15, 16), (16, 17), (15, 33), (32, 33), (31, 33), (7, 7)])
+def test_any_range_of_frames(numbered: Path, start: int, stop: int) -> None:
+    frames = Dataset(numbered).frames(3, start, stop)
+    assert frames.shape == (stop - start, 32, 32, 3)
+    np.testing.assert_array_equal(frames[:, 5, 9], [(30, 5 * t, 77) for t in range(start, stop)] or np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 34), (5, 4)])
+def test_ranges_outside_the_episode(numbered: Path, start: int, stop: int) -> None:
+    with pytest.raises(DataError, match="it has 33"):
+        Dataset(numbered).frames(3, start, stop)
+
+
+def test_windows_stay_in_their_episode_and_are_aligned(numbered: Path) -> None:
+    dataset = Dataset(numbered)
+    for windows in islice(dataset.windows(length=4, batch=16, seed=0), 6):
+        assert windows.frames.shape == (16, 4, 32, 32, 3) and windows.actions.shape == (16, 4, SPEC.size)
+        t = windows.starts[:, None] + np.arange(4)
+        e = np.broadcast_to(windows.episodes[:, None], t.shape)
+        assert (t < np.array(LENGTHS)[e]).all()
+        pixels = np.stack([10 * e, 5 * t, np.full_like(t, 77)], -1)
+        np.testing.assert_array_equal(windows.frames, np.broadcast_to(pixels[:, :, None, None], windows.frames.shape))
+        np.testing.assert_array_equal(windows.rewards, 100 * e + t)
+        np.testing.assert_array_equal(windows.actions[..., 0], t % 2)
+        np.testing.assert_array_equal(windows.actions[..., 2], np.minimum(t / 4, 10))
+        last = t == np.array(LENGTHS)[e] - 1
+        np.testing.assert_array_equal(windows.terminated, last & (e != 4))
+        np.testing.assert_array_equal(windows.truncated, last & (e == 4))
+
+
+def test_windows_are_uniform_over_all_starts(numbered: Path) -> None:
+    dataset = Dataset(numbered)
+    starts = {(e, t) for e, length in enumerate(LENGTHS) for t in range(length - 8 + 1)}
+    drawn: dict[tuple[int, int], int] = dict.fromkeys(starts, 0)
+    for windows in islice(dataset.windows(length=8, batch=40, seed=3), 12):
+        for key in zip(windows.episodes.tolist(), windows.starts.tolist(), strict=True):
+            drawn[key] += 1  # a window that does not fit would be a KeyError
+    counts = np.array(list(drawn.values()))
+    expected = counts.sum() / len(starts)
+    chi_square = float(((counts - expected) ** 2 / expected).sum())
+    degrees = len(starts) - 1
+    assert chi_square < degrees + 4 * np.sqrt(2 * degrees)
+    assert counts.min() > 0
+
+
+def test_windows_follow_their_seed(numbered: Path) -> None:
+    dataset = Dataset(numbered)
+    one, same, other = (next(dataset.windows(2, 8, seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.frames, same.frames)
+    assert (one.starts != other.starts).any()
+
+
+@pytest.mark.parametrize("arguments", [{"length": 34, "batch": 1}, {"length": 0, "batch": 1}, {"length": 2, "batch": 0}])
+def test_impossible_windows(numbered: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="length of 1 to 33"):
+        Dataset(numbered).windows(**arguments, seed=0)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_window_memory_is_flat(numbered: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    batches = Dataset(numbered).windows(length=8, batch=16, seed=0)
+    for _ in islice(batches, 20):
+        pass
+    before = resident()
+    for _ in islice(batches, 40):
+        pass
+    assert resident() - before < 4 << 20  # 40 batches are 16 MB, 640 open files more
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no dataset at .*nowhere.*worldsim collect"):
+        Dataset(tmp_path / "nowhere")
+
+
+def test_split_without_episodes(small: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(DataError, match=r"no episode of split eval \(only train\)"):
+        Dataset(small, "eval")
+    empty = tmp_path_factory.mktemp("empty")
+    Recorder(empty, info()).close()
+    with pytest.raises(DataError, match="no finished episode"):
+        Dataset(empty)
+
+
+def test_truncated_video(small: Path) -> None:
+    path = video_path(small, 1)
+    path.write_bytes(path.read_bytes()[:-200])
+    dataset = Dataset(small)
+    assert len(dataset.frames(0)) == 40
+    with pytest.raises(DataError, match=r"file-001\.mp4 is damaged or missing.*collect again"):
+        dataset.frames(1)
+
+
+def test_video_of_another_episode(small: Path) -> None:
+    with Recorder(small, info()) as recorder:
+        recorder.begin()
+        recorder.append(np.zeros(recorder.info.frame_shape, np.uint8), np.zeros(SPEC.size), 0.0, False, False)
+        recorder.end()
+    video_path(small, 2).replace(video_path(small, 1))
+    dataset = Dataset(small)
+    with pytest.raises(DataError, match=r"file-001\.mp4 .*it ends at frame 1 of 40"):
+        dataset.frames(1)
+    with pytest.raises(DataError, match=r"file-002\.mp4 is damaged or missing"):
+        dataset.frames(2)
+
+
+def test_truncated_rows(small: Path) -> None:
+    path = data_path(small, 0)
+    path.write_bytes(path.read_bytes()[:300])
+    dataset = Dataset(small)
+    assert len(dataset.episode(1).rewards) == 40
+    with pytest.raises(DataError, match=r"data/chunk-000/file-000\.parquet is damaged or missing.*meta/episodes"):
+        dataset.episode(0)
+    with pytest.raises(DataError, match=r"file-000\.parquet"):
+        next(dataset.windows(2, 1, 0))
+
+
+def test_truncated_metadata(small: Path) -> None:
+    path = episode_path(small, 1)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"meta/episodes/chunk-000/file-001\.parquet is damaged"):
+        Dataset(small)
+    path.unlink()
+    assert len(Dataset(small)) == 1
+
+
+def test_damaged_or_newer_info(small: Path) -> None:
+    path = small / "meta/info.json"
+    content = json.loads(path.read_text())
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(DataError, match=r"info\.json is damaged"):
+        Dataset(small)
+    path.write_text(json.dumps(content | {"worldsim": {**content["worldsim"], "format_version": 99}}))
+    with pytest.raises(DataError, match="has format 99"):
+        Dataset(small)
+    del content["worldsim"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no 'worldsim' part"):
+        Dataset(small)
+
+
+def test_stale_totals_are_not_believed(small: Path) -> None:
+    path = small / "meta/info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"total_episodes": 0, "total_frames": 0, "splits": {}}))
+    assert Dataset(small).total_frames == 80

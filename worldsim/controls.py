@@ -1,0 +1,230 @@
+"""Controls: the one type that recorder, dataset, model, envs, player and every real game speak.
+
+A `Controls` says what a person holds during one step: keys, mouse motion and mouse buttons. A `ControlSpec`
+says which of them a world listens to, and turns them into the arrays that datasets and models carry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.errors import ControlError, suggest
+
+if TYPE_CHECKING:
+    import gymnasium
+
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+DIGITS = tuple("0123456789")
+NAMED_KEYS = ("space", "return", "escape", "tab", "backspace", "shift", "ctrl", "alt", "up", "down", "left", "right")
+KEY_NAMES = LETTERS + DIGITS + NAMED_KEYS
+BUTTON_NAMES = ("left", "middle", "right")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What is held during one step.
+
+    Attributes:
+        keys: names of the keys held, from `KEY_NAMES`.
+        mouse: motion `(dx, dy)` in degrees per step; right and down are positive.
+        buttons: mouse buttons held, from `BUTTON_NAMES`.
+    """
+
+    keys: frozenset[str] = frozenset()
+    mouse: tuple[float, float] = (0.0, 0.0)
+    buttons: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", frozenset(self.keys))
+        object.__setattr__(self, "buttons", frozenset(self.buttons))
+        _check_names("key", self.keys, KEY_NAMES)
+        _check_names("mouse button", self.buttons, BUTTON_NAMES)
+        mouse = tuple(float(v) for v in self.mouse)
+        if len(mouse) != 2 or not all(math.isfinite(v) for v in mouse):
+            raise ControlError(f"mouse was {self.mouse!r}; give two finite numbers (dx, dy) in degrees per step.")
+        object.__setattr__(self, "mouse", mouse)
+
+
+@dataclass(frozen=True)
+class ControlSpec:
+    """Which controls a world or game listens to, and in what units.
+
+    The vector form is `[keys..., dx, dy, buttons...]` with only the parts that exist: keys and buttons 0 or 1,
+    mouse in degrees per step. `size` is its length `A`.
+
+    Attributes:
+        keys: key names, in the order of the vector.
+        mouse_limit: largest |dx| and |dy| in degrees per step; 0 means that axis is ignored.
+        buttons: mouse-button names, in the order of the vector.
+        exclusive: groups of keys of which at most one acts at a time, such as `("a", "d")` (used by random policies).
+    """
+
+    keys: tuple[str, ...] = ()
+    mouse_limit: tuple[float, float] = (0.0, 0.0)
+    buttons: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(self.keys))
+        object.__setattr__(self, "buttons", tuple(self.buttons))
+        object.__setattr__(self, "exclusive", tuple(tuple(group) for group in self.exclusive))
+        limit = tuple(float(v) for v in self.mouse_limit)
+        if len(limit) != 2 or not all(math.isfinite(v) and v >= 0 for v in limit):
+            raise ControlError(f"mouse_limit was {self.mouse_limit!r}; give two finite numbers of at least 0 in degrees.")
+        object.__setattr__(self, "mouse_limit", limit)
+        _check_names("key", self.keys, KEY_NAMES)
+        _check_names("mouse button", self.buttons, BUTTON_NAMES)
+
+    @property
+    def has_mouse(self) -> bool:
+        return any(limit > 0 for limit in self.mouse_limit)
+
+    @property
+    def size(self) -> int:
+        """Length `A` of the vector form."""
+        return len(self.keys) + 2 * self.has_mouse + len(self.buttons)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per entry of the vector form."""
+        mouse = ("mouse.dx", "mouse.dy") if self.has_mouse else ()
+        return (*self.keys, *mouse, *(f"mouse.{button}" for button in self.buttons))
+
+    def neutral(self) -> Controls:
+        """Nothing held, mouse still."""
+        return Controls()
+
+    def to_vector(self, controls: Controls) -> NDArray[np.float32]:
+        """`Controls` -> float32 `(A,)`. Mouse is clipped to its limit.
+
+        Raises:
+            ControlError: for a key or button this spec does not know.
+        """
+        _check_names("key", controls.keys, self.keys)
+        _check_names("mouse button", controls.buttons, self.buttons)
+        mouse = [min(max(v, -m), m) for v, m in zip(controls.mouse, self.mouse_limit, strict=True)] if self.has_mouse else []
+        held = [float(key in controls.keys) for key in self.keys]
+        pressed = [float(button in controls.buttons) for button in self.buttons]
+        return np.array([*held, *mouse, *pressed], dtype=np.float32)
+
+    def to_vectors(self, controls: Controls | Sequence[Controls] | NDArray[Any], batch: int) -> NDArray[np.float32]:
+        """One `Controls` (used for every row), one per row, or an array `(B, A)` -> checked float32 `(B, A)`."""
+        if isinstance(controls, Controls):
+            return np.tile(self.to_vector(controls), (batch, 1))
+        if isinstance(controls, np.ndarray):
+            array = self.check_vector(controls)
+        else:
+            array = np.stack([self.to_vector(c) for c in controls]) if len(controls) else np.zeros((0, self.size), np.float32)
+        if array.shape != (batch, self.size):
+            raise ControlError(f"controls have shape {array.shape}; give ({batch}, {self.size}): one row per world.")
+        return array
+
+    def from_vector(self, vector: NDArray[Any]) -> Controls:
+        """Vector `(A,)` -> `Controls`; entries of at least 0.5 count as held."""
+        vector = self.check_vector(vector)
+        keys, mouse, buttons = self.split(vector)
+        return Controls(
+            keys=frozenset(k for k, v in zip(self.keys, keys, strict=True) if v >= 0.5),
+            mouse=(float(mouse[0]), float(mouse[1])) if self.has_mouse else (0.0, 0.0),
+            buttons=frozenset(b for b, v in zip(self.buttons, buttons, strict=True) if v >= 0.5),
+        )
+
+    def split(self, vector: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """`(..., A)` -> keys `(..., K)`, mouse `(..., 2 or 0)`, buttons `(..., M)`."""
+        k, m = len(self.keys), len(self.keys) + 2 * self.has_mouse
+        return vector[..., :k], vector[..., k:m], vector[..., m:]
+
+    def check_vector(self, vector: NDArray[Any]) -> NDArray[np.float32]:
+        """Checks shape and finiteness, clips the mouse to its limit; returns float32 of the same shape."""
+        array = np.asarray(vector, dtype=np.float32)
+        if array.shape[-1:] != (self.size,):
+            raise ControlError(
+                f"control vector has shape {array.shape}; the last axis must be {self.size}: {', '.join(self.names)}."
+            )
+        if not np.isfinite(array).all():
+            raise ControlError(f"control vector holds a non-finite number: {array.tolist()}; every entry must be finite.")
+        if self.has_mouse:
+            array = array.copy()
+            limit = np.array(self.mouse_limit, np.float32)
+            mouse = array[..., len(self.keys) : len(self.keys) + 2]
+            np.clip(mouse, -limit, limit, out=mouse)
+        return array
+
+    def scale(self) -> NDArray[np.float32]:
+        """Float32 `(A,)` that divides a vector into the model's units: 1 for keys and buttons, the limit for the mouse."""
+        mouse = [limit or 1.0 for limit in self.mouse_limit] if self.has_mouse else []
+        return np.array([*(1.0 for _ in self.keys), *mouse, *(1.0 for _ in self.buttons)], dtype=np.float32)
+
+    def mirror(self, vector: NDArray[Any]) -> NDArray[np.float32]:
+        """Left and right swapped: the keys a/d and left/right trade places, and dx changes sign (for wrong-control rows)."""
+        out = np.array(vector, dtype=np.float32)
+        for one, other in (("a", "d"), ("left", "right"), ("q", "e")):
+            if one in self.keys and other in self.keys:
+                i, j = self.keys.index(one), self.keys.index(other)
+                out[..., i], out[..., j] = vector[..., j], vector[..., i]
+        if self.has_mouse:
+            out[..., len(self.keys)] *= -1
+        return out
+
+    def action_space(self) -> gymnasium.spaces.Dict:
+        """Gymnasium space of one step: `keys` MultiBinary(K), `mouse` Box(2) in degrees, `buttons` MultiBinary(M); absent parts are left out."""
+        from gymnasium import spaces
+
+        parts: dict[str, spaces.Space[Any]] = {}
+        if self.keys:
+            parts["keys"] = spaces.MultiBinary(len(self.keys))
+        if self.has_mouse:
+            limit = np.array(self.mouse_limit, np.float32)
+            parts["mouse"] = spaces.Box(-limit, limit, dtype=np.float32)
+        if self.buttons:
+            parts["buttons"] = spaces.MultiBinary(len(self.buttons))
+        return spaces.Dict(parts)
+
+    def from_action(self, action: Mapping[str, Any]) -> NDArray[np.float32]:
+        """An element (or batch) of `action_space()` -> checked vector `(..., A)`.
+
+        Raises:
+            ControlError: if a part is missing, unknown or of the wrong shape.
+        """
+        widths = {"keys": len(self.keys), "mouse": 2 * self.has_mouse, "buttons": len(self.buttons)}
+        wanted = {name: width for name, width in widths.items() if width}
+        if not isinstance(action, Mapping) or set(action) != set(wanted):
+            given = sorted(action) if isinstance(action, Mapping) else type(action).__name__
+            raise ControlError(f"action was {given}; give a dict with {', '.join(wanted)}.")
+        parts = [np.asarray(action[name], np.float32) for name in wanted]
+        for (name, width), part in zip(wanted.items(), parts, strict=True):
+            if part.shape[-1:] != (width,):
+                raise ControlError(f"action[{name!r}] has shape {part.shape}; its last axis must be {width}.")
+        return self.check_vector(np.concatenate(parts, axis=-1))
+
+    def to_action(self, vector: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Vector `(..., A)` -> an element (or batch) of `action_space()`."""
+        keys, mouse, buttons = self.split(self.check_vector(vector))
+        action: dict[str, NDArray[Any]] = {}
+        if self.keys:
+            action["keys"] = (keys >= 0.5).astype(np.int8)
+        if self.has_mouse:
+            action["mouse"] = mouse.astype(np.float32)
+        if self.buttons:
+            action["buttons"] = (buttons >= 0.5).astype(np.int8)
+        return action
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ControlSpec:
+        return cls(**{name: tuple(value) for name, value in fields.items()})
+
+
+def _check_names(what: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    for name in given:
+        if name not in allowed:
+            listed = ", ".join(allowed) or "none"
+            raise ControlError(f"unknown {what} {name!r}; allowed: {listed}.{suggest(name, allowed)}")

@@ -1,0 +1,26 @@
+"""Recorded play: the on-disk format, recorder, reader and collector."""
+
+from __future__ import annotations
+
+from worldsim.data.collect import Policy, PolicySource, collect
+from worldsim.data.coverage import coverage, format_coverage
+from worldsim.data.dataset import Dataset, Episode, Windows
+from worldsim.data.format import DatasetInfo, EpisodeInfo, Rows
+from worldsim.data.recorder import EpisodeWriter, Recorder, Take
+
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "Episode",
+    "EpisodeInfo",
+    "EpisodeWriter",
+    "Policy",
+    "PolicySource",
+    "Recorder",
+    "Rows",
+    "Take",
+    "Windows",
+    "collect",
+    "coverage",
+    "format_coverage",
+]

@@ -1,0 +1,305 @@
+"""Records a game played by policies, in several processes, so that it can be stopped and resumed at any time.
+
+Episode i of a dataset is the same whatever the number of processes and interruptions: its seeds come from (seed, i)
+alone, and episodes join the dataset in order.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from worldsim.data.coverage import coverage
+from worldsim.data.dataset import Dataset
+from worldsim.data.format import SPLITS, DatasetInfo
+from worldsim.data.recorder import PARTIAL, EpisodeWriter, Recorder, Take
+from worldsim.errors import DataError, WorldsimError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+
+class Policy(Protocol):
+    """Chooses the controls while recording."""
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Starts an episode; everything random in it comes from `rng`."""
+
+    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
+        """Control vector `(A,)` for the frame that came with the environment's `info`."""
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """A policy to record with.
+
+    Attributes:
+        name: stored with each episode.
+        make: picklable; makes the policy.
+        share: its weight among all policies when one is drawn for an episode.
+    """
+
+    name: str
+    make: Callable[[], Policy]
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a recording process needs; everything in it is picklable."""
+
+    make_env: Callable[[], gymnasium.Env[Any, Any]]
+    policies: tuple[PolicySource, ...]
+    game: str
+    folder: Path
+    seed: int
+    lossless: bool
+    max_steps: int
+
+
+def collect(
+    make_env: Callable[[], gymnasium.Env[Any, Any]],
+    policies: Sequence[PolicySource],
+    out: str | Path,
+    *,
+    game: str,
+    frames: int,
+    eval_frames: int = 0,
+    seed: int = 0,
+    processes: int = 1,
+    lossless: bool = False,
+    max_steps: int = 10_000,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Records episodes until the dataset at `out` holds `frames` training frames and `eval_frames` held-out ones.
+
+    The same call again resumes: episodes already there count. Ctrl-C keeps every finished episode.
+
+    Args:
+        make_env: picklable; makes an environment with uint8 `(H, W, 3)` observations and the attributes `control_spec`,
+            `fps` and `frame_skip`. Where its `info` has "position", that is recorded as the state.
+        policies: who plays; one is drawn for each episode.
+        out: folder of the dataset.
+        game: name of the game, stored in the dataset.
+        frames: least number of training frames; the last episode is kept whole.
+        eval_frames: least number of held-out frames, from seeds that training episodes never have.
+        seed: of all episodes.
+        processes: recording processes, each with its own environment.
+        lossless: store frames bit for bit.
+        max_steps: episodes are truncated at this many steps.
+        progress: show a progress bar.
+
+    Returns:
+        What the dataset covers; see `worldsim.data.coverage.coverage`.
+
+    Raises:
+        DataError: if an argument is out of range, or the dataset at `out` is of another kind.
+    """
+    if not policies or any(source.share <= 0 for source in policies):
+        raise DataError(f"policies was {policies!r}; give at least one, each with a share above 0.")
+    if frames < 0 or eval_frames < 0 or processes < 1 or max_steps < 1:
+        raise DataError(
+            f"frames, eval_frames, processes, max_steps were {frames}, {eval_frames}, {processes}, {max_steps}; "
+            "give frames of at least 0, and at least 1 of the others."
+        )
+    job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps)
+    targets = {"eval": eval_frames, "train": frames}
+    with (
+        Crew(job, processes) as crew,
+        Recorder(out, crew.describe()) as recorder,
+        closing(crew),  # the processes must end before the recorder clears their folder
+        _bar(recorder, targets, progress) as bar,
+    ):
+        for split, target in targets.items():
+            _fill(recorder, crew, split, target, bar)
+    return coverage(Dataset(out))
+
+
+def episode_seeds(seed: int, split: str, index: int) -> tuple[int, np.random.Generator]:
+    """Seed of the environment (31 bits, odd only for "eval") and generator of the policy, for one episode."""
+    sequence = np.random.SeedSequence((seed, SPLITS.index(split), index))
+    environment, policy = sequence.spawn(2)
+    return int(environment.generate_state(1)[0] >> 2) * 2 + SPLITS.index(split), np.random.default_rng(policy)
+
+
+def _frames_of(recorder: Recorder, split: str) -> int:
+    return sum(episode.length for episode in recorder.episodes.values() if episode.split == split)
+
+
+def _wanted(recorder: Recorder, split: str, target: int) -> bool:
+    return _frames_of(recorder, split) < target or (split == "train" and recorder.has_gap)
+
+
+def _bar(recorder: Recorder, targets: dict[str, int], progress: bool) -> tqdm[Any]:
+    done = sum(_frames_of(recorder, split) for split in targets)
+    return tqdm(total=max(done, sum(targets.values())), initial=done, unit="frame", desc="collect", disable=not progress)
+
+
+def _fill(recorder: Recorder, crew: Crew, split: str, target: int, bar: tqdm[Any]) -> None:
+    """Records episodes of one split until it has `target` frames (and, for "train", no deleted episode is missing)."""
+    missing = (index for index in count() if index not in recorder.episodes)
+    waiting: dict[int, Recorded] = {}
+    while _wanted(recorder, split, target):
+        crew.assign(split, missing)
+        for recorded in crew.results():
+            if recorded.split == split:
+                waiting[recorded.index] = recorded
+            else:
+                recorded.take.video.unlink()
+        while _wanted(recorder, split, target) and recorder.next_index in waiting:
+            recorded = waiting.pop(recorder.next_index)
+            episode = recorder.commit(recorded.take, seed=recorded.seed, policy=recorded.policy, split=split)
+            bar.update(episode.length)
+    for recorded in waiting.values():
+        recorded.take.video.unlink()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An episode as a process hands it over."""
+
+    index: int
+    split: str
+    seed: int
+    policy: str
+    take: Take
+
+
+class Crew:
+    """The recording processes.
+
+    A process works until its pipe closes, which also happens when this process dies; so none is ever left behind.
+    """
+
+    def __init__(self, job: Job, processes: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipes: list[Connection] = []
+        self._idle: list[Connection] = []
+        self._processes = []
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(job, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def describe(self) -> DatasetInfo:
+        """Waits until all are ready; what they are going to record."""
+        infos = [_receive(pipe) for pipe in self._pipes]
+        self._idle = list(self._pipes)
+        return infos[0]
+
+    def assign(self, split: str, indices: Iterator[int]) -> None:
+        """Gives every idle process the next of `indices` to record."""
+        while self._idle:
+            self._idle.pop().send((next(indices), split))
+
+    def results(self) -> Iterator[Recorded]:
+        """Waits for at least one episode; its process is idle again."""
+        for pipe in wait([pipe for pipe in self._pipes if pipe not in self._idle]):
+            assert isinstance(pipe, Connection)
+            self._idle.append(pipe)
+            yield _receive(pipe)
+
+    def close(self) -> None:
+        """Lets the processes end; those in the middle of an episode abandon it. Closing twice does nothing."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=10)
+            process.terminate()
+
+
+def _receive(pipe: Connection) -> Any:
+    try:
+        message = pipe.recv()
+    except EOFError:
+        advice = "run the same command again to resume, with fewer processes if memory is short"
+        raise DataError(f"a recording process died; {advice}.") from None
+    if isinstance(message, Exception):
+        raise message
+    return message
+
+
+def _work(job: Job, pipe: Connection) -> None:
+    """Body of a recording process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    try:
+        _record_on_demand(job, pipe)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone or done
+    except WorldsimError as error:
+        pipe.send(error)
+    except Exception:
+        pipe.send(RuntimeError(f"a recording process failed:\n{traceback.format_exc()}"))
+
+
+def _record_on_demand(job: Job, pipe: Connection) -> None:
+    env = job.make_env()
+    try:
+        policies = [source.make() for source in job.policies]
+        info = _describe(job, env)
+        pipe.send(info)
+        while True:
+            index, split = pipe.recv()
+            seed, rng = episode_seeds(job.seed, split, index)
+            shares = np.array([source.share for source in job.policies])
+            chosen = int(rng.choice(len(policies), p=shares / shares.sum()))
+            writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
+            policies[chosen].reset(rng)
+            _play(env, policies[chosen], writer, seed, job.max_steps, pipe)
+            pipe.send(Recorded(index, split, seed, job.policies[chosen].name, writer.close()))
+    finally:
+        env.close()
+
+
+def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
+    frame, info = env.reset(seed=0)
+    return DatasetInfo(
+        game=job.game,
+        control_spec=env.get_wrapper_attr("control_spec"),
+        height=frame.shape[0],
+        width=frame.shape[1],
+        fps=env.get_wrapper_attr("fps"),
+        frame_skip=env.get_wrapper_attr("frame_skip"),
+        lossless=job.lossless,
+        state=("x", "y", "angle") if "position" in info else (),
+    )
+
+
+def _play(
+    env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, max_steps: int, pipe: Connection
+) -> None:
+    """Records one episode; the frame after its last action is not stored."""
+    spec = env.get_wrapper_attr("control_spec")
+    frame, info = env.reset(seed=seed)
+    over = False
+    while not over:
+        if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
+            writer.discard()
+            raise EOFError
+        vector = spec.check_vector(policy.act(info))
+        before, state = np.array(frame), info.get("position")  # a copy: some environments draw into the same array
+        frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))
+        truncated = truncated or (not terminated and len(writer) + 1 >= max_steps)
+        writer.append(before, vector, float(reward), terminated, truncated, state)
+        over = terminated or truncated

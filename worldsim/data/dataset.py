@@ -1,0 +1,203 @@
+"""Reads recorded episodes: whole ones, parts, or random windows for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.controls import ControlSpec
+from worldsim.data.format import (
+    DatasetInfo,
+    EpisodeInfo,
+    Rows,
+    damaged,
+    data_path,
+    episode_files,
+    read_info,
+    video_path,
+)
+from worldsim.data.tables import read_episode, read_rows
+from worldsim.data.video import read_frames
+from worldsim.errors import DataError
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of L rows.
+
+    Attributes:
+        info: its metadata.
+        frames: uint8 RGB `(L, H, W, 3)`.
+        actions: float32 `(L, A)`; `actions[t]` was taken at `frames[t]` and leads to `frames[t + 1]`.
+        rewards: float32 `(L,)`, produced by `actions[t]`.
+        terminated: bool `(L,)`, produced by `actions[t]`.
+        truncated: bool `(L,)`, produced by `actions[t]`.
+        states: float32 `(L, S)`, the game's own state at `frames[t]`; S is 0 where none was recorded.
+    """
+
+    info: EpisodeInfo
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    states: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A batch of B windows of T rows, aligned as in `Episode`.
+
+    Attributes:
+        frames: uint8 RGB `(B, T, H, W, 3)`.
+        actions: float32 `(B, T, A)`.
+        rewards: float32 `(B, T)`.
+        terminated: bool `(B, T)`.
+        truncated: bool `(B, T)`.
+        episodes: int64 `(B,)`, position of each window's episode in the dataset.
+        starts: int64 `(B,)`, row of each window's first frame in its episode.
+    """
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    episodes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
+class Dataset:
+    """A recorded dataset, or one split of it. `len()` counts episodes.
+
+    Args:
+        root: folder of the dataset.
+        split: "train", "eval", or None for all episodes.
+
+    Attributes:
+        info: what all episodes share.
+        episodes: metadata of the episodes in order.
+
+    Raises:
+        DataError: if there is no dataset, no episode in the split, or a file is damaged.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None) -> None:
+        self.root = Path(root)
+        self.info: DatasetInfo = read_info(self.root)
+        everything = [read_episode(path) for _, path in sorted(episode_files(self.root).items())]
+        self.episodes = [episode for episode in everything if split in (None, episode.split)]
+        if not self.episodes:
+            splits = sorted({episode.split for episode in everything})
+            found = f"only {', '.join(splits)}" if splits else "no finished episode"
+            raise DataError(f"{self.root} has no episode of split {split or 'any'} ({found}); record some with worldsim collect.")
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    @property
+    def spec(self) -> ControlSpec:
+        return self.info.control_spec
+
+    @property
+    def fps(self) -> float:
+        return self.info.fps
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """`(H, W, 3)`."""
+        return self.info.frame_shape
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Rows of each episode, `(episodes,)`."""
+        return np.array([episode.length for episode in self.episodes], np.int64)
+
+    @property
+    def total_frames(self) -> int:
+        return int(self.lengths.sum())
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The numbers of all frames, episode after episode (everything but the pictures, kept in memory)."""
+        return Rows.join([self._read_rows(episode) for episode in self.episodes])
+
+    def episode(self, i: int) -> Episode:
+        """All of episode `i` (position in `episodes`)."""
+        rows = self._read_rows(self.episodes[i])
+        return Episode(
+            self.episodes[i],
+            self.frames(i),
+            rows.actions,
+            rows.rewards,
+            rows.terminated,
+            rows.truncated,
+            rows.states,
+        )
+
+    def frames(self, i: int, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """Frames `start` to `stop` (exclusive) of episode `i`, uint8 `(stop - start, H, W, 3)`; decodes little else.
+
+        Raises:
+            DataError: if the range is not within the episode, or the video is damaged.
+        """
+        length = self.episodes[i].length
+        stop = length if stop is None else stop
+        if not 0 <= start <= stop <= length:
+            raise DataError(f"frames {start} to {stop} of episode {i}; it has {length}: give 0 <= start <= stop <= {length}.")
+        out = np.empty((stop - start, *self.frame_shape), np.uint8)
+        self._decode(i, start, out)
+        return out
+
+    def windows(self, length: int, batch: int, seed: int) -> Iterator[Windows]:
+        """Endless batches of random windows, uniform over all starts at which a whole window fits in one episode.
+
+        Args:
+            length: rows per window, T.
+            batch: windows per batch, B.
+            seed: equal seeds give equal windows.
+
+        Raises:
+            DataError: if `length` or `batch` is below 1, or no episode is as long as `length`.
+        """
+        longest = int(self.lengths.max())
+        if not 1 <= length <= longest or batch < 1:
+            raise DataError(
+                f"windows of length {length}, batch {batch}; give a length of 1 to {longest}, the longest episode, and a batch "
+                "of at least 1."
+            )
+        return self._windows(length, batch, np.random.default_rng(seed))
+
+    def _windows(self, length: int, batch: int, rng: np.random.Generator) -> Iterator[Windows]:
+        first_row = np.cumsum(self.lengths) - self.lengths
+        choices = np.cumsum(np.maximum(self.lengths - length + 1, 0))
+        while True:
+            drawn = rng.integers(choices[-1], size=batch)
+            episodes = np.searchsorted(choices, drawn, side="right")
+            starts = drawn - np.where(episodes > 0, choices[episodes - 1], 0)
+            at = (first_row[episodes] + starts)[:, None] + np.arange(length)
+            frames = np.empty((batch, length, *self.frame_shape), np.uint8)
+            for i, start, out in zip(episodes, starts, frames, strict=True):
+                self._decode(int(i), int(start), out)
+            rows = self.rows
+            yield Windows(frames, rows.actions[at], rows.rewards[at], rows.terminated[at], rows.truncated[at], episodes, starts)
+
+    def _decode(self, i: int, start: int, out: NDArray[np.uint8]) -> None:
+        """Fills `out` `(T, H, W, 3)` with the frames of episode `i` from `start` on."""
+        path = video_path(self.root, self.episodes[i].index)
+        for t, frame in enumerate(read_frames(path, self.fps, start, start + len(out))):
+            if frame.shape != self.frame_shape:
+                raise damaged(path, f"frames of shape {frame.shape} in a dataset of {self.frame_shape}")
+            out[t] = frame
+
+    def _read_rows(self, episode: EpisodeInfo) -> Rows:
+        path = data_path(self.root, episode.index)
+        rows = read_rows(path, self.info)
+        if len(rows) != episode.length:
+            raise damaged(path, f"{len(rows)} rows instead of {episode.length}")
+        return rows

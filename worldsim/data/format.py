@@ -1,0 +1,270 @@
+"""The on-disk format: LeRobot v3 folders, one file triple (video, rows, metadata) per episode.
+
+Row t holds frame t, the action taken there, and the reward and end that this action produced. The metadata file is
+written last: an episode exists once it does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.controls import ControlSpec
+from worldsim.errors import DataError
+
+FORMAT_VERSION = 1
+CODEBASE_VERSION = "v3.0"  # LeRobot's name for the layout
+FILES_PER_CHUNK = 1000
+SPLITS = ("train", "eval")
+VIDEO_KEY = "observation.images.main"
+INFO_PATH = "meta/info.json"
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+EPISODE_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What all episodes of a dataset share.
+
+    Attributes:
+        game: name of the game or world.
+        control_spec: the controls recorded.
+        height: frame height in pixels.
+        width: frame width in pixels.
+        fps: frames per second of play.
+        frame_skip: game ticks per frame.
+        lossless: whether the video is stored bit for bit.
+        state: names of the game's own state values recorded per frame, such as `("x", "y", "angle")`.
+    """
+
+    game: str
+    control_spec: ControlSpec
+    height: int
+    width: int
+    fps: float
+    frame_skip: int = 1
+    lossless: bool = False
+    state: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", tuple(self.state))
+        if not (self.fps > 0 and self.frame_skip >= 1 and self.height >= 1 and self.width >= 1):
+            raise DataError(
+                f"height, width, fps, frame_skip were {self.height}, {self.width}, {self.fps}, {self.frame_skip}; "
+                "all must be positive."
+            )
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """`(H, W, 3)`."""
+        return self.height, self.width, 3
+
+    def to_json(self, episodes: Iterable[EpisodeInfo] = ()) -> dict[str, Any]:
+        """The content of `meta/info.json` when the dataset holds `episodes`."""
+        episodes = sorted(episodes, key=lambda episode: episode.index)
+        ours = {name: value for name, value in asdict(self).items() if name not in ("fps", "control_spec")}
+        return {
+            "codebase_version": CODEBASE_VERSION,
+            "robot_type": None,
+            "total_episodes": len(episodes),
+            "total_frames": sum(episode.length for episode in episodes),
+            "total_tasks": 1,
+            "chunks_size": FILES_PER_CHUNK,
+            "fps": int(self.fps) if float(self.fps).is_integer() else self.fps,
+            "splits": _split_ranges(episodes),
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH,
+            "features": _features(self),
+            "worldsim": {"format_version": FORMAT_VERSION, "control_spec": self.control_spec.to_dict(), **ours},
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], source: Path) -> DatasetInfo:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            DataError: if it was written by something else or a newer version.
+        """
+        ours = content.get("worldsim")
+        if ours is None:
+            raise DataError(f"{source} has no 'worldsim' part, so controls and game are unknown; record with worldsim collect.")
+        if ours.get("format_version") != FORMAT_VERSION:
+            given = ours.get("format_version")
+            raise DataError(f"{source} has format {given}; this version of worldsim reads {FORMAT_VERSION}; update worldsim.")
+        known = {name: ours[name] for name in (f.name for f in fields(cls)) if name in ours}
+        known["control_spec"] = ControlSpec.from_dict(ours["control_spec"])
+        return cls(**known, fps=content["fps"])
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """One episode's metadata.
+
+    Attributes:
+        index: number of the episode in its dataset.
+        length: number of rows: frames, actions, rewards.
+        first_row: row of its first frame in the whole dataset.
+        seed: seed of the game or world, if it was reset with one.
+        policy: name of what chose the controls.
+        split: "train" or "eval".
+        world_hash: hash of the world that dreamed it; None for a real game.
+        sampler: sampler settings as JSON; None for a real game.
+        start: the start that the dream began from; None for a real game.
+    """
+
+    index: int
+    length: int
+    first_row: int
+    game: str
+    seed: int | None = None
+    policy: str = "unknown"
+    split: str = "train"
+    world_hash: str | None = None
+    sampler: str | None = None
+    start: str | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The numbers of L frames.
+
+    Attributes:
+        actions: float32 `(L, A)` in the order of the control spec's vector.
+        rewards: float32 `(L,)`, produced by the action of the same row.
+        terminated: bool `(L,)`, the same.
+        truncated: bool `(L,)`, the same.
+        states: float32 `(L, S)`, the game's own state at the frame; S may be 0.
+    """
+
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    states: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @staticmethod
+    def join(parts: list[Rows]) -> Rows:
+        """All rows of `parts`, one after the other."""
+        return Rows(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Rows)))
+
+
+def location(episode: int) -> dict[str, int]:
+    """Chunk and number of an episode's files."""
+    chunk, file = divmod(episode, FILES_PER_CHUNK)
+    return {"chunk_index": chunk, "file_index": file}
+
+
+def video_path(root: Path, episode: int) -> Path:
+    return root / VIDEO_PATH.format(video_key=VIDEO_KEY, **location(episode))
+
+
+def data_path(root: Path, episode: int) -> Path:
+    return root / DATA_PATH.format(**location(episode))
+
+
+def episode_path(root: Path, episode: int) -> Path:
+    return root / EPISODE_PATH.format(**location(episode))
+
+
+def episode_files(root: Path) -> dict[int, Path]:
+    """Metadata file of every finished episode, by episode index."""
+    return _numbered(root, "meta/episodes", "parquet")
+
+
+def orphans(root: Path) -> list[Path]:
+    """Files of episodes whose metadata was never written."""
+    finished = episode_files(root)
+    found = [*_numbered(root, "data", "parquet").items(), *_numbered(root, f"videos/{VIDEO_KEY}", "mp4").items()]
+    return [path for index, path in found if index not in finished]
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Moves a finished file into place, so that `final` is never seen half written."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    final.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary, final)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".json.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    publish(temporary, path)
+
+
+def read_info(root: Path) -> DatasetInfo:
+    """The dataset's shared description.
+
+    Raises:
+        DataError: if there is no dataset at `root`, or its `info.json` is unreadable.
+    """
+    path = root / INFO_PATH
+    if not path.is_file():
+        raise DataError(f"no dataset at {root} (no {INFO_PATH} in it); check the path, or record one with worldsim collect.")
+    try:
+        return DatasetInfo.from_json(json.loads(path.read_text()), path)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error!r}); restore it from a copy, or record the dataset again.") from error
+
+
+def damaged(path: Path, error: object) -> DataError:
+    """The error for an episode's file that cannot be read."""
+    return DataError(
+        f"{path} is damaged or missing ({error}); delete the episode's file of the same name under meta/episodes, "
+        "then run worldsim collect again to record it anew."
+    )
+
+
+def _numbered(root: Path, folder: str, suffix: str) -> dict[int, Path]:
+    paths = sorted((root / folder).glob(f"chunk-*/file-*.{suffix}"))
+    return {int(p.parent.name.split("-")[1]) * FILES_PER_CHUNK + int(p.stem.split("-")[1]): p for p in paths}
+
+
+def _split_ranges(episodes: list[EpisodeInfo]) -> dict[str, str]:
+    """Episode ranges of each split, such as `{"eval": "0:4", "train": "4:90,95:99"}`."""
+    ranges: dict[str, list[list[int]]] = {}
+    for episode in episodes:
+        runs = ranges.setdefault(episode.split, [])
+        if runs and runs[-1][1] == episode.index:
+            runs[-1][1] += 1
+        else:
+            runs.append([episode.index, episode.index + 1])
+    return {split: ",".join(f"{start}:{stop}" for start, stop in runs) for split, runs in ranges.items()}
+
+
+def _features(info: DatasetInfo) -> dict[str, Any]:
+    spec = info.control_spec
+    video = {
+        "video.height": info.height,
+        "video.width": info.width,
+        "video.channels": 3,
+        "video.codec": "h264",
+        "video.pix_fmt": "gbrp" if info.lossless else "yuv444p",
+        "video.fps": info.fps,
+        "video.is_depth_map": False,
+        "has_audio": False,
+    }
+    vectors = {
+        "action.keyboard": ("uint8", spec.keys),
+        "action.mouse": ("float32", spec.names[len(spec.keys) :]),
+        "observation.state": ("float32", info.state),
+    }
+    scalars = {"next.reward": "float32", "next.terminated": "bool", "next.truncated": "bool", "timestamp": "float32"}
+    scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), "int64")
+    return {
+        VIDEO_KEY: {"dtype": "video", "shape": list(info.frame_shape), "names": ["height", "width", "channels"], "info": video},
+        **{n: {"dtype": kind, "shape": [len(names)], "names": list(names)} for n, (kind, names) in vectors.items() if names},
+        **{n: {"dtype": kind, "shape": [1], "names": None} for n, kind in scalars.items()},
+    }

@@ -1,0 +1,328 @@
+"""The diffusion transformer over spacetime latents: given noisy frames, levels and controls, it estimates the clean frames.
+
+Every frame is `1 + h * w` tokens: a register that carries its controls and reads out reward and end, then the latent patches.
+Space layers attend inside a frame; every `temporal_every`-th layer attends over frames too, either jointly over space and time
+(`temporal="joint"`) or along each position (`temporal="time"`). Noise level, step size and controls enter through adaLN-zero
+(Peebles & Xie 2022, arXiv:2212.09748, section 3.2). The same call streams: with a `Ring`, keys and values of past frames
+are read from it and those of the one frame given are written to it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim import rope
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of the transformer.
+
+    Attributes:
+        latent_channels: `C` of the latent grid.
+        controls: `A`, length of the control vector.
+        width, depth, heads, kv_heads: of the trunk; `heads` must be a multiple of `kv_heads` (grouped-query attention).
+        hidden: width of the gated feed-forward layer.
+        condition: width of the per-frame condition that feeds adaLN.
+        window: frames a frame may look at, itself included; also the number of slots in the ring.
+        temporal: "joint" (space and time together) or "time" (along each position) in the temporal layers.
+        temporal_every: every so many layers one is temporal; the others see only their own frame.
+        prompt: width of prompt tokens, 0 for a world without prompts.
+        reward_bins: bins of the two-hot symlog reward head, odd.
+        prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
+    """
+
+    latent_channels: int = 32
+    controls: int = 2
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    kv_heads: int = 4
+    hidden: int = 640
+    condition: int = 128
+    window: int = 12
+    temporal: str = "joint"
+    temporal_every: int = 1
+    prompt: int = 0
+    reward_bins: int = 41
+    prediction: str = "x"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 16:
+            raise ValueError(
+                f"width {self.width}, heads {self.heads}, kv_heads {self.kv_heads}: width / heads must be a whole multiple of 16 "
+                "and heads a multiple of kv_heads."
+            )
+        if self.temporal not in ("joint", "time"):
+            raise ValueError(f"temporal was {self.temporal!r}; allowed: 'joint', 'time'.")
+        if self.prediction not in ("x", "v"):
+            raise ValueError(f"prediction was {self.prediction!r}; allowed: 'x', 'v'.")
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+    def kind(self, layer: int) -> str:
+        """What the layer attends over: "space", "joint" or "time"."""
+        return self.temporal if layer % self.temporal_every == 0 else "space"
+
+
+SMALL = 64 * 64
+
+
+class Prediction(NamedTuple):
+    """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)`."""
+
+    x: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+class Ring:
+    """Keys and values of the last `window` frames of every temporal layer, in storage of fixed size.
+
+    `position` `(B,)` int64 on the device is the index of the frame now being imagined; it lives in slot `position % window`. Rows may be
+    at different ages; slots that a row has not reached yet are never attended.
+    """
+
+    def __init__(self, config: DiTConfig, batch: int, tokens: int, device: torch.device, dtype: torch.dtype):
+        layers = sum(config.kind(i) != "space" for i in range(config.depth))
+        shape = (layers, batch, config.window, tokens, config.kv_heads, config.head_dim)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.position = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.window = config.window
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Puts one frame's `(B, N, H, D)` into the current slot; returns all slots `(B, S, N, H, D)`."""
+        rows = torch.arange(key.shape[0], device=key.device)
+        slot = self.position % self.window
+        self.keys[layer][rows, slot] = key.to(self.keys.dtype)
+        self.values[layer][rows, slot] = value.to(self.values.dtype)
+        return self.keys[layer], self.values[layer]
+
+    def valid(self) -> Tensor:
+        """`(B, S)` bool: slots that hold a frame of this row's story, the current one included."""
+        return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
+
+
+class Layout(NamedTuple):
+    """Where the tokens of this call stand: rotations and masks shared by all layers."""
+
+    space: tuple[Tensor, Tensor]  # cos, sin (N, 1, pairs)
+    full: tuple[Tensor, Tensor]  # cos, sin (B, T, N, 1, pairs)
+    frame_mask: Tensor | None  # (.., T queries, S keys) bool, True where a frame may look; None: everywhere
+
+
+class Attention(nn.Module):
+    def __init__(self, config: DiTConfig, layer: int):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.kind = config.kind(layer)
+        self.slot = sum(config.kind(i) != "space" for i in range(layer))
+        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.query_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
+        self.key_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
+        self.prompt_kv = nn.Linear(config.width, 2 * config.kv_heads * config.head_dim, bias=False) if config.prompt else None
+
+    def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
+        qkv = rearrange(self.qkv(x_BTNC), "b t n (h d) -> b t n h d", d=self.head_dim)
+        q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=3)
+        q, k = normalize(q, self.query_norm.weight), normalize(k, self.key_norm.weight)
+        cos, sin = (a.to(q.dtype) for a in (layout.space if self.kind == "space" else layout.full))
+        q, k = rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
+        if ring is not None and self.kind != "space":
+            k, v = ring.write(self.slot, k[:, 0], v[:, 0])
+            k, v = k.to(q.dtype), v.to(q.dtype)
+        extra = self._prompt(prompt_BLC)
+        if self.kind == "space":
+            y = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None, extra)
+        elif self.kind == "time":
+            q, k, v = (rearrange(a, "b t n h d -> (b n) t h d") for a in (q, k, v))
+            mask = layout.frame_mask
+            mask = None if mask is None else mask.repeat_interleave(x_BTNC.shape[2], 0) if mask.shape[0] > 1 else mask
+            y = rearrange(attend(q, k, v, mask, None), "(b n) t h d -> b t n h d", b=x_BTNC.shape[0])
+        else:
+            n = x_BTNC.shape[2]
+            mask = layout.frame_mask
+            mask = None if mask is None else mask.repeat_interleave(n, -1).repeat_interleave(n, -2)
+            y = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), mask, extra)
+        return self.out(y.reshape(x_BTNC.shape))
+
+    def _prompt(self, prompt_BLC: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if self.prompt_kv is None or prompt_BLC is None:
+            return None
+        k, v = rearrange(self.prompt_kv(prompt_BLC), "b l (two h d) -> two b l h d", two=2, d=self.head_dim)
+        return normalize(k, self.key_norm.weight), v
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, extra: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The one attention seam. `q (B, Q, H, D)`, `k`, `v (B, K, G, D)`, mask `(B or 1, Q, K)` bool -> `(B, Q, H, D)`.
+
+    `extra` holds prompt keys and values `(B', L, G, D)`, seen by every query; `B` must be a multiple of `B'`.
+    """
+    if extra is not None:
+        repeats = q.shape[0] // extra[0].shape[0]
+        more_k, more_v = (e.repeat_interleave(repeats, 0).to(k.dtype) for e in extra)
+        k, v = torch.cat([more_k, k], 1), torch.cat([more_v, v], 1)
+        mask = None if mask is None else F.pad(mask, (more_k.shape[1], 0), value=True)
+    q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+    mask = None if mask is None else mask[:, None]
+    if q.device.type == "cpu" and q.shape[2] * k.shape[2] <= SMALL and q.shape[0] > 1:
+        return _attend_small(q, k, v, mask).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
+
+
+def _attend_small(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    k, v = (a.repeat_interleave(q.shape[1] // a.shape[1], 1) if a.shape[1] != q.shape[1] else a for a in (k, v))
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e4)
+    return scores.softmax(-1) @ v
+
+
+class Block(nn.Module):
+    def __init__(self, config: DiTConfig, layer: int):
+        super().__init__()
+        self.modulation = nn.Linear(config.condition, 6 * config.width)
+        self.attention = Attention(config, layer)
+        self.enter = nn.Linear(config.width, 2 * config.hidden, bias=False)
+        self.leave = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Tensor, condition: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, :, None].chunk(6, dim=-1)
+        x = x + gate1 * self.attention(modulate(x, shift1, scale1), layout, ring, prompt)
+        up, gate = self.enter(modulate(x, shift2, scale2)).chunk(2, dim=-1)
+        return x + gate2 * self.leave(F.silu(gate) * up)
+
+
+def normalize(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), None, 1e-6) * weight.to(x.dtype)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), None, 1e-6) * (1 + scale) + shift
+
+
+def embed_scalar(value: Tensor, size: int) -> Tensor:
+    """Sinusoidal features `(..., size)` of a number in [0, 1]."""
+    speeds = torch.exp(torch.linspace(0, math.log(1000.0), size // 2, device=value.device))
+    angles = value[..., None].float() * speeds
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class DiT(nn.Module):
+    """The dynamics model. See `forward`."""
+
+    def __init__(self, config: DiTConfig):
+        super().__init__()
+        self.config = config
+        self.patch = nn.Linear(config.latent_channels, config.width)
+        self.register = nn.Linear(config.controls, config.width)
+        self.level_in = nn.Linear(2 * 64, config.condition)
+        self.control_in = nn.Linear(config.controls, config.condition)
+        self.condition_out = nn.Linear(config.condition, config.condition)
+        self.prompt_in = nn.Linear(config.prompt, config.width) if config.prompt else None
+        self.null_prompt = nn.Parameter(torch.zeros(1, config.prompt)) if config.prompt else None
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.depth))
+        self.final_modulation = nn.Linear(config.condition, 2 * config.width)
+        self.final = nn.Linear(config.width, config.latent_channels)
+        self.reward_head = nn.Linear(config.width, config.reward_bins)
+        self.end_head = nn.Linear(config.width, 1)
+        time, rows, columns = rope.frequencies(config.head_dim)
+        self.register_buffer("time_speeds", time, persistent=False)
+        self.register_buffer("row_speeds", rows, persistent=False)
+        self.register_buffer("column_speeds", columns, persistent=False)
+        self.reset_parameters()
+
+    time_speeds: Tensor
+    row_speeds: Tensor
+    column_speeds: Tensor
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        modulations = [block.modulation for block in self.blocks]
+        for zeroed in (*modulations, self.final_modulation, self.final, self.reward_head, self.end_head):
+            nn.init.zeros_(zeroed.weight)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        z: Tensor,
+        levels: Tensor,
+        steps: Tensor,
+        controls: Tensor,
+        *,
+        causal: bool = True,
+        prompt: Tensor | None = None,
+        ring: Ring | None = None,
+    ) -> Prediction:
+        """Estimates clean frames.
+
+        Args:
+            z: noisy latents `(B, T, h, w, C)`; `T` is 1 when streaming.
+            levels: noise level of each frame in [0, 1], `(B, T)`.
+            steps: step size about to be taken from that level, `(B, T)`; 0 means as small as it gets.
+            controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`.
+            causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
+            prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
+            ring: past frames; the frame given is written to it at its current position.
+
+        Returns:
+            Prediction for every frame, in the dtype of the weights or autocast.
+        """
+        batch, frames, height, width, _ = z.shape
+        x = torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
+        layout = self.layout(batch, frames, height, width, causal, ring)
+        condition = self.condition(levels, steps, controls)
+        tokens = self._prompt(prompt, batch)
+        for block in self.blocks:
+            x = block(x, condition, layout, ring, tokens)
+        shift, scale = self.final_modulation(condition)[:, :, None].chunk(2, dim=-1)
+        x = modulate(x, shift, scale)
+        latents = rearrange(self.final(x[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
+        if self.config.prediction == "v":
+            latents = z - levels[..., None, None, None].to(z.dtype) * latents
+        readout = x[:, :, 0]
+        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0])
+
+    def condition(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
+        """Per-frame condition `(B, T, condition)` of adaLN."""
+        scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(steps, 64)], dim=-1).to(self.level_in.weight.dtype)
+        hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
+        return F.silu(self.condition_out(hidden))
+
+    def layout(self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None) -> Layout:
+        device = self.row_speeds.device
+        space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
+        if ring is None:
+            index = torch.arange(frames, device=device)
+            position = index[None]
+            age = index[:, None] - index[None, :]
+            mask = ((age >= 0) & (age < self.config.window))[None] if causal and frames > 1 else None
+        else:
+            position, mask = ring.position[:, None], ring.valid()[:, None, :]
+        time = rope.time_angles(position, self.time_speeds)
+        tokens = space.shape[0]
+        full = torch.cat([time[:, :, None].expand(-1, -1, tokens, -1), space.expand(*time.shape[:2], -1, -1)], dim=-1)
+        still = F.pad(space, (self.time_speeds.shape[0], 0))
+        return Layout((still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None]), mask)
+
+    def _prompt(self, prompt: Tensor | None, batch: int) -> Tensor | None:
+        if self.prompt_in is None:
+            return None
+        if prompt is None:
+            assert self.null_prompt is not None
+            prompt = self.null_prompt.expand(batch, 1, -1)
+        return F.rms_norm(self.prompt_in(prompt), (self.config.width,), None, 1e-6)

@@ -1,0 +1,91 @@
+"""The noise matrix is the task: training levels per frame, and schedules handed to the denoise loop.
+
+Level 0 is a clean (given) frame, level 1 is pure noise, and in between `z = (1 - level) * x + level * noise` (flow matching,
+Lipman et al. 2022, arXiv:2210.02747). Independent levels per frame follow diffusion forcing (Chen et al. 2024, arXiv:2407.01392),
+step sizes follow shortcut models (Frans et al. 2024, arXiv:2410.12557) as used in Dreamer 4 (Hafner et al. 2025, arXiv:2509.24527).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """How noise levels are drawn in training.
+
+    Attributes:
+        context_share: share of frames that are nearly clean, level uniform in [0, context_max]; they serve as context.
+        context_max: largest level of such a frame.
+        pure_share: share of frames at level 1, where everything must come from context and controls.
+        shift: above 1 moves the other levels toward noise, for larger token counts (Esser et al. 2024, arXiv:2403.03206, 5.3.2).
+        finest: the smallest shortcut step is `1 / finest`; a power of two.
+        shortcut_share: share of windows trained on shortcut targets instead of data.
+        ramp: loss weight of a frame is `ramp + (1 - ramp) * (1 - level)`; 1 weighs all levels alike.
+    """
+
+    context_share: float = 0.3
+    context_max: float = 0.1
+    pure_share: float = 0.2
+    shift: float = 1.0
+    finest: int = 4
+    shortcut_share: float = 0.15
+    ramp: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.finest < 1 or self.finest & (self.finest - 1):
+            raise ValueError(f"finest was {self.finest}; give a power of two, such as 4.")
+
+
+def add_noise(x: Tensor, noise: Tensor, levels: Tensor) -> Tensor:
+    """Clean `(B, T, ...)`, noise of the same shape, levels `(B, T)` -> noised latents."""
+    levels = levels.reshape(*levels.shape, *([1] * (x.ndim - levels.ndim))).to(x.dtype)
+    return x + levels * (noise - x)
+
+
+def step_toward(z: Tensor, x: Tensor, level: Tensor, target: Tensor) -> Tensor:
+    """Euler step of the flow from `level` down to `target` given the clean estimate `x`; levels `(B, T)`."""
+    ratio = target / level.clamp_min(1e-6)
+    ratio = ratio.reshape(*ratio.shape, *([1] * (x.ndim - ratio.ndim))).to(x.dtype)
+    return x + ratio * (z - x)
+
+
+def draw_levels(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Levels `(B, T)` for training on data, drawn independently per frame."""
+    kind = torch.rand(batch, frames, generator=generator)
+    uniform = torch.rand(batch, frames, generator=generator)
+    levels = config.shift * uniform / (1 + (config.shift - 1) * uniform)
+    levels = torch.where(kind < config.context_share, uniform * config.context_max, levels)
+    return torch.where(kind > 1 - config.pure_share, torch.ones(()), levels)
+
+
+def draw_shortcuts(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Levels and step sizes `(B, T)` for shortcut training: step `2 / finest .. 1`, level a multiple of it."""
+    sizes = config.finest.bit_length() - 1
+    exponent = torch.randint(0, sizes, (batch, frames), generator=generator)
+    steps = 0.5**exponent
+    slots = 2**exponent
+    index = (torch.rand(batch, frames, generator=generator) * slots).long() + 1
+    return index * steps, steps
+
+
+def loss_weight(config: NoiseConfig, levels: Tensor) -> Tensor:
+    """Ramp weight of each frame (Dreamer 4, section 3.2, with the floor as a setting)."""
+    return config.ramp + (1 - config.ramp) * (1 - levels)
+
+
+def schedule(given: NDArray[np.bool_], steps: int, start: float = 1.0) -> NDArray[np.float32]:
+    """Levels `(steps + 1, frames)`: frames that are `given` stay at 0, the others fall evenly from `start` to 0.
+
+    With all but the last given it is the next frame; with the last given it extends backwards; with both ends given it connects
+    them; with none given it makes an image or a clip; with `start` below 1 on a noised clip it edits (SDEdit, arXiv:2108.01073).
+    """
+    if steps < 1 or not 0 < start <= 1:
+        raise ValueError(f"steps was {steps} and start {start}; steps must be at least 1 and start in (0, 1].")
+    fall = np.linspace(start, 0, steps + 1, dtype=np.float32)
+    return np.where(np.asarray(given, bool)[None, :], np.float32(0), fall[:, None])

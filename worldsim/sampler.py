@@ -1,0 +1,111 @@
+"""The denoise loop, offline over whole clips and streaming against a ring of past frames."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.dit import DiT, Ring
+from worldsim.heads import expected_reward
+from worldsim.noise import add_noise, step_toward
+
+
+@torch.inference_mode()
+def denoise(
+    model: DiT,
+    z: Tensor,
+    levels: NDArray[np.float32],
+    controls: Tensor,
+    *,
+    causal: bool = True,
+    prompt: Tensor | None = None,
+) -> Tensor:
+    """Follows a schedule over a whole clip.
+
+    Args:
+        model: the dynamics.
+        z: latents `(B, T, h, w, C)`, each frame noised to its first level; frames at level 0 throughout are kept as they are.
+        levels: `(steps + 1, T)`, falling or constant; see `worldsim.noise.schedule`.
+        controls: `(B, T, A)` in the model's units.
+        causal: whether frames see only their past.
+        prompt: prompt tokens `(B, L, prompt)`.
+
+    Returns:
+        Latents `(B, T, h, w, C)` at the last levels.
+    """
+    rows = torch.as_tensor(levels, dtype=torch.float32, device=z.device)[:, None].expand(-1, z.shape[0], -1)
+    for level, target in zip(rows[:-1], rows[1:], strict=True):
+        x = model(z, level, level - target, controls, causal=causal, prompt=prompt).x.to(z.dtype)
+        z = torch.where((level > 0)[..., None, None, None], step_toward(z, x, level, target), z)
+    return z
+
+
+class Imagined(NamedTuple):
+    """A frame just imagined: latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32."""
+
+    latent: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+class Stream:
+    """Imagines one frame after another, at constant cost, against a ring of past frames.
+
+    Call `imagine`, hand out the frame, then `commit` it. Rows of the batch are independent worlds and may be at different ages.
+
+    Args:
+        model: the dynamics, on its device and in its dtype.
+        grid: latent grid `(h, w)`.
+        batch: worlds, `B`.
+        steps: network calls per frame.
+        context_level: noise level at which finished frames are kept; the model was trained to expect a little.
+        prompt: prompt tokens `(B, L, prompt)`.
+    """
+
+    def __init__(
+        self,
+        model: DiT,
+        grid: tuple[int, int],
+        batch: int,
+        *,
+        steps: int = 2,
+        context_level: float = 0.05,
+        prompt: Tensor | None = None,
+    ):
+        weight = model.patch.weight
+        self.model, self.steps, self.context_level, self.prompt = model, steps, context_level, prompt
+        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
+        self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
+
+    @torch.inference_mode()
+    def imagine(self, controls: Tensor, noise: Tensor) -> Imagined:
+        """The frame that `controls` `(B, A)` produce, from `noise` `(B, h, w, C)`."""
+        z, controls = noise[:, None].float(), controls[:, None].to(self.dtype)
+        levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
+        size = torch.full((self.batch, 1), 1 / self.steps, device=self.device)
+        end = None
+        for i in range(self.steps):
+            level, target = (levels[j].expand(self.batch, 1) for j in (i, i + 1))
+            said = self.model(z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring)
+            end = said.end if end is None else end  # trained where the frame is still pure noise
+            z = step_toward(z, said.x.float(), level, target)
+        assert end is not None
+        return Imagined(z[:, 0], expected_reward(said.reward[:, 0]), end[:, 0].float().sigmoid())
+
+    @torch.inference_mode()
+    def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:
+        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next."""
+        level = torch.full((self.batch, 1), self.context_level, device=self.device)
+        z = add_noise(latent[:, None].float(), noise[:, None].float(), level).to(self.dtype)
+        still = torch.zeros_like(level)
+        self.model(z, level, still, controls[:, None].to(self.dtype), prompt=self.prompt, ring=self.ring)
+        self.ring.position += 1
+
+    def prefill(self, latents: Tensor, controls: Tensor, noise: Tensor) -> None:
+        """Commits a given clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
+        for t in range(latents.shape[1]):
+            self.commit(latents[:, t], controls[:, t], noise[:, t])

@@ -1,0 +1,145 @@
+"""The dynamics objective: flow matching with x-prediction, diffusion forcing, shortcut steps, reward and end heads.
+
+x-prediction with loss in x-space and ramp weights follows Dreamer 4 (Hafner et al. 2025, arXiv:2509.24527, section 3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from worldsim.dit import DiT, Prediction
+from worldsim.heads import two_hot
+from worldsim.noise import NoiseConfig, add_noise, draw_levels, draw_shortcuts, loss_weight, step_toward
+from worldsim.train.store import Windows
+
+
+@dataclass(frozen=True)
+class DynamicsObjective:
+    """Noise and loss weights of dynamics training.
+
+    Attributes:
+        noise: how levels are drawn.
+        hard_share: share of a frame's tokens that count as hard, those with its largest errors (small, fast things).
+        hard_weight: their extra weight.
+        reward_weight: weight of the reward head's cross-entropy.
+        end_weight: weight of the end head's binary cross-entropy.
+        end_boost: how much more a true end counts than its frequency; the head's logit stays calibrated all the same.
+        space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
+        bidirectional_share: chance that a batch lets every frame see all frames, for offline tasks.
+    """
+
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    hard_share: float = 0.125
+    hard_weight: float = 1.0
+    reward_weight: float = 0.01
+    end_weight: float = 0.05
+    end_boost: float = 10.0
+    bidirectional_share: float = 0.0
+    space: str = "x"
+
+
+@dataclass
+class Batch:
+    """Everything one training step feeds the model; all on the device.
+
+    Attributes:
+        windows: clean latents, controls, rewards, ends.
+        noise: like `windows.latents`.
+        levels, steps: `(B, T)`; a step size of 0 means a data target.
+        shortcuts: the first so many rows train on shortcut targets.
+        rarity: `(B, T)` chance with which a frame of this row has level 1; weighs the end head's samples.
+    """
+
+    windows: Windows
+    noise: Tensor
+    levels: Tensor
+    steps: Tensor
+    shortcuts: int
+    rarity: Tensor
+
+
+def make_batch(windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int) -> Batch:
+    """Draws noise, levels and steps for windows; the same seed gives the same batch."""
+    generator = torch.Generator().manual_seed(seed)
+    config = objective.noise
+    rows, frames = windows.rewards.shape
+    shortcuts = round(config.shortcut_share * rows)
+    levels, steps = draw_levels(config, rows, frames, generator), torch.zeros(rows, frames)
+    rarity = torch.full((rows, frames), config.pure_share)
+    levels[:shortcuts], steps[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
+    rarity[:shortcuts] = pure_shortcut_share(config)
+    # After an end there is no picture: all the model can know of that frame is what came before and the controls.
+    levels = torch.where(windows.real, levels, torch.ones(()))
+    noise = torch.randn(windows.latents.shape, generator=generator)
+    moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
+    moved.latents = moved.latents.float()
+    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device))
+
+
+def pure_shortcut_share(config: NoiseConfig) -> float:
+    """Chance that a frame of a shortcut row has level 1."""
+    sizes = max(1, config.finest.bit_length() - 1)
+    return sum(0.5**i for i in range(sizes)) / sizes
+
+
+@torch.no_grad()
+def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
+    """Clean estimates whose one step of size `steps` lands where two half steps of the model land."""
+    half = steps / 2
+    middle, end = levels - half, levels - steps
+    halfway = step_toward(z, model(z, levels, half, controls).x.float(), levels, middle)
+    x = model(halfway, middle, half, controls).x.float()
+    landed = step_toward(halfway, x, middle, end)
+    ratio = (end / levels)[..., None, None, None]
+    return (landed - ratio * z) / (1 - ratio)
+
+
+def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objective: DynamicsObjective) -> dict[str, Tensor]:
+    """Total loss under "loss", and its parts. `targets` are clean latents `(B, T, h, w, C)`, shortcut rows replaced."""
+    windows, levels = batch.windows, batch.levels
+    token_error = (prediction.x.float() - targets).square().mean(-1).flatten(2)
+    if objective.space == "v":
+        token_error = token_error / levels.clamp_min(0.05).square()[..., None]
+    hard = token_error.topk(max(1, int(objective.hard_share * token_error.shape[-1])), dim=-1).values.mean(-1)
+    frame_error = token_error.mean(-1)
+    weight = loss_weight(objective.noise, levels) * windows.real
+    total = weight.sum().clamp_min(1)
+    flow = (weight * (frame_error + objective.hard_weight * objective.hard_share * hard)).sum() / total
+
+    bins = prediction.reward.shape[-1]
+    reward = -(two_hot(windows.rewards, bins) * prediction.reward.float().log_softmax(-1)).sum(-1)
+    reward = (reward * windows.known).sum() / windows.known.sum().clamp_min(1)
+    end = end_loss(prediction.end.float(), batch, objective.end_boost)
+    loss = flow + objective.reward_weight * reward + objective.end_weight * end
+    pure = (levels == 1) & windows.real
+    pure_error = (frame_error * pure).sum() / pure.sum().clamp_min(1)
+    return {"loss": loss, "flow": flow, "next_frame": pure_error, "reward": reward, "end": end}
+
+
+def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
+    """Cross-entropy of the end head on frames that are still pure noise, which is where it is read.
+
+    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`, then up by `boost`; the logit is
+    shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), so that it is calibrated without the shift.
+    """
+    ends = batch.windows.ends
+    counts = (batch.levels == 1) & batch.windows.known
+    weight = torch.where(ends, batch.rarity * boost, torch.ones(())) * counts
+    error = F.binary_cross_entropy_with_logits(logits + torch.tensor(boost).log(), ends.float(), reduction="none")
+    return (error * weight).sum() / weight.sum().clamp_min(1)
+
+
+def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool = True) -> dict[str, Tensor]:
+    """One forward pass (and the two of the shortcut teacher) to the losses of `dynamics_loss`."""
+    windows, n = batch.windows, batch.shortcuts
+    z = add_noise(windows.latents, batch.noise, batch.levels)
+    targets = windows.latents
+    if n:
+        taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.steps[:n], windows.controls[:n])
+        targets = torch.cat([taught, targets[n:]])
+    prediction = model(z, batch.levels, batch.steps, windows.controls, causal=causal)
+    return dynamics_loss(prediction, batch, targets, objective)

@@ -1,0 +1,218 @@
+"""The training loop that both stages share: a time budget, schedules, EMA, checkpoints, logs."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from worldsim.errors import TrainingError
+from worldsim.train import checkpoint
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How a stage is optimised.
+
+    Attributes:
+        learning_rate: peak rate, of Muon for the matrices inside the trunk and of AdamW for everything else.
+        weight_decay: of matrices.
+        warmup: steps of linear warm-up.
+        decay: last share of the budget in which the rate falls linearly to zero.
+        clip: largest gradient norm.
+        ema: decay of the averaged weights, which are the ones kept.
+        checkpoint_minutes: minutes between checkpoints.
+        seed: of weights, batches and noise.
+    """
+
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: int = 100
+    decay: float = 0.5
+    clip: float = 1.0
+    ema: float = 0.998
+    checkpoint_minutes: float = 2.0
+    seed: int = 0
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate at a step, with `progress` the share of the budget used."""
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * min(1.0, max(0.0, 1 - progress) / self.decay)
+
+
+TRUNK = ("blocks.", "encoder.", "decoder.")
+UNCOUNTED = 3  # steps after a start that compile, and so do not count toward the budget
+Losses = dict[str, Tensor]
+
+
+class Loop:
+    """Trains one model within a budget of seconds, resuming from its last checkpoint.
+
+    Args:
+        model: trained in place.
+        losses: `losses(step)` runs the forward pass and returns named scalars; "loss" is minimised.
+        config: how to optimise.
+        folder: where checkpoints and TensorBoard files go.
+        budget: seconds of training in all, earlier runs included.
+        name: of the stage.
+        images: images or frames per step, for the rate shown.
+        flops: floating-point operations per step, for the share of the machine's rate; 0 if unknown.
+        peak: the machine's measured matrix rate in FLOP/s.
+        preview: called with the averaged model and the step at every checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Callable[[int], Losses],
+        config: LoopConfig,
+        folder: Path,
+        budget: float,
+        *,
+        name: str,
+        images: int,
+        flops: float = 0,
+        peak: float = 1,
+        preview: Callable[[nn.Module, int], None] | None = None,
+    ):
+        self.model, self.losses, self.config, self.budget, self.name = model, losses, config, budget, name
+        self.folder, self.images, self.flops, self.peak, self.preview = folder, images, flops, peak, preview
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.optimizers = make_optimizers(model, config)
+        self.step, self.elapsed = 0, 0.0
+        self.path = folder / f"{name}.ckpt"
+        self.log = _summary_writer(folder / "logs" / name)
+
+    def run(self) -> nn.Module:
+        """Trains to the end of the budget; returns the averaged model.
+
+        Raises:
+            TrainingError: on a loss that is not finite; the last good checkpoint stays.
+        """
+        self._resume()
+        first = self.step
+        saved = reported = time.monotonic()
+        with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=self.name) as bar:
+            while self.elapsed < self.budget:
+                begun = time.monotonic()
+                due = begun - reported > 5
+                parts = self._train_step(due)
+                now = time.monotonic()
+                if self.step > first + UNCOUNTED:
+                    self.elapsed += now - begun
+                if due:
+                    self._report(bar, parts, now - begun)
+                    reported = now
+                if now - saved > 60 * self.config.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+        self.log.close()
+        return self.average
+
+    def _train_step(self, due: bool) -> Losses:
+        rate = self.config.rate(self.step, self.elapsed / self.budget)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+        parts = self.losses(self.step)
+        if due or self.step % 50 == 0:
+            self._check(parts)
+        parts["loss"].backward()
+        parts["gradient"] = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        update_average(self.average, self.model, min(self.config.ema, self.step / (self.step + 10)))
+        return parts
+
+    def _check(self, parts: Losses) -> None:
+        bad = [name for name, value in parts.items() if not math.isfinite(float(value.detach()))]
+        if bad:
+            raise TrainingError(
+                f"{self.name}: {', '.join(bad)} not finite at step {self.step}. The last good checkpoint is kept in {self.path}; "
+                "run again to resume from it, with a lower learning rate if this repeats."
+            )
+
+    def _report(self, bar: Any, parts: Losses, seconds: float) -> None:
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        shown = {name: f"{value:.4g}" for name, value in values.items() if name != "gradient"}
+        share = f"{self.flops / seconds / self.peak:.0%}" if self.flops else "-"
+        bar.set_postfix(step=self.step, rate=f"{self.images / seconds:.0f}/s", gemm=share, **shown)
+        bar.update(round(self.elapsed) - bar.n)
+        for name, value in {**values, "images_per_second": self.images / seconds, "elapsed": self.elapsed}.items():
+            self.log.add_scalar(name, value, self.step)
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless the weights are no longer finite."""
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise TrainingError(
+                f"{self.name}: weights are not finite at step {self.step}; the last good checkpoint is kept in {self.path}."
+            )
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "elapsed": self.elapsed,
+        }
+        checkpoint.save(self.path, state)
+        if self.preview is not None:
+            self.preview(self.average, self.step)
+
+    def _resume(self) -> None:
+        state = checkpoint.load(self.path)
+        if state is None:
+            return
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(values)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(f"{self.path} was made with another configuration ({error}). Use another run folder.") from error
+        self.step, self.elapsed = state["step"], state["elapsed"]
+
+
+def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the trunk, AdamW for embeddings, heads and vectors."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(TRUNK)]
+    inside = {id(p) for p in matrices}
+    rest: Iterable[nn.Parameter] = [p for p in model.parameters() if id(p) not in inside]
+    adam = torch.optim.AdamW(
+        [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.97),
+        fused=True,
+    )
+    if not matrices:
+        return [adam]
+    muon = torch.optim.Muon(
+        matrices, lr=config.learning_rate, weight_decay=config.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    return [muon, adam]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Moves the averaged weights toward the model's."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError('training logs need tensorboard: pip install "worldsim-dit[train]".') from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,60 @@
+"""Pictures of how training goes, written next to the checkpoints: look at them, a loss curve is not a world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.data import Dataset
+from worldsim.dit import DiT
+from worldsim.images import save_png
+from worldsim.sampler import Stream
+from worldsim.tokenizer import Tokenizer, to_images
+
+
+@torch.inference_mode()
+def tokenizer(model: Tokenizer, held_out: Dataset, path: Path, device: torch.device, count: int = 8) -> None:
+    """Held-out frames above, their reconstructions below."""
+    chosen = np.random.default_rng(0).integers(0, len(held_out), count)
+    frames = np.stack([held_out.frames(int(e), n := int(held_out.lengths[e]) // 2, n + 1)[0] for e in chosen])
+    with torch.autocast(device.type, torch.bfloat16):
+        decoded = model.decode_frames(model.encode(to_images(torch.from_numpy(frames).to(device), torch.bfloat16)))
+    save_png(path, grid([frames, decoded.cpu().numpy()]))
+
+
+@torch.inference_mode()
+def dynamics(
+    model: DiT, tokenizer: Tokenizer, held_out: Dataset, path: Path, device: torch.device, rows: int = 3, frames: int = 33
+) -> None:
+    """Per held-out episode, real frames above and the dream under the same controls below, every fourth frame."""
+    window = model.config.window
+    long = np.flatnonzero(held_out.lengths > window + frames)[:rows]
+    if not len(long):
+        return
+    clips = np.stack([held_out.frames(int(e), 0, window + frames) for e in long])
+    first = np.concatenate([[0], np.cumsum(held_out.lengths)])[long]
+    actions = held_out.rows.actions[first[:, None] + np.arange(window + frames)] / held_out.spec.scale()
+    controls = torch.from_numpy(np.pad(actions[:, :-1], ((0, 0), (1, 0), (0, 0)))).float().to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        context = torch.stack(
+            [tokenizer.encode(to_images(torch.from_numpy(clip[:window]).to(device), torch.bfloat16)) for clip in clips]
+        )
+        generator = torch.Generator(device).manual_seed(0)
+        stream = Stream(model, (context.shape[2], context.shape[3]), len(clips))
+        stream.prefill(context, controls[:, :window], torch.randn(context.shape, generator=generator, device=device))
+        dreamed = []
+        for t in range(window, window + frames):
+            noise = torch.randn(2, *context[:, 0].shape, generator=generator, device=device)
+            latent = stream.imagine(controls[:, t], noise[0]).latent
+            stream.commit(latent, controls[:, t], noise[1])
+            dreamed.append(tokenizer.decode_frames(latent).cpu().numpy())
+    dream = np.stack(dreamed, 1)
+    save_png(path, grid([half[i, ::4] for i in range(len(clips)) for half in (clips[:, window:], dream)]))
+
+
+def grid(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Rows of frames `(n, H, W, 3)` -> one picture."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

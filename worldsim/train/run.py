@@ -1,0 +1,190 @@
+"""The whole of `worldsim train`: dataset -> tokenizer -> cached latents -> dynamics -> world folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from worldsim.data import Dataset
+from worldsim.device import matmul_rate, pick_device
+from worldsim.dit import DiT, DiTConfig
+from worldsim.errors import TrainingError
+from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_images
+from worldsim.train import dynamics, previews
+from worldsim.train.dynamics import DynamicsObjective
+from worldsim.train.loop import Loop, LoopConfig, Losses
+from worldsim.train.store import FrameStore, LatentStore, fingerprint
+from worldsim.train.tokenizer import TokenizerObjective, fit_scale, tokenizer_loss
+from worldsim.world import WorldConfig, export_world
+
+
+@dataclass(frozen=True)
+class TokenizerStage:
+    """The tokenizer, its objective and its batches."""
+
+    model: TokenizerConfig = field(default_factory=TokenizerConfig)
+    objective: TokenizerObjective = field(default_factory=TokenizerObjective)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-3, ema=0.995))
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class DynamicsStage:
+    """The dynamics, its objective and its batches; `model.controls` and `latent_channels` are filled in from data and tokenizer."""
+
+    model: DiTConfig = field(default_factory=DiTConfig)
+    objective: DynamicsObjective = field(default_factory=DynamicsObjective)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    batch: int = 12
+    frames: int = 16
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A complete run.
+
+    Attributes:
+        name: of the world, such as "doom/take-cover".
+        tokenizer: first stage.
+        dynamics: second stage.
+        tokenizer_share: share of the budget that goes to the tokenizer.
+        starts: start contexts kept in the world, from held-out episodes.
+    """
+
+    name: str
+    tokenizer: TokenizerStage = field(default_factory=TokenizerStage)
+    dynamics: DynamicsStage = field(default_factory=DynamicsStage)
+    tokenizer_share: float = 0.2
+    starts: int = 16
+
+
+def train(config: TrainConfig, data: Path, out: Path, budget: float, device: str = "auto", compiled: bool = True) -> Path:
+    """Trains a world, or goes on training it; returns the world's folder.
+
+    Args:
+        config: what to train.
+        data: dataset with the splits "train" and "eval".
+        out: run folder: checkpoints, logs, previews, and the finished `world/`.
+        budget: seconds of training in all; the preparation of frames and latents comes on top.
+        device: "auto", "cpu" or "cuda".
+        compiled: use torch.compile (needs a C++ compiler on a CPU).
+
+    Raises:
+        TrainingError, DataError: with what to do next.
+    """
+    if budget <= 0:
+        raise TrainingError(f"budget was {budget} seconds; give more than 0, such as 2h.")
+    torch.manual_seed(config.dynamics.loop.seed)
+    where = pick_device(device)
+    dataset, held_out = Dataset(data, "train"), Dataset(data, "eval")
+    tokenizer = train_tokenizer(config, dataset, held_out, out, budget * config.tokenizer_share, where, compiled)
+    model = train_dynamics(config, dataset, held_out, tokenizer, out, budget * (1 - config.tokenizer_share), where, compiled)
+    store = LatentStore(held_out, tokenizer, out / "cache" / "eval-latents.bin", where)
+    starts = draw_starts(store, config.starts, model.config.window, config.dynamics.loop.seed)
+    world = WorldConfig.of(config.name, dataset.info, tokenizer.config, model.config, data=fingerprint(dataset))
+    return export_world(out / "world", world, tokenizer, model, *starts)
+
+
+def train_tokenizer(
+    config: TrainConfig, dataset: Dataset, held_out: Dataset, out: Path, budget: float, device: torch.device, compiled: bool
+) -> Tokenizer:
+    """First stage: the averaged tokenizer, with its latent scale fitted."""
+    stage = config.tokenizer
+    height, width, _ = dataset.frame_shape
+    grid = stage.model.grid(height, width)
+    model = Tokenizer(stage.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frames = FrameStore(dataset, out / "cache" / "frames.bin", stage.loop.seed)
+    loss_of = torch.compile(tokenizer_loss, dynamic=False) if compiled else tokenizer_loss
+
+    def losses(step: int) -> Losses:
+        rng = np.random.default_rng((stage.loop.seed, step))
+        images = to_images(frames.batch(stage.batch, rng).to(device), torch.bfloat16)
+        generator = torch.Generator().manual_seed(stage.loop.seed * 1_000_003 + step)
+        shape = (stage.batch, *grid, stage.model.latent_channels)
+        scale = torch.rand(stage.batch, 1, 1, 1, generator=generator) * stage.objective.latent_noise
+        noise = (torch.randn(shape, generator=generator) * scale).to(device, torch.bfloat16)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, square = loss_of(model, images, noise, stage.objective)
+        return {"loss": loss, "psnr": -10 * square.log10()}
+
+    def preview(average: nn.Module, step: int) -> None:
+        previews.tokenizer(cast(Tokenizer, average), held_out, out / "previews" / f"tokenizer-{step:07d}.png", device)
+
+    loop = Loop(model, losses, stage.loop, out, budget, name="tokenizer", images=stage.batch, preview=preview)
+    average = cast(Tokenizer, loop.run()).eval()
+    rng = np.random.default_rng(stage.loop.seed)
+    with torch.autocast(device.type, torch.bfloat16):
+        fit_scale(average, [to_images(frames.batch(64, rng).to(device), torch.bfloat16) for _ in range(32)])
+    return average
+
+
+def train_dynamics(
+    config: TrainConfig,
+    dataset: Dataset,
+    held_out: Dataset,
+    tokenizer: Tokenizer,
+    out: Path,
+    budget: float,
+    device: torch.device,
+    compiled: bool,
+) -> DiT:
+    """Second stage: the averaged transformer, trained on cached latents."""
+    stage = config.dynamics
+    model = DiT(dynamics_config(stage.model, dataset, tokenizer)).to(device)
+    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
+    net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
+
+    def losses(step: int) -> Losses:
+        rng = np.random.default_rng((stage.loop.seed, step))
+        windows = store.batch(stage.batch, stage.frames, rng)
+        batch = dynamics.make_batch(windows, stage.objective, device, stage.loop.seed * 1_000_003 + step)
+        causal = bool(rng.random() >= stage.objective.bidirectional_share)
+        with torch.autocast(device.type, torch.bfloat16):
+            return dynamics.losses(net, batch, stage.objective, causal)
+
+    def preview(average: nn.Module, step: int) -> None:
+        previews.dynamics(cast(DiT, average), tokenizer, held_out, out / "previews" / f"dynamics-{step:07d}.png", device)
+
+    loop = Loop(
+        model,
+        losses,
+        stage.loop,
+        out,
+        budget,
+        name="dynamics",
+        images=stage.batch * stage.frames,
+        flops=training_flops(model, stage.batch * stage.frames, store.latents.shape[1] * store.latents.shape[2], stage),
+        peak=matmul_rate(device),
+        preview=preview,
+    )
+    return cast(DiT, loop.run()).eval()
+
+
+def dynamics_config(model: DiTConfig, dataset: Dataset, tokenizer: Tokenizer) -> DiTConfig:
+    from dataclasses import replace
+
+    return replace(model, controls=dataset.spec.size, latent_channels=tokenizer.config.latent_channels)
+
+
+def training_flops(model: DiT, frames: int, patches: int, stage: DynamicsStage) -> float:
+    """Matrix operations of one training step: forward and backward (three times the forward), plus the two teacher passes."""
+    per_token = 2 * sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and "modulation" not in name)
+    passes = 3 + 2 * round(stage.objective.noise.shortcut_share * stage.batch) / stage.batch
+    return passes * per_token * frames * (patches + 1)
+
+
+def draw_starts(store: LatentStore, count: int, window: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Start contexts: latents `(S, window, h, w, C)` and controls `(S, window, A)`, one per held-out episode while they last."""
+    rng = np.random.default_rng(seed)
+    fitting = np.flatnonzero(store.lengths >= window)
+    if not len(fitting):
+        raise TrainingError(f"no held-out episode is {window} frames long, which a start context needs; collect longer ones.")
+    chosen = np.resize(rng.permutation(fitting), count)
+    clips = [store.window(int(e), int(rng.integers(0, store.lengths[e] - window + 1)), window) for e in chosen]
+    latents, controls = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
+    return latents.float(), controls.float()

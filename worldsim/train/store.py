@@ -1,0 +1,155 @@
+"""What training reads: random frames for the tokenizer, random latent windows for the dynamics. Both live in memory-mapped files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from worldsim.data import Dataset
+from worldsim.errors import DataError
+from worldsim.tokenizer import Tokenizer, to_images
+
+MAX_FRAME_BYTES = 3_000_000_000
+
+
+class FrameStore:
+    """A random subset of a dataset's frames, decoded once; uint8 `(n, H, W, 3)`."""
+
+    def __init__(self, dataset: Dataset, path: Path, seed: int):
+        episodes = np.random.default_rng(seed).permutation(len(dataset.episodes))
+        budget = min(MAX_FRAME_BYTES // int(np.prod(dataset.frame_shape)), dataset.total_frames)
+        key = f"{fingerprint(dataset)}-{budget}"
+        if not _is_current(path, key):
+            frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "w+")
+            at = 0
+            for index in tqdm(episodes, desc="decoding frames", unit="episode"):
+                decoded = dataset.frames(int(index))[: budget - at]
+                frames[at : at + len(decoded)] = decoded
+                at += len(decoded)
+                if at >= budget:
+                    break
+            frames.flush()
+            _mark(path, key)
+        self.frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "r")
+
+    def batch(self, size: int, rng: np.random.Generator) -> Tensor:
+        """Random frames, uint8 `(size, H, W, 3)`."""
+        return torch.from_numpy(self.frames[np.sort(rng.integers(0, len(self.frames), size))])
+
+
+@dataclass
+class Windows:
+    """A batch of latent windows. Entry `t` of everything belongs to frame `t`; controls, reward and end produced that frame.
+
+    Attributes:
+        latents: `(B, T, h, w, C)`.
+        controls: `(B, T, A)` in the model's units.
+        rewards: `(B, T)` float32.
+        ends: `(B, T)` bool: the episode ended in place of this frame.
+        real: `(B, T)` bool: False for the frame after an end, of which no picture exists.
+        known: `(B, T)` bool: False for an episode's first frame, which no action produced.
+    """
+
+    latents: Tensor
+    controls: Tensor
+    rewards: Tensor
+    ends: Tensor
+    real: Tensor
+    known: Tensor
+
+
+class LatentStore:
+    """Every frame of a dataset as latents, encoded once, with controls, rewards and ends shifted onto the frames they produced."""
+
+    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, path: Path, device: torch.device):
+        height, width, _ = dataset.frame_shape
+        shape = (dataset.total_frames, *tokenizer.config.grid(height, width), tokenizer.config.latent_channels)
+        key = f"{fingerprint(dataset)}-{_weights_hash(tokenizer)}"
+        if not _is_current(path, key):
+            self._encode(dataset, tokenizer, _open(path, np.float16, shape, "w+"), device)
+            _mark(path, key)
+        self.latents = _open(path, np.float16, shape, "r")
+        self.lengths = dataset.lengths
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        rows = dataset.rows
+        self.actions = rows.actions / dataset.spec.scale()
+        self.rewards = rows.rewards.astype(np.float32)
+        self.ended = rows.terminated[self.offsets[1:] - 1]
+
+    @staticmethod
+    @torch.inference_mode()
+    def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], device: torch.device) -> None:
+        at = 0
+        for index in tqdm(range(len(dataset)), desc="encoding latents", unit="episode"):
+            frames = torch.from_numpy(dataset.frames(index))
+            for chunk in frames.split(128):
+                with torch.autocast(device.type, torch.bfloat16):
+                    latents = tokenizer.encode(to_images(chunk.to(device), torch.bfloat16))
+                out[at : at + len(chunk)] = latents.half().cpu().numpy()
+                at += len(chunk)
+
+    def window(self, episode: int, start: int, frames: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+        """Latents `(frames, h, w, C)` and the controls `(frames, A)` that produced them, from one episode."""
+        index = self.offsets[episode] + start + np.arange(frames)
+        controls = self.actions[np.maximum(index - 1, 0)]
+        if start == 0:
+            controls = np.concatenate([np.zeros_like(controls[:1]), controls[1:]])
+        return self.latents[index], controls
+
+    def batch(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
+        """Random windows, uniform over all that fit. A window may run one past a terminated episode, onto the end itself."""
+        room = self.lengths + self.ended - frames + 1
+        if room.max(initial=0) <= 0:
+            raise DataError(f"no episode is {frames} frames long (longest: {self.lengths.max(initial=0)}); use a shorter window.")
+        starts = np.cumsum(np.maximum(room, 0))
+        draw = rng.integers(0, starts[-1], size)
+        episode = np.searchsorted(starts, draw, side="right")
+        first = draw - np.concatenate([[0], starts])[episode]
+        time = first[:, None] + np.arange(frames)
+        index = self.offsets[episode][:, None] + time
+        real = time < self.lengths[episode][:, None]
+        known = time > 0
+        before = np.maximum(index - 1, 0)
+        return Windows(
+            latents=torch.from_numpy(self.latents[np.where(real, index, before)]),
+            controls=torch.from_numpy(np.where(known[..., None], self.actions[before], 0).astype(np.float32)),
+            rewards=torch.from_numpy(np.where(known, self.rewards[before], 0)),
+            ends=torch.from_numpy(~real),
+            real=torch.from_numpy(real),
+            known=torch.from_numpy(known),
+        )
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Names the episodes of a dataset: any added, removed or changed one changes it."""
+    text = json.dumps([(dataset.info.game, e.index, e.seed, e.length) for e in dataset.episodes])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _open(path: Path, dtype: type, shape: tuple[int, ...], mode: str) -> NDArray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return np.memmap(path, dtype=dtype, mode=mode, shape=shape)  # type: ignore[call-overload, no-any-return]
+
+
+def _is_current(path: Path, key: str) -> bool:
+    mark = path.with_suffix(".json")
+    return path.exists() and mark.exists() and json.loads(mark.read_text())["key"] == key
+
+
+def _mark(path: Path, key: str) -> None:
+    path.with_suffix(".json").write_text(json.dumps({"key": key}))
+
+
+def _weights_hash(tokenizer: Tokenizer) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(tokenizer.state_dict().items()):
+        digest.update(name.encode() + value.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
