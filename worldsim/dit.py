@@ -273,7 +273,7 @@ class DiT(nn.Module):
         Args:
             z: noisy latents `(B, T, h, w, C)`; `T` is 1 when streaming.
             levels: noise level of each frame in [0, 1], `(B, T)`.
-            steps: step size about to be taken from that level, `(B, T)`; 0 means as small as it gets.
+            steps: step size about to be taken from that level, `(B, T)`.
             controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`.
             causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
             prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.

@@ -117,7 +117,8 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(0, 255, (config.height, config.width, 3), np.uint8)
         self.action_space = self.control_spec.action_space()
-        self._button_scale = _button_scale(config)
+        self._columns = _columns(config)
+        self._is_delta = np.array([button.endswith("_DELTA") for button in config.bindings.values()])
         self._vizdoom = _import_vizdoom()
         folder = Path(tempfile.mkdtemp(prefix="worldsim-doom-"))
         self._game = self._vizdoom.DoomGame()
@@ -143,7 +144,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
 
     def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Plays `frame_skip` tics with the same controls held."""
-        buttons = (self._vector(action) @ self._button_scale).tolist()
+        buttons = self._buttons(action)
         with self._failures_named():
             if self._game.is_episode_finished():
                 raise GameError("the episode is over; call reset() before the next step().")
@@ -163,12 +164,17 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         """Ends the game process; calling it again does nothing."""
         self._stop()
 
-    def _vector(self, action: Any) -> NDArray[np.float32]:
+    def _buttons(self, action: Any) -> list[float]:
+        """One value per ViZDoom button."""
         if isinstance(action, Controls):
-            return self.control_spec.to_vector(action)
-        if isinstance(action, Mapping):
-            return self.control_spec.from_action(action)
-        return self.control_spec.check_vector(action)
+            vector = self.control_spec.to_vector(action)
+        elif isinstance(action, Mapping):
+            vector = self.control_spec.from_action(action)
+        else:
+            vector = self.control_spec.check_vector(action)
+        values = vector[self._columns]
+        # Delta buttons act on every tic, whereas our mouse motion is per step.
+        return np.where(self._is_delta, values / self.frame_skip, values >= 0.5).tolist()
 
     def _observe(self) -> bool:
         """Takes over the game's state; False (and the last frame kept) where it drew none."""
@@ -215,16 +221,13 @@ def halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
-def _button_scale(config: DoomConfig) -> NDArray[np.float32]:
-    """Matrix `(A, buttons)` from a control vector to ViZDoom's button values."""
+def _columns(config: DoomConfig) -> NDArray[np.intp]:
+    """For each ViZDoom button, the column of the control vector that drives it."""
     names = config.control_spec.names
-    matrix = np.zeros((len(names), len(config.bindings)), np.float32)
-    for column, (control, button) in enumerate(config.bindings.items()):
+    for control in config.bindings:
         if control not in names:
             raise GameError(f"bindings name the control {control!r}; control_spec has: {', '.join(names)}.")
-        # Delta buttons act on every tic, whereas our mouse motion is per step.
-        matrix[names.index(control), column] = 1 / config.frame_skip if button.endswith("_DELTA") else 1
-    return matrix
+    return np.array([names.index(control) for control in config.bindings])
 
 
 def _import_vizdoom() -> Any:
@@ -240,7 +243,9 @@ def _start(viz: Any, game: Any, config: DoomConfig, folder: Path) -> None:
     game.load_config(str(Path(viz.scenarios_path) / config.scenario))
     size = f"RES_{config.width * SUPERSAMPLE}X{config.height * SUPERSAMPLE}"
     if not hasattr(viz.ScreenResolution, size):
-        raise GameError(f"frames of {config.width}x{config.height} need the ViZDoom mode {size}, which does not exist; try 128x80.")
+        raise GameError(
+            f"frames of {config.width}x{config.height} need the ViZDoom mode {size}, which does not exist; try 128x80."
+        )
     game.set_screen_resolution(getattr(viz.ScreenResolution, size))
     game.set_screen_format(viz.ScreenFormat.RGB24)
     game.set_available_buttons([getattr(viz.Button, name) for name in config.bindings.values()])

@@ -20,7 +20,7 @@ class Policy(Protocol):
     """Chooses controls from what an environment's `info` says."""
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Forgets the last episode; everything random from here on comes from `rng`."""
+        """Starts an episode; everything random from here on comes from `rng`."""
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
         """Control vector `(A,)` for the next step."""
@@ -38,7 +38,7 @@ class _Held(Generic[T]):
         if self._left == 0:
             self._value = self._draw(rng)
             # Geometric durations around a log-uniform mean: taps and long holds are both common.
-            mean = math.exp(rng.uniform(*np.log(self._steps)))
+            mean = math.exp(rng.uniform(math.log(self._steps[0]), math.log(self._steps[1])))
             self._left = int(rng.geometric(1 / mean))
         self._left -= 1
         return self._value
@@ -100,12 +100,15 @@ class _Map:
         """The next position is not linked to the last one."""
         self._here = None
 
+    def visits(self, xy: NDArray[np.float32]) -> int:
+        return self._visits[int(xy[0] // self._cell), int(xy[1] // self._cell)]
+
     def add(self, xy: NDArray[np.float32]) -> None:
         before, here = self._here, (int(xy[0] // self._cell), int(xy[1] // self._cell))
         self._here = here
         self._visits[here] += 1
         centre = self._centre.get(here, xy)
-        self._centre[here] = centre + (xy - centre) / self._visits[here]
+        self._centre[here] = centre + (xy - centre) / np.float32(self._visits[here])
         self._links.setdefault(here, set())
         if before is not None and before != here:
             self._links[here].add(before)
@@ -148,7 +151,9 @@ class Coverage:
 
     def __init__(self, spec: ControlSpec, *, cell: float = 32.0) -> None:
         if "w" not in spec.keys or spec.mouse_limit[0] == 0:
-            raise GameError(f"policy 'coverage' needs the key 'w' and mouse dx; this game has: {', '.join(spec.names)}; use 'random'.")
+            raise GameError(
+                f"policy 'coverage' needs the key 'w' and mouse dx; this game has: {', '.join(spec.names)}; use 'random'."
+            )
         self.spec = spec
         self.cell = cell
         self._map = _Map(cell)
@@ -165,18 +170,24 @@ class Coverage:
         self._before: NDArray[np.float32] | None = None
         self._route: list[NDArray[np.float32]] = []
         self._target = 0.0
+        self._doing = ""
         self._moving = 0
         self._backing = 0
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
         position = np.asarray(info["position"], np.float32)
         xy, heading = position[:2], float(position[2])
-        moved = xy - (xy if self._before is None else self._before)
+        if self._before is None:
+            self._before, self._target = xy, heading
+        moved = xy - self._before
         self._before = xy
         self._map.add(xy)
-        phase = self._phase.next(self._rng)
+        before, self._doing = self._doing, self._phase.next(self._rng)
+        phase = self._doing
         if phase != "return":
             self._route = []
+        if phase == "explore" and before != "explore":
+            self._aim(self._freshest(self._rng.uniform(0, 360, 12)))
         if phase == "random":
             self._moving = 0
             return self._random.act(info)
@@ -196,11 +207,17 @@ class Coverage:
             return
         if speed < 0.1 * self._top_speed:
             self._backing = int(self._rng.integers(3, 8))
-            self._aim(self._target + 180 + float(self._rng.uniform(-90, 90)))
+            self._aim(self._freshest(self._target + 180 + self._rng.uniform(-90, 90, 6)))
             self._route = []
         else:
             along = math.degrees(math.atan2(moved[1], moved[0]))
             self._target += float(np.clip(_turn(self._target, along), -3, 3))
+
+    def _freshest(self, directions: NDArray[np.float64]) -> float:
+        """The direction that leads where it was least."""
+        assert self._before is not None
+        seen = [sum(self._map.visits(self._before + r * self.cell * _unit(d)) for r in (2, 3)) for d in directions]
+        return float(directions[int(np.argmin(seen))])
 
     def _follow(self, xy: NDArray[np.float32]) -> None:
         """Aims at the next point of the route, and plans a new one at its end."""

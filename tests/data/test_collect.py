@@ -144,7 +144,7 @@ def test_failures_reach_the_caller(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.mp4"))
 
 
-@pytest.mark.parametrize("options", [{"processes": 0}, {"policies": ()}, {"frames": -1}, {"max_steps": 0}])
+@pytest.mark.parametrize("options", [{"processes": 0}, {"policies": ()}, {"frames": -1}, {"seed": -1}, {"max_steps": 0}])
 def test_impossible_arguments(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(DataError):
         run(tmp_path, **options)

@@ -95,7 +95,7 @@ def collect(
         game: name of the game, stored in the dataset.
         frames: least number of training frames; the last episode is kept whole.
         eval_frames: least number of held-out frames, from seeds that training episodes never have.
-        seed: of all episodes.
+        seed: of all episodes, at least 0.
         processes: recording processes, each with its own environment.
         lossless: store frames bit for bit.
         max_steps: episodes are truncated at this many steps.
@@ -109,10 +109,10 @@ def collect(
     """
     if not policies or any(source.share <= 0 for source in policies):
         raise DataError(f"policies was {policies!r}; give at least one, each with a share above 0.")
-    if frames < 0 or eval_frames < 0 or processes < 1 or max_steps < 1:
+    if min(frames, eval_frames, seed) < 0 or min(processes, max_steps) < 1:
         raise DataError(
-            f"frames, eval_frames, processes, max_steps were {frames}, {eval_frames}, {processes}, {max_steps}; "
-            "give frames of at least 0, and at least 1 of the others."
+            f"frames, eval_frames, seed were {frames}, {eval_frames}, {seed}, processes, max_steps {processes}, {max_steps}; "
+            "give at least 0 for the first three, at least 1 for the others."
         )
     job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps)
     targets = {"eval": eval_frames, "train": frames}

@@ -49,7 +49,7 @@ class Batch:
     Attributes:
         windows: clean latents, controls, rewards, ends.
         noise: like `windows.latents`.
-        levels, steps: `(B, T)`; a step size of 0 means a data target.
+        levels, steps: `(B, T)`; steps of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
         rarity: `(B, T)` chance with which a frame of this row has level 1; weighs the end head's samples.
     """
@@ -68,7 +68,8 @@ def make_batch(windows: Windows, objective: DynamicsObjective, device: torch.dev
     config = objective.noise
     rows, frames = windows.rewards.shape
     shortcuts = round(config.shortcut_share * rows)
-    levels, steps = draw_levels(config, rows, frames, generator), torch.zeros(rows, frames)
+    levels = draw_levels(config, rows, frames, generator)
+    steps = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
     rarity = torch.full((rows, frames), config.pure_share)
     levels[:shortcuts], steps[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
     rarity[:shortcuts] = pure_shortcut_share(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -86,7 +86,19 @@ def train(config: TrainConfig, data: Path, out: Path, budget: float, device: str
     model = train_dynamics(config, dataset, held_out, tokenizer, out, budget * (1 - config.tokenizer_share), where, compiled)
     store = LatentStore(held_out, tokenizer, out / "cache" / "eval-latents.bin", where)
     starts = draw_starts(store, config.starts, model.config.window, config.dynamics.loop.seed)
-    world = WorldConfig.of(config.name, dataset.info, tokenizer.config, model.config, data=fingerprint(dataset))
+    info = dataset.info
+    world = WorldConfig(
+        name=config.name,
+        game=info.game,
+        height=info.height,
+        width=info.width,
+        fps=info.fps,
+        frame_skip=info.frame_skip,
+        control_spec=info.control_spec,
+        tokenizer=tokenizer.config,
+        dynamics=model.config,
+        data=fingerprint(dataset),
+    )
     return export_world(out / "world", world, tokenizer, model, *starts)
 
 
@@ -166,8 +178,6 @@ def train_dynamics(
 
 
 def dynamics_config(model: DiTConfig, dataset: Dataset, tokenizer: Tokenizer) -> DiTConfig:
-    from dataclasses import replace
-
     return replace(model, controls=dataset.spec.size, latent_channels=tokenizer.config.latent_channels)
 
 

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_DIT, randomize
+
+from worldsim.dit import DiT, Prediction
+from worldsim.noise import NoiseConfig
+from worldsim.train.dynamics import DynamicsObjective, dynamics_loss, end_loss, losses, make_batch, shortcut_targets
+from worldsim.train.store import Windows
+
+CPU = torch.device("cpu")
+
+
+def windows(rows: int = 8, frames: int = 4) -> Windows:
+    real = torch.ones(rows, frames, dtype=torch.bool)
+    real[0, -1] = False
+    known = torch.ones(rows, frames, dtype=torch.bool)
+    known[1, 0] = False
+    generator = torch.Generator().manual_seed(0)
+    return Windows(
+        latents=torch.randn(rows, frames, 2, 3, TINY_DIT.latent_channels, generator=generator),
+        controls=torch.randn(rows, frames, TINY_DIT.controls, generator=generator),
+        rewards=torch.randn(rows, frames, generator=generator),
+        ends=~real,
+        real=real,
+        known=known,
+    )
+
+
+def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
+    objective = DynamicsObjective(noise=NoiseConfig(shortcut_share=0.25))
+    one, same, other = (make_batch(windows(), objective, CPU, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.noise, same.noise) and torch.equal(one.levels, same.levels)
+    assert not torch.equal(one.levels, other.levels)
+    assert one.levels[0, -1] == 1
+    assert one.shortcuts == 2 and (one.steps[:2] >= 0.5).all() and (one.steps[2:] <= 0.25).all()
+
+
+def test_the_truth_costs_nothing_and_unseen_frames_do_not_count() -> None:
+    objective = DynamicsObjective(noise=NoiseConfig(shortcut_share=0), reward_weight=0, end_weight=0)
+    batch = make_batch(windows(), objective, CPU, 0)
+    x = batch.windows.latents.clone()
+    x[0, -1] += 100  # no picture exists here
+    heads = torch.zeros(8, 4, 41), torch.zeros(8, 4)
+    assert dynamics_loss(Prediction(x, *heads), batch, batch.windows.latents, objective)["loss"] == 0
+    x[1, 0] += 1
+    assert dynamics_loss(Prediction(x, *heads), batch, batch.windows.latents, objective)["loss"] > 0
+
+
+def test_shortcut_of_a_perfect_model_is_the_truth() -> None:
+    """If both half steps see the truth, the whole step's target is the truth."""
+    truth = torch.randn(2, 3, 2, 3, 6)
+
+    class Oracle(torch.nn.Module):
+        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> Prediction:
+            return Prediction(truth, torch.zeros(2, 3, 41), torch.zeros(2, 3))
+
+    levels, steps = torch.tensor([[1.0, 0.5, 1.0]] * 2), torch.tensor([[1.0, 0.5, 0.5]] * 2)
+    targets = shortcut_targets(Oracle(), torch.randn_like(truth), levels, steps, torch.zeros(2, 3, 5))  # type: ignore[arg-type]
+    assert torch.allclose(targets, truth, atol=1e-5)
+
+
+@pytest.mark.parametrize("boost", [1.0, 10.0])
+def test_the_end_head_stays_calibrated(boost: float) -> None:
+    """With ends in 10% of the frames, always pure noise, and others pure noise one time in five, the best logit is that of 10%."""
+    generator = torch.Generator().manual_seed(0)
+    rows, frames, pure = 4000, 5, 0.2
+    base = windows(rows, frames)
+    ends = torch.rand(rows, frames, generator=generator) < 0.1
+    base.ends, base.real, base.known = ends, ~ends, torch.ones_like(ends)
+    levels = torch.where(ends | (torch.rand(rows, frames, generator=generator) < pure), 1.0, 0.5)
+    objective = DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=pure))
+    batch = make_batch(base, objective, CPU, 0)
+    batch.levels = levels
+    logit = torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([logit], max_iter=50)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = end_loss(logit.expand(rows, frames), batch, boost)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    assert logit.sigmoid().item() == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("space", ["x", "v"])
+@pytest.mark.parametrize("prediction", ["x", "v"])
+def test_losses_fall(space: str, prediction: str) -> None:
+    torch.manual_seed(0)
+    model = DiT(replace(TINY_DIT, prediction=prediction))
+    randomize(model)
+    objective = DynamicsObjective(space=space)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    history = []
+    for _ in range(60):
+        parts = losses(model, make_batch(windows(), objective, CPU, 0), objective)
+        optimizer.zero_grad()
+        parts["loss"].backward()
+        optimizer.step()
+        history.append(float(parts["loss"].detach()))
+    assert all(math.isfinite(value) for value in history)
+    assert history[-1] < 0.7 * history[0]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_DIT, TINY_TOKENIZER
+from torch import nn
+
+from worldsim.controls import Controls
+from worldsim.errors import TrainingError
+from worldsim.train.loop import Loop, LoopConfig
+from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
+from worldsim.world import World
+
+QUICK = LoopConfig(warmup=5, checkpoint_minutes=0.01)
+CONFIG = TrainConfig(
+    "test/square",
+    tokenizer=TokenizerStage(model=TINY_TOKENIZER, loop=QUICK, batch=8),
+    dynamics=DynamicsStage(model=replace(TINY_DIT, temporal="time", temporal_every=2), loop=QUICK, batch=8, frames=6),
+    tokenizer_share=0.5,
+    starts=2,
+)
+
+
+def test_a_world_comes_out(square: Path, tmp_path: Path) -> None:
+    folder = train(CONFIG, square, tmp_path, budget=4, device="cpu", compiled=False)
+    world = World.load(folder, device="cpu")
+    assert world.config.game == "test/square" and world.config.fps == 10
+    assert world.reset(seed=0).frame.shape == (1, 32, 32, 3)
+    assert world.step(Controls(keys=frozenset({"d"}))).frame.shape == (1, 32, 32, 3)
+    assert list((tmp_path / "previews").glob("tokenizer-*.png")) and list((tmp_path / "logs").glob("*/events*"))
+    assert train(CONFIG, square, tmp_path, budget=4, device="cpu", compiled=False) == folder  # nothing left to do
+
+
+def loop(folder: Path, budget: float, seen: list[float], poison: int = -1) -> Loop:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def losses(step: int) -> dict[str, torch.Tensor]:
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+        loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+        seen.append(float(loss.detach()))
+        return {"loss": loss * float("nan") if step == poison else loss}
+
+    return Loop(model, losses, replace(QUICK, decay=1e-9), folder, budget, name="stage", images=16)
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    whole: list[float] = []
+    straight = loop(tmp_path / "a", 1e9, whole)
+    for _ in range(40):
+        straight._train_step(False)
+    parts: list[float] = []
+    first = loop(tmp_path / "b", 1e9, parts)
+    for _ in range(25):
+        first._train_step(False)
+    first.save()
+    second = loop(tmp_path / "b", 1e9, parts)
+    second._resume()
+    for _ in range(15):
+        second._train_step(False)
+    assert parts == whole
+    assert all(torch.equal(a, b) for a, b in zip(straight.average.parameters(), second.average.parameters(), strict=True))
+
+
+def test_nan_stops_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
+    good = loop(tmp_path, 1e9, [])
+    for _ in range(5):
+        good._train_step(False)
+    good.save()
+    kept = good.path.read_bytes()
+    with pytest.raises(TrainingError, match="loss not finite at step 50"):
+        loop(tmp_path, 60, [], poison=50).run()
+    assert good.path.read_bytes() == kept or torch.load(good.path)["step"] <= 50
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    broken = loop(tmp_path, 1, [])
+    broken.path.parent.mkdir(exist_ok=True)
+    broken.path.write_bytes(b"half a checkpoint")
+    with pytest.raises(TrainingError, match=r"stage\.ckpt cannot be read .* Delete it"):
+        broken.run()
+
+
+def test_killed_training_resumes_from_its_checkpoint(square: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of a stage, then the same command again."""
+    script = (
+        "import sys; sys.path[:0] = sys.argv[3:]\n"
+        "from pathlib import Path; from train.test_run import CONFIG; from worldsim.train.run import train\n"
+        "train(CONFIG, Path(sys.argv[1]), Path(sys.argv[2]), budget=12, device='cpu', compiled=False)\n"
+    )
+    tests = Path(__file__).parent.parent
+    command = [sys.executable, "-c", script, str(square), str(tmp_path), str(tests)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "tokenizer.ckpt"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    reached = torch.load(checkpoint)["elapsed"]
+    assert reached > 0
+    folder = train(CONFIG, square, tmp_path, budget=4, device="cpu", compiled=False)
+    assert torch.load(checkpoint)["elapsed"] >= reached
+    assert World.load(folder, device="cpu").reset(seed=0).frame.any()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_TOKENIZER, randomize
+
+from worldsim.data import Dataset
+from worldsim.errors import DataError
+from worldsim.tokenizer import Tokenizer
+from worldsim.train.store import FrameStore, LatentStore
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def store(square: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentStore:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TINY_TOKENIZER)
+    randomize(tokenizer)
+    return LatentStore(Dataset(square, "train"), tokenizer, tmp_path_factory.mktemp("cache") / "latents.bin", CPU)
+
+
+def test_controls_and_rewards_belong_to_the_frame_they_produced(store: LatentStore) -> None:
+    """The reward of the square game is its motion, and motion is what the keys say: frame t, control t and reward t must agree."""
+    windows = store.batch(200, 8, np.random.default_rng(0))
+    motion = windows.controls[..., 1] - windows.controls[..., 0]
+    inside = windows.known & (windows.rewards != 0)
+    assert inside.sum() > 100
+    assert torch.equal(motion[inside], windows.rewards[inside])
+    # A frame that differs from the one before was produced by a motion, and a still one by none (walls aside).
+    changed = (windows.latents[:, 1:].float() - windows.latents[:, :-1].float()).abs().amax((2, 3, 4)) > 0
+    moved = (motion[:, 1:] != 0) & windows.real[:, 1:]
+    assert not (changed & ~moved).any()
+    assert (changed & moved).sum() > 0.8 * moved.sum()
+
+
+def test_ends_stand_one_past_the_last_frame(store: LatentStore) -> None:
+    windows = store.batch(500, 8, np.random.default_rng(1))
+    assert windows.ends.any()
+    assert torch.equal(windows.ends, ~windows.real)
+    assert not windows.ends[:, :-1].any(), "an end can only be the last frame of a window"
+
+
+def test_first_frames_have_no_controls(store: LatentStore) -> None:
+    windows = store.batch(500, 8, np.random.default_rng(2))
+    first = ~windows.known
+    assert first.any() and not first[:, 1:].any()
+    assert (windows.controls[first] == 0).all() and (windows.rewards[first] == 0).all()
+
+
+def test_windows_never_cross_episodes(store: LatentStore) -> None:
+    latents, controls = store.window(1, 0, 24)
+    assert len(latents) == 24 and (controls[0] == 0).all()
+    with pytest.raises(DataError, match="no episode is 26 frames long"):
+        store.batch(2, 26, np.random.default_rng(0))
+
+
+def test_caches_are_kept_until_data_or_weights_change(square: Path, tmp_path: Path) -> None:
+    data, tokenizer = Dataset(square, "train"), Tokenizer(TINY_TOKENIZER)
+    path = tmp_path / "latents.bin"
+    LatentStore(data, tokenizer, path, CPU)
+    made = path.stat().st_mtime_ns
+    LatentStore(data, tokenizer, path, CPU)
+    assert path.stat().st_mtime_ns == made
+    randomize(tokenizer, seed=3)
+    LatentStore(data, tokenizer, path, CPU)
+    assert path.stat().st_mtime_ns > made
+
+
+def test_frames_are_those_of_the_dataset(square: Path, tmp_path: Path) -> None:
+    data = Dataset(square, "train")
+    frames = FrameStore(data, tmp_path / "frames.bin", seed=0)
+    assert len(frames.frames) == data.total_frames
+    everything = {frame.tobytes() for i in range(len(data)) for frame in data.frames(i)}
+    assert all(frame.numpy().tobytes() in everything for frame in frames.batch(16, np.random.default_rng(0)))
