@@ -127,7 +127,8 @@ def test_any_grid_and_every_input_counts() -> None:
         with torch.inference_mode():
             base = model(z, levels, steps, controls)
             assert base.x.shape == z.shape and base.reward.shape == (2, 2, 41) and base.end.shape == (2, 2)
-            for other in ((z, levels + 0.3, steps, controls), (z, levels, steps + 0.5, controls), (z, levels, steps, controls + 1)):
+            others = (z, levels + 0.3, steps, controls), (z, levels, steps + 0.5, controls), (z, levels, steps, controls + 1)
+            for other in others:
                 assert not torch.allclose(model(*other).x, base.x, atol=1e-5)
 
 
@@ -141,7 +142,11 @@ def test_gradients_reach_every_parameter() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"width": 30}, "multiple of 16"), ({"temporal": "both"}, "allowed: 'joint', 'time'"), ({"prediction": "e"}, "allowed: 'x', 'v'")],
+    [
+        ({"width": 30}, "multiple of 16"),
+        ({"temporal": "both"}, "allowed: 'joint', 'time'"),
+        ({"prediction": "e"}, "allowed: 'x', 'v'"),
+    ],
 )
 def test_impossible_sizes_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -16,9 +16,8 @@ def test_levels_follow_their_shares() -> None:
 
 
 def test_shift_moves_levels_up() -> None:
-    plain, shifted = (
-        draw_levels(NoiseConfig(context_share=0, pure_share=0, shift=s), 100, 50, torch.Generator().manual_seed(0)) for s in (1.0, 3.0)
-    )
+    configs = (NoiseConfig(context_share=0, pure_share=0, shift=s) for s in (1.0, 3.0))
+    plain, shifted = (draw_levels(config, 100, 50, torch.Generator().manual_seed(0)) for config in configs)
     assert (shifted >= plain).all() and shifted.mean() > plain.mean() + 0.1
 
 
@@ -33,7 +32,8 @@ def test_euler_with_the_truth_recovers_the_truth() -> None:
     x, noise = torch.randn(2, 2, 3, 1, 1, 4)
     level = torch.full((2, 3), 0.8)
     z = add_noise(x, noise, level)
-    assert torch.allclose(step_toward(z, x, level, torch.full((2, 3), 0.3)), add_noise(x, noise, torch.full((2, 3), 0.3)), atol=1e-6)
+    lower = torch.full((2, 3), 0.3)
+    assert torch.allclose(step_toward(z, x, level, lower), add_noise(x, noise, lower), atol=1e-6)
     assert torch.allclose(step_toward(z, x, level, torch.zeros(2, 3)), x, atol=1e-6)
 
 
@@ -43,7 +43,9 @@ def test_ramp_weighs_clean_frames_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [[True, True, False], [False, True, True], [True, False, True], [False]], ids=["next", "backward", "connect", "image"]
+    "given",
+    [[True, True, False], [False, True, True], [True, False, True], [False]],
+    ids=["next", "backward", "connect", "image"],
 )
 def test_schedule_keeps_what_is_given(given: list[bool]) -> None:
     levels = schedule(np.array(given), 4)

@@ -173,7 +173,7 @@ class ControlSpec:
         return out
 
     def action_space(self) -> gymnasium.spaces.Dict:
-        """Gymnasium space of one step: `keys` MultiBinary(K), `mouse` Box(2) in degrees, `buttons` MultiBinary(M); absent parts are left out."""
+        """Gymnasium space of one step: `keys` MultiBinary, `mouse` Box(2) in degrees, `buttons` MultiBinary; where present."""
         from gymnasium import spaces
 
         parts: dict[str, spaces.Space[Any]] = {}

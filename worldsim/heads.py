@@ -1,4 +1,4 @@
-"""Reward as a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, section "Robust predictions")."""
+"""Reward as a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, "Robust predictions")."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The noise matrix is the task: training levels per frame, and schedules handed to the denoise loop.
 
 Level 0 is a clean (given) frame, level 1 is pure noise, and in between `z = (1 - level) * x + level * noise` (flow matching,
-Lipman et al. 2022, arXiv:2210.02747). Independent levels per frame follow diffusion forcing (Chen et al. 2024, arXiv:2407.01392),
-step sizes follow shortcut models (Frans et al. 2024, arXiv:2410.12557) as used in Dreamer 4 (Hafner et al. 2025, arXiv:2509.24527).
+Lipman et al. 2022, arXiv:2210.02747). Independent levels per frame follow diffusion forcing (Chen et al. 2024,
+arXiv:2407.01392), step sizes follow shortcut models (Frans et al. 2024, arXiv:2410.12557) as used in Dreamer 4 (Hafner et
+al. 2025, arXiv:2509.24527).
 """
 
 from __future__ import annotations

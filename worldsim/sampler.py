@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def denoise(
         Latents `(B, T, h, w, C)` at the last levels.
     """
     rows = torch.as_tensor(levels, dtype=torch.float32, device=z.device)[:, None].expand(-1, z.shape[0], -1)
-    for level, target in zip(rows[:-1], rows[1:], strict=True):
+    for level, target in pairwise(rows):
         x = model(z, level, level - target, controls, causal=causal, prompt=prompt).x.to(z.dtype)
         z = torch.where((level > 0)[..., None, None, None], step_toward(z, x, level, target), z)
     return z

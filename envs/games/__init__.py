@@ -11,7 +11,6 @@ from typing import Any
 
 from worldsim.envs.games.doom import DEADLY_CORRIDOR, DEFEND_THE_CENTER, MY_WAY_HOME, TAKE_COVER, DoomConfig, DoomEnv
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
-
 from worldsim.errors import GameError, suggest
 
 __all__ = ["GAMES", "POLICIES", "DoomConfig", "DoomEnv", "Policy", "make", "make_policy"]

@@ -139,7 +139,8 @@ class Coverage:
     """Explores a map from its own positions alone: goes back to a place it saw little of, then explores from there.
 
     After "First return, then explore" (Ecoffet et al., 2021). It starts without a map and keeps the one that it walks over
-    the episodes, so make a new policy for another map. Random controls in between show the effect of each one on its own.
+    the episodes, so make a new policy for another map. Random controls and glances in between keep the effects of keys and
+    mouse apart.
 
     Args:
         spec: controls with the key "w" and mouse dx; "a", "d" and "s" are used where present.
@@ -166,11 +167,11 @@ class Coverage:
         self._random.reset(rng)
         self._map.leave()
         self._phase = _Held(lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), (20.0, 60.0))
-        self._gaze = _Held(lambda rng: float(rng.normal(0, 20)), (3.0, 12.0))
+        self._glance = _Held(lambda rng: float(rng.normal(0, 4)) if rng.random() < 0.45 else None, (4.0, 16.0))
         self._before: NDArray[np.float32] | None = None
         self._route: list[NDArray[np.float32]] = []
         self._target = 0.0
-        self._doing = ""
+        self._doing: str | None = None
         self._moving = 0
         self._backing = 0
 
@@ -182,19 +183,18 @@ class Coverage:
         moved = xy - self._before
         self._before = xy
         self._map.add(xy)
-        before, self._doing = self._doing, self._phase.next(self._rng)
-        phase = self._doing
-        if phase != "return":
+        last, self._doing = self._doing, self._phase.next(self._rng)
+        if self._doing != "return":
             self._route = []
-        if phase == "explore" and before != "explore":
-            self._aim(self._freshest(self._rng.uniform(0, 360, 12)))
-        if phase == "random":
+        if self._doing == "random":
             self._moving = 0
             return self._random.act(info)
+        if self._doing == "explore" != last:
+            self._aim(self._freshest(self._rng.uniform(0, 360, 12)))
         self._avoid(moved)
         if self._backing:
             self._backing -= 1
-        elif phase == "return":
+        elif self._doing == "return":
             self._follow(xy)
         return self._walk(heading)
 
@@ -235,15 +235,15 @@ class Coverage:
         self._target = target
 
     def _walk(self, heading: float) -> NDArray[np.float32]:
-        """Moves towards the target with whichever keys lead there, while the view turns after it smoothly."""
-        ahead = _turn(heading, self._target)  # positive to the left
-        keys = {"w" if abs(ahead) < 67.5 else "s" if abs(ahead) > 112.5 else None}
-        if 22.5 < abs(ahead) < 157.5:
-            keys.add("a" if ahead > 0 else "d")
+        """Moves towards the target with whichever keys lead there; the view turns after it, or glances elsewhere."""
+        left = _turn(heading, self._target)
+        keys = {"w" if abs(left) < 67.5 else "s" if abs(left) > 112.5 else None}
+        if 22.5 < abs(left) < 157.5:
+            keys.add("a" if left > 0 else "d")
         held = [float(key in keys) for key in self.spec.keys]
-        turn = float(np.clip(self.GAIN * _turn(heading, self._target + self._gaze.next(self._rng)), -self.TURN, self.TURN))
-        # Angles grow to the left, mouse motion to the right.
-        return self.spec.check_vector(np.array([*held, -turn, 0.0, *(0.0 for _ in self.spec.buttons)]))
+        glance = self._glance.next(self._rng)
+        dx = float(np.clip(-self.GAIN * left, -self.TURN, self.TURN)) if glance is None else glance
+        return self.spec.check_vector(np.array([*held, dx, 0.0, *(0.0 for _ in self.spec.buttons)]))
 
 
 POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {"random": StickyRandom, "coverage": Coverage}

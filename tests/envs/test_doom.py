@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from worldsim.envs.games import GAMES, make
-from worldsim.envs.games.doom import DoomConfig, halve
 
 from worldsim.controls import Controls
+from worldsim.envs.games import GAMES, make
+from worldsim.envs.games.doom import DoomConfig, halve
 from worldsim.errors import ControlError, GameError
 
 pytest.importorskip("vizdoom")

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from worldsim.envs.games import POLICIES, make_policy
-from worldsim.envs.games.policies import Coverage, StickyRandom
 
 from worldsim.controls import ControlSpec
+from worldsim.envs.games import POLICIES, make, make_policy
+from worldsim.envs.games.policies import Coverage, StickyRandom
 from worldsim.errors import GameError
 
 SPEC = ControlSpec(keys=("w", "a", "s", "d"), mouse_limit=(20, 0), buttons=("left",), exclusive=(("a", "d"), ("w", "s")))
@@ -90,38 +90,60 @@ class Rooms:
         return {"position": np.array([*self.xy, self.angle], np.float32)}
 
 
-def explore(policy, seed: int, steps: int = 1000) -> tuple[int, float]:
-    """Number of free 32-unit cells seen, and the share of steps that did not move."""
+def walk(policy, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors `(steps, A)` and positions `(steps, 3)` of a walk through the rooms."""
     rooms = Rooms((40, 40))
     policy.reset(np.random.default_rng(seed))
     info = rooms.step(np.zeros(SPEC.size))
-    cells, still = set(), 0
+    vectors, positions = [], []
     for _ in range(steps):
-        before = rooms.xy
-        info = rooms.step(policy.act(info))
-        still += bool(np.hypot(*(rooms.xy - before)) < 1)
-        cells.add(tuple(rooms.xy // 32))
-    return len(cells), still / steps
+        vectors.append(policy.act(info))
+        info = rooms.step(vectors[-1])
+        positions.append(info["position"])
+    return np.stack(vectors), np.stack(positions)
 
 
-def test_coverage_sees_more_and_stands_less_than_random():
-    coverage = np.mean([explore(Coverage(SPEC), seed) for seed in range(6)], axis=0)
-    random = np.mean([explore(StickyRandom(SPEC), seed) for seed in range(6)], axis=0)
-    assert coverage[0] > 1.2 * random[0]
-    assert coverage[1] < 0.5 * random[1]
+def test_coverage_seldom_stands_at_walls():
+    def still(policy) -> float:
+        positions = np.concatenate([walk(policy, 600, seed)[1] for seed in range(4)])
+        return float((np.hypot(*np.diff(positions[:, :2], axis=0).T) < 1).mean())
+
+    assert still(Coverage(SPEC)) < 0.5 * still(StickyRandom(SPEC))
+
+
+def test_coverage_sees_more_of_a_real_maze_than_random():
+    pytest.importorskip("vizdoom")
+    env = make("doom/my-way-home")
+
+    def cells_seen(policy) -> float:
+        total = 0
+        for seed in range(4):
+            info, cells = env.reset(seed=seed)[1], set()
+            policy.reset(np.random.default_rng(seed))
+            for _ in range(800):
+                *_, terminated, _, info = env.step(policy.act(info))
+                if terminated:
+                    break
+                cells.add(tuple(info["position"][:2] // 64))
+            total += len(cells)
+        return total
+
+    coverage, random = cells_seen(Coverage(env.control_spec)), cells_seen(StickyRandom(env.control_spec))
+    env.close()
+    assert coverage > 1.1 * random
 
 
 def test_coverage_turns_gently_and_both_ways():
-    policy, rooms = Coverage(SPEC), Rooms((40, 40))
-    policy.reset(np.random.default_rng(0))
-    info = rooms.step(np.zeros(SPEC.size))
-    turns = []
-    for _ in range(2000):
-        vector = policy.act(info)
-        turns.append(vector[4])
-        info = rooms.step(vector)
+    turns = walk(Coverage(SPEC), 2000, seed=0)[0][:, 4]
     assert np.quantile(np.abs(turns), 0.85) <= Coverage.TURN < np.abs(turns).max()
-    assert 0.25 < (np.array(turns) > 0).mean() < 0.75
+    assert 0.25 < (turns > 0).mean() < 0.75
+
+
+def test_coverage_gives_every_key_with_turns_to_either_side():
+    vectors = walk(Coverage(SPEC), 4000, seed=0)[0]
+    for key in range(4):
+        turns = vectors[vectors[:, key] > 0, 4]
+        assert len(turns) > 400 and (turns > 1).mean() > 0.1 and (turns < -1).mean() > 0.1
 
 
 def test_coverage_says_what_it_needs():

@@ -66,7 +66,7 @@ def test_shortcut_of_a_perfect_model_is_the_truth() -> None:
 
 @pytest.mark.parametrize("boost", [1.0, 10.0])
 def test_the_end_head_stays_calibrated(boost: float) -> None:
-    """With ends in 10% of the frames, always pure noise, and others pure noise one time in five, the best logit is that of 10%."""
+    """With ends in 10% of the frames, always pure noise, others one time in five, the best logit is that of 10%."""
     generator = torch.Generator().manual_seed(0)
     rows, frames, pure = 4000, 5, 0.2
     base = windows(rows, frames)

@@ -24,7 +24,7 @@ def store(square: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentStore
 
 
 def test_controls_and_rewards_belong_to_the_frame_they_produced(store: LatentStore) -> None:
-    """The reward of the square game is its motion, and motion is what the keys say: frame t, control t and reward t must agree."""
+    """The reward of the square game is its motion, and motion is what the keys say: frame, control and reward must agree."""
     windows = store.batch(200, 8, np.random.default_rng(0))
     motion = windows.controls[..., 1] - windows.controls[..., 0]
     inside = windows.known & (windows.rewards != 0)

@@ -256,18 +256,18 @@ def _work(job: Job, pipe: Connection) -> None:
 def _record_on_demand(job: Job, pipe: Connection) -> None:
     env = job.make_env()
     try:
-        policies = [source.make() for source in job.policies]
         info = _describe(job, env)
         pipe.send(info)
         while True:
             index, split = pipe.recv()
             seed, rng = episode_seeds(job.seed, split, index)
             shares = np.array([source.share for source in job.policies])
-            chosen = int(rng.choice(len(policies), p=shares / shares.sum()))
+            source = job.policies[int(rng.choice(len(shares), p=shares / shares.sum()))]
+            policy = source.make()  # anew, so that an episode does not depend on those before it
+            policy.reset(rng)
             writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
-            policies[chosen].reset(rng)
-            _play(env, policies[chosen], writer, seed, job.max_steps, pipe)
-            pipe.send(Recorded(index, split, seed, job.policies[chosen].name, writer.close()))
+            _play(env, policy, writer, seed, job.max_steps, pipe)
+            pipe.send(Recorded(index, split, seed, source.name, writer.close()))
     finally:
         env.close()
 

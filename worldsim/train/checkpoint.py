@@ -1,4 +1,4 @@
-"""Atomic training checkpoints: written under a temporary name, then renamed, so that a kill at any moment leaves the last whole one."""
+"""Atomic training checkpoints: written under a temporary name, then renamed; a kill at any moment leaves the last whole one."""
 
 from __future__ import annotations
 

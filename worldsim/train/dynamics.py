@@ -124,8 +124,8 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """Cross-entropy of the end head on frames that are still pure noise, which is where it is read.
 
-    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`, then up by `boost`; the logit is
-    shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), so that it is calibrated without the shift.
+    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`, then up by `boost`; the
+    logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it calibrated.
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known

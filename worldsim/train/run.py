@@ -35,7 +35,7 @@ class TokenizerStage:
 
 @dataclass(frozen=True)
 class DynamicsStage:
-    """The dynamics, its objective and its batches; `model.controls` and `latent_channels` are filled in from data and tokenizer."""
+    """The dynamics, its objective and batches; `model.controls` and `latent_channels` are filled in from data and tokenizer."""
 
     model: DiTConfig = field(default_factory=DiTConfig)
     objective: DynamicsObjective = field(default_factory=DynamicsObjective)

@@ -1,9 +1,12 @@
-"""What training reads: random frames for the tokenizer, random latent windows for the dynamics. Both live in memory-mapped files."""
+"""What training reads: random frames for the tokenizer, random latent windows for the dynamics; both memory-mapped."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +33,8 @@ class FrameStore:
         if not _is_current(path, key):
             frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "w+")
             at = 0
-            for index in tqdm(episodes, desc="decoding frames", unit="episode"):
-                decoded = dataset.frames(int(index))[: budget - at]
+            for whole in tqdm(_decoded(dataset, episodes.tolist()), desc="decoding frames", unit="episode"):
+                decoded = whole[: budget - at]
                 frames[at : at + len(decoded)] = decoded
                 at += len(decoded)
                 if at >= budget:
@@ -67,7 +70,7 @@ class Windows:
 
 
 class LatentStore:
-    """Every frame of a dataset as latents, encoded once, with controls, rewards and ends shifted onto the frames they produced."""
+    """Every frame of a dataset as latents, encoded once; controls, rewards and ends are shifted onto the frames they produced."""
 
     def __init__(self, dataset: Dataset, tokenizer: Tokenizer, path: Path, device: torch.device):
         height, width, _ = dataset.frame_shape
@@ -88,9 +91,8 @@ class LatentStore:
     @torch.inference_mode()
     def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], device: torch.device) -> None:
         at = 0
-        for index in tqdm(range(len(dataset)), desc="encoding latents", unit="episode"):
-            frames = torch.from_numpy(dataset.frames(index))
-            for chunk in frames.split(128):
+        for frames in tqdm(_decoded(dataset, range(len(dataset))), desc="encoding latents", unit="episode", total=len(dataset)):
+            for chunk in torch.from_numpy(frames).split(128):
                 with torch.autocast(device.type, torch.bfloat16):
                     latents = tokenizer.encode(to_images(chunk.to(device), torch.bfloat16))
                 out[at : at + len(chunk)] = latents.half().cpu().numpy()
@@ -126,6 +128,17 @@ class LatentStore:
             real=torch.from_numpy(real),
             known=torch.from_numpy(known),
         )
+
+
+def _decoded(dataset: Dataset, episodes: Sequence[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
+    """Frames of each episode in turn, decoded in the background."""
+    with ThreadPoolExecutor(2) as pool:
+        waiting = deque(pool.submit(dataset.frames, i) for i in episodes[:ahead])
+        for i in episodes[ahead:]:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(dataset.frames, i))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def fingerprint(dataset: Dataset) -> str:
