@@ -36,6 +36,8 @@ def tiny_world_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer, dynamics = Tokenizer(TINY_TOKENIZER), DiT(TINY_DIT)
     randomize(tokenizer)
     randomize(dynamics)
+    torch.nn.init.constant_(dynamics.end_head.bias, -8.0)  # dreams that last
+    torch.nn.init.zeros_(dynamics.end_head.weight)
     config = WorldConfig(
         name="test/tiny",
         game="test/tiny",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class WorldsimError(ValueError):
@@ -38,3 +40,15 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     """' Did you mean X?' for the allowed name nearest to `given`, or an empty string."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.4)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2, Ctrl-C becomes 130."""
+    try:
+        yield
+    except WorldsimError as error:
+        print(f"worldsim: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

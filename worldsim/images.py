@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,4 +19,17 @@ def save_png(path: Path, image: NDArray[np.uint8]) -> None:
     packets = [*codec.encode(frame), *codec.encode(None)]  # type: ignore[attr-defined]
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(b"".join(bytes(packet) for packet in packets))
+    temporary.replace(path)
+
+
+def save_mp4(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
+    """Writes uint8 frames `(T, H, W, 3)` with even sides as an h264 video, under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.mp4")
+    with av.open(str(temporary), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "16"})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode(None))
     temporary.replace(path)

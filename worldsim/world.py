@@ -103,12 +103,14 @@ class Step(NamedTuple):
         latent: float32 tensor `(B, h, w, C)`, on the world's device.
         reward: float32 `(B,)`, of the action that led to this frame.
         terminated: bool `(B,)`: the episode ends with this frame. The stream itself goes on if asked.
+        end_probability: float32 `(B,)`, that `terminated` was drawn from.
     """
 
     frame: NDArray[np.uint8]
     latent: Tensor
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
+    end_probability: NDArray[np.float32]
 
 
 class World:
@@ -213,7 +215,7 @@ class World:
         Returns:
             The last frame of the start context, with reward 0.
         """
-        seeds = [seed + row for row in range(self.batch)] if isinstance(seed, int) else list(seed)
+        seeds = [int(seed) + row for row in range(self.batch)] if isinstance(seed, (int, np.integer)) else list(seed)
         if len(seeds) != self.batch:
             raise WorldError(f"{len(seeds)} seeds for {self.batch} worlds; give one seed, or one per world.")
         if start is not None and not 0 <= start < len(self.starts):
@@ -227,7 +229,7 @@ class World:
         self.stream.prefill(context, controls, noise)
         self._pending = None
         still = np.zeros(self.batch, np.float32)
-        return Step(self._decode(context[:, -1].to(self.dtype)).cpu().numpy(), context[:, -1], still, still.astype(bool))
+        return Step(self._decode(context[:, -1].to(self.dtype)).cpu().numpy(), context[:, -1], still, still.astype(bool), still)
 
     @torch.inference_mode()
     def step(self, controls: Controls | Sequence[Controls] | NDArray[Any]) -> Step:
@@ -250,8 +252,9 @@ class World:
         said = self.stream.imagine(now, self._noise())
         self._pending = (said.latent, now)
         frame = self._decode(said.latent.to(self.dtype)).cpu().numpy()
-        ended = said.end.cpu() > torch.stack([torch.rand((), generator=row) for row in self._rows])
-        return Step(frame, said.latent, said.reward.cpu().numpy(), ended.numpy())
+        chance = said.end.cpu()
+        ended = chance > torch.stack([torch.rand((), generator=row) for row in self._rows])
+        return Step(frame, said.latent, said.reward.cpu().numpy(), ended.numpy(), chance.numpy())
 
     def settle(self) -> None:
         """Writes the frame handed out last into the context, if that has not happened yet. Cheap to call while idle."""

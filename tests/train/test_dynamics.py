@@ -66,11 +66,16 @@ def test_shortcut_of_a_perfect_model_is_the_truth() -> None:
 
 @pytest.mark.parametrize("boost", [1.0, 10.0])
 def test_the_end_head_stays_calibrated(boost: float) -> None:
-    """With ends in 10% of the frames, always pure noise, others one time in five, the best logit is that of 10%."""
+    """Where a frame ends its episode one time in ten, the best logit is that of 10%, however windows and noise are drawn.
+
+    Windows are drawn uniformly, so their last frame is an end one time in ten and the others never are; ends always are pure noise,
+    other frames one time in five.
+    """
     generator = torch.Generator().manual_seed(0)
-    rows, frames, pure = 4000, 5, 0.2
+    rows, frames, pure = 8000, 5, 0.2
     base = windows(rows, frames)
-    ends = torch.rand(rows, frames, generator=generator) < 0.1
+    ends = torch.zeros(rows, frames, dtype=torch.bool)
+    ends[:, -1] = torch.rand(rows, generator=generator) < 0.1
     base.ends, base.real, base.known = ends, ~ends, torch.ones_like(ends)
     levels = torch.where(ends | (torch.rand(rows, frames, generator=generator) < pure), 1.0, 0.5)
     objective = DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=pure))

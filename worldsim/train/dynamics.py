@@ -124,12 +124,13 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """Cross-entropy of the end head on frames that are still pure noise, which is where it is read.
 
-    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`, then up by `boost`; the
-    logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it calibrated.
+    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`; they only ever stand last
+    in a window, where other frames stand at every place, so they are weighed up by its length. On top they weigh `boost`, and
+    the logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it calibrated.
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known
-    weight = torch.where(ends, batch.rarity * boost, torch.ones(())) * counts
+    weight = torch.where(ends, batch.rarity * ends.shape[1] * boost, torch.ones(())) * counts
     error = F.binary_cross_entropy_with_logits(logits + torch.tensor(boost).log(), ends.float(), reduction="none")
     return (error * weight).sum() / weight.sum().clamp_min(1)
 

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.data import Dataset, PolicySource, collect
+from worldsim.envs.games.doom import TAKE_COVER, DoomEnv
+from worldsim.envs.games.policies import StickyRandom
+from worldsim.errors import DataError
+from worldsim.eval import objects
+from worldsim.eval.dreams import Place
+from worldsim.eval.probe import Probe, detect, heat_map, load_probe, match, save_probe, train_probe
+
+
+def boxes(*rows: tuple[float, ...]) -> np.ndarray:
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def squares(count: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Frames 32x48 with up to two red (class 0) and one blue (class 1) square of 4 pixels, on noise."""
+    rng = np.random.default_rng(seed)
+    frames, labels = rng.integers(60, 100, (count, 32, 48, 3), dtype=np.uint8), []
+    for frame in frames:
+        rows = []
+        for kind, column in ((0, 4), (0, 20), (1, 36)):
+            if rng.random() < 0.6:
+                x, y = column + int(rng.integers(0, 8)), int(rng.integers(0, 28))
+                frame[y : y + 4, x : x + 4] = ((250, 20, 20), (20, 20, 250))[kind]
+                rows.append((kind, x, y, 4, 4))
+        labels.append(boxes(*rows))
+    return frames, labels
+
+
+def test_heat_is_one_at_centres_and_unknown_where_too_small() -> None:
+    heat = heat_map(boxes((0, 10, 4, 4, 4), (1, 20, 20, 1.5, 3)), 32, 48, 2)
+    assert heat.shape == (2, 16, 24)
+    assert np.argwhere(heat == 1).tolist() == [[0, 3, 6]]
+    assert 0 < heat[0, 3, 7] < 1 and heat[0, 10, 20] == 0
+    assert (heat[0] >= 0).all() and (heat[1, 10:12, 10] == -1).all() and (heat[1] == -1).sum() == 2
+
+
+def test_matching_is_one_to_one() -> None:
+    labels = boxes((0, 10, 10, 4, 4), (0, 30, 10, 4, 4), (1, 10, 10, 4, 4))
+    found = np.array([(0, 12, 12), (0, 13, 13), (1, 40, 5)], np.float32)
+    assert match(found, labels, 2).tolist() == [[2, 1, 1], [1, 0, 1]]
+
+
+def test_matching_prefers_the_nearest_and_forgives_the_too_small() -> None:
+    labels = boxes((0, 10, 10, 6, 6), (0, 14, 10, 6, 6), (0, 40, 10, 1, 3))
+    found = np.array([(0, 16, 13), (0, 13, 13), (0, 40, 11), (0, 39, 12)], np.float32)
+    assert match(found, labels, 1).tolist() == [[2, 2, 0]]
+
+
+def test_probe_learns_to_find_things(tmp_path: Path) -> None:
+    probe = train_probe(*squares(300, 0), classes=2, steps=120, seed=0)
+    frames, labels = squares(60, 1)
+    wanted, found, false = objects.score(probe, frames[None], [labels], 2)[0].T
+    assert (found >= 0.9 * wanted).all() and (false <= 0.1 * wanted).all()
+    save_probe(probe, tmp_path / "probe.safetensors")
+    again = load_probe(tmp_path / "probe.safetensors", 2)
+    assert all(np.array_equal(a, b) for a, b in zip(detect(probe, frames), detect(again, frames), strict=True))
+
+
+def test_training_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    train_probe(*squares(4, 0), classes=2, steps=1, seed=0)
+    assert torch.rand(1) == wanted
+
+
+class TakeCover(DoomEnv):
+    def __init__(self) -> None:
+        super().__init__(TAKE_COVER)
+
+
+class RandomPolicy(StickyRandom):
+    def __init__(self) -> None:
+        super().__init__(TAKE_COVER.control_spec)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    pytest.importorskip("vizdoom")
+    root = tmp_path_factory.mktemp("doom")
+    source = PolicySource("random", RandomPolicy)
+    collect(TakeCover, [source], root, game="doom/take-cover", frames=1, eval_frames=60, progress=False)
+    return Dataset(root, "eval")
+
+
+def test_replay_gives_the_objects_of_the_recorded_frames(played: Dataset) -> None:
+    env = objects.open_game(played.info)
+    length = played.episodes[0].length
+    whole = objects.replay(env, played, Place(0, 0, length - 4 + 1), context=4)
+    part = objects.replay(env, played, Place(0, 16, 8), context=4)
+    env.close()
+    assert len(whole) == length - 4 and sum(len(b) for b in whole) > 0
+    assert all(np.array_equal(a, b) for a, b in zip(part, whole[16:24], strict=True))
+    assert all(set(b[:, 0]) <= {0, 1} for b in whole)
+
+
+def test_another_game_is_noticed(played: Dataset) -> None:
+    env = objects.open_game(played.info)
+    played.episodes[0] = replace(played.episodes[0], seed=1)
+    with pytest.raises(DataError, match="another version"):
+        for last in range(30, played.episodes[0].length):
+            objects.replay(env, played, Place(0, 0, last - 4), context=4)
+    env.close()
+
+
+def test_probe_is_trained_once(played: Dataset, tmp_path: Path) -> None:
+    env, config = objects.open_game(played.info), objects.ProbeConfig(frames=4, steps=1)
+    one = objects.get_probe(env, played.info, config, tmp_path)
+    env.close()  # from here on only the file can give it
+    again = objects.get_probe(env, played.info, config, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+
+
+def test_counting_real_play(played: Dataset) -> None:
+    env = objects.open_game(played.info)
+    counts = objects.real_counts(env, "doom/take-cover", Probe(2).eval(), 150, seed=0)
+    env.close()
+    assert counts.probed.shape == counts.listed.shape == (150, 2)
+    assert counts.listed[:, 1].mean() > 1 and counts.episodes[0] == 0

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from conftest import TINY_DIT, TINY_TOKENIZER, randomize
+
+from worldsim.data import Dataset, PolicySource, collect
+from worldsim.dit import DiT
+from worldsim.envs.games.doom import TAKE_COVER
+from worldsim.errors import DataError, WorldError
+from worldsim.eval.measure import EvalConfig, mirrors
+from worldsim.eval.objects import ProbeConfig
+from worldsim.eval.report import evaluate
+from worldsim.tokenizer import Tokenizer
+from worldsim.world import WorldConfig, export_world, world_hash
+
+from .test_objects import RandomPolicy, TakeCover
+
+SMALL = EvalConfig(clips=6, horizons=(1, 3, 5), batch=4, dreams=2, dream_frames=8, probe=ProbeConfig(frames=8, steps=2))
+
+
+def test_a_world_is_measured(
+    tiny_world_path: Path, recorded_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = evaluate(tiny_world_path, recorded_path, tmp_path, config=SMALL, device="cpu", json=tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text()) == json.loads(json.dumps(figures))
+    assert figures["world"]["hash"] == world_hash(tiny_world_path) and "objects" not in figures
+    for mode in ("free-running", "teacher-forced"):
+        rows = figures["psnr"][mode]
+        assert list(rows) == ["tokenizer ceiling", "copy-last-frame", "model", "mirrored controls", "shuffled controls"]
+        assert all(len(row) == 4 and len(figures["ssim"][mode][name]) == 3 for name, row in rows.items())
+        lead = rows["model"][2]["value"] - rows["copy-last-frame"][2]["value"]
+        assert figures["lead"][mode]["copy-last-frame"][2]["value"] == pytest.approx(lead)
+    assert rows["tokenizer ceiling"][0]["count"] == 6
+    assert figures["heads"]["teacher-forced"]["reward_error"]["count"] == rows["model"][3]["count"] + ends(figures)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("PSNR dB, free-running", "mirrored controls", "half-life", "end recall"))
+
+
+def ends(figures: dict) -> int:
+    return figures["heads"]["free-running"]["end_recall"]["count"]
+
+
+def test_pictures_are_drawn(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:
+    evaluate(tiny_world_path, recorded_path, tmp_path, config=replace(SMALL, pictured=2), device="cpu")
+    with av.open(str(tmp_path / "sheet.png")) as picture:
+        (sheet,) = picture.decode(video=0)
+        assert (sheet.height, sheet.width) == (2 * 2 * 2 * 32, 2 * 4 * 48)  # zoom 2, two clips of two rows, four columns
+    with av.open(str(tmp_path / "clip.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == 4 + 5 and frames[0].shape == (2 * 2 * 32, 2 * 2 * 48, 3)
+    context = frames[3].astype(int)
+    assert abs(context[:64] - context[64:]).mean() < 3  # the dream starts from the real context
+
+
+def test_equal_settings_give_equal_figures(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:
+    one, other = (evaluate(tiny_world_path, recorded_path, tmp_path / str(i), config=SMALL, device="cpu") for i in range(2))
+    assert one["psnr"] == other["psnr"] and one["heads"] == other["heads"]
+
+
+def test_a_dataset_of_another_game_is_refused(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:
+    config = json.loads((tiny_world_path / "config.json").read_text())
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in tiny_world_path.glob("*.safetensors"):
+        (other / file.name).write_bytes(file.read_bytes())
+    (other / "config.json").write_text(json.dumps({**config, "game": "doom/take-cover", "frame_skip": 4}))
+    with pytest.raises(DataError, match=r"game test/tiny there, doom/take-cover here; frame_skip 2 there, 4 here"):
+        evaluate(other, recorded_path, tmp_path, config=SMALL, device="cpu")
+
+
+@pytest.mark.parametrize("wrong", [{"clips": 1}, {"horizons": ()}, {"horizons": (0, 2)}, {"batch": 0}])
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(WorldError, match="at least"):
+        replace(SMALL, **wrong)
+
+
+def test_objects_of_doom_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("vizdoom")
+    data = tmp_path / "data"
+    source = PolicySource("random", RandomPolicy)
+    collect(TakeCover, [source], data, game="doom/take-cover", frames=1, eval_frames=120, progress=False)
+    figures = evaluate(doom_world(tmp_path / "world", Dataset(data)), data, tmp_path / "out", config=SMALL, device="cpu")
+    found = figures["objects"]["found"]
+    assert list(found) == ["real frames", "tokenizer ceiling", "copy-last-frame", "model"]
+    assert found["real frames"]["monster"]["recall"]["count"] > 10
+    fireballs = figures["objects"]["per_frame"]["fireball"]
+    assert fireballs["dreams"]["count"] == fireballs["real"]["count"] == 16 and len(fireballs["dreams_by_quarter"]) == 4
+    assert "fireball recall" in capsys.readouterr().out
+
+
+def doom_world(folder: Path, dataset: Dataset) -> Path:
+    """A world with random weights that fits the dataset."""
+    spec, info = TAKE_COVER.control_spec, dataset.info
+    sizes = replace(TINY_DIT, controls=spec.size)
+    tokenizer, dynamics = Tokenizer(TINY_TOKENIZER), DiT(sizes)
+    randomize(tokenizer)
+    randomize(dynamics)
+    config = WorldConfig("test/doom", info.game, info.height, info.width, info.fps, info.frame_skip, spec, TINY_TOKENIZER, sizes)
+    grid = TINY_TOKENIZER.grid(info.height, info.width)
+    return export_world(folder, config, tokenizer, dynamics, torch.randn(2, 4, *grid, 6), torch.zeros(2, 4, spec.size))
+
+
+def test_which_controls_have_a_left_and_a_right() -> None:
+    assert mirrors(TAKE_COVER.control_spec)
+    assert not mirrors(replace(TAKE_COVER.control_spec, keys=("w", "s"), exclusive=()))

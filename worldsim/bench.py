@@ -1,0 +1,256 @@
+"""`worldsim bench stream`: what an imagined frame costs, as a player or an agent pays it.
+
+A step is everything that a frame costs: imagining it, decoding it and writing it to the ring. Every case runs in a process of its
+own, so that compiled code, thread pools and memory of one do not touch another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.errors import WorldsimError, suggest
+from worldsim.machine import describe_machine, resident_bytes
+from worldsim.world import World, shipped_worlds
+
+DTYPES: dict[str, torch.dtype | None] = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
+MODES = ("eager", "compiled")
+# Limits that make this machine compute as one without its newest instructions would.
+LIMITS: dict[str, dict[str, str]] = {
+    "default": {},
+    "avx512_core_bf16": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+WARM_UP, SPAN = 10, 1000
+PARTS = ("imagine", "decode", "commit")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement.
+
+    Attributes:
+        world: name, folder or Hub id.
+        batch: worlds at a time.
+        mode: one of `MODES`.
+        dtype: one of `DTYPES`.
+        isa: one of `LIMITS`.
+        frames: steps measured.
+        long: steps of the constancy test; 0 for none.
+        device: "auto", "cpu" or "cuda".
+        threads: of torch; 0 leaves the number to it.
+    """
+
+    world: str
+    batch: int
+    mode: str
+    dtype: str
+    isa: str
+    frames: int
+    long: int
+    device: str
+    threads: int
+
+
+def bench_stream(
+    worlds: Sequence[str] = (),
+    *,
+    batch: Sequence[int] = (1, 32),
+    modes: Sequence[str] = ("eager",),
+    dtypes: Sequence[str] = ("auto",),
+    isa: Sequence[str] = ("default",),
+    frames: int = 300,
+    long: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+) -> dict[str, Any]:
+    """Measures every combination of what is given, prints a table and returns it.
+
+    Args:
+        worlds: names, folders or Hub ids; by default all shipped ones.
+        batch: numbers of worlds at a time.
+        modes: of `MODES`.
+        dtypes: of `DTYPES`; "auto" is what playing would use.
+        isa: of `LIMITS`.
+        frames: steps to measure.
+        long: so many more steps, whose first and last thousand are compared; 0 for none.
+        device: "auto", "cpu" or "cuda".
+        threads: of torch; 0 leaves the number to it.
+
+    Returns:
+        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each.
+
+    Raises:
+        WorldsimError: if an argument is out of range.
+        WorldError: if there is no such world.
+    """
+    worlds = list(worlds) or shipped_worlds()
+    for what, given, allowed in (("mode", modes, MODES), ("dtype", dtypes, list(DTYPES)), ("isa", isa, list(LIMITS))):
+        for value in given:
+            if value not in allowed:
+                raise WorldsimError(f"{what} was {value!r}; allowed: {', '.join(allowed)}.{suggest(value, allowed)}")
+    if min(batch, default=0) < 1 or frames < 1 or threads < 0 or (long and long < 2 * SPAN):
+        raise WorldsimError(
+            f"batch, frames, threads, long were {batch}, {frames}, {threads}, {long}; give at least 1, 1, 0, {2 * SPAN} or 0."
+        )
+    cases = [
+        Case(world, size, mode, dtype, limit, frames, long, device, threads)
+        for world, limit, dtype, mode, size in itertools.product(worlds, isa, dtypes, modes, batch)
+    ]
+    results = []
+    for case in cases:
+        results.append(_in_own_process(case))
+        print(format_results(results[-1:], header=len(results) == 1), flush=True)
+    return {"results": results}
+
+
+def _in_own_process(case: Case) -> dict[str, Any]:
+    with _environment(LIMITS[case.isa]), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measure, case).result()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables, for processes started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Figures of one case, taken in this process."""
+    if case.threads:
+        torch.set_num_threads(case.threads)
+    begun = time.perf_counter()
+    world = World.load(
+        case.world, batch=case.batch, device=case.device, dtype=DTYPES[case.dtype], compiled=case.mode == "compiled"
+    )
+    step = _stepper(world)
+    world.reset(seed=0)
+    run(step, WARM_UP)
+    ready = time.perf_counter() - begun
+    parts = _time_parts(world)
+    times = run(step, case.frames)
+    figures = {
+        **asdict(case),
+        "dtype": str(world.dtype).removeprefix("torch."),
+        "device": str(world.device),
+        "steps": world.steps,
+        "seconds_to_ready": ready,
+        "frames_per_second": case.batch * len(times) / times.sum(),
+        "milliseconds": {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in (50, 95, 99)},
+        "parts": {name: 1e3 * parts[name] / case.frames for name in PARTS},
+        "machine": describe_machine(),
+    }
+    figures["parts"]["other"] = 1e3 * float(times.mean()) - sum(figures["parts"].values())
+    return figures | ({"constancy": constancy(step, case.long)} if case.long else {})
+
+
+def constancy(step: Callable[[], None], steps: int) -> dict[str, Any]:
+    """Median milliseconds of the first and the last thousand of `steps`, and the memory gained in between."""
+    first = run(step, SPAN)
+    before = resident_bytes()
+    run(step, steps - 2 * SPAN)
+    last = run(step, SPAN)
+    after = resident_bytes()
+    gained = None if before is None or after is None else (after - before) / 2**20
+    return {"first": float(np.median(first)) * 1e3, "last": float(np.median(last)) * 1e3, "mebibytes_gained": gained}
+
+
+def run(step: Callable[[], None], count: int) -> NDArray[np.float64]:
+    """Seconds that each of `count` steps takes."""
+    marks = [time.perf_counter()]
+    for _ in range(count):
+        step()
+        marks.append(time.perf_counter())
+    return np.diff(marks)
+
+
+def _stepper(world: World) -> Callable[[], None]:
+    """One step with everything it entails; frames arrive on the CPU, so it has ended when it returns."""
+    still = world.control_spec.neutral()
+
+    def step() -> None:
+        world.step(still)
+        world.settle()
+        _synchronize(world.device)
+
+    return step
+
+
+def _time_parts(world: World) -> dict[str, float]:
+    """From now on, seconds spent in each of `PARTS`."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def watch(owner: object, attribute: str, part: str) -> None:
+        inner = getattr(owner, attribute)
+
+        def timed(*args: Any) -> Any:
+            begun = time.perf_counter()
+            result = inner(*args)
+            _synchronize(world.device)
+            spent[part] += time.perf_counter() - begun
+            return result
+
+        setattr(owner, attribute, timed)
+
+    watch(world.stream, "imagine", "imagine")
+    watch(world.stream, "commit", "commit")
+    watch(world, "_decode", "decode")
+    return spent
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+COLUMNS = ("world", "batch", "dtype", "mode", "isa", "frames/s", "p50 ms", "p95", "p99", *PARTS, "other")
+
+
+def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> str:
+    """Results as aligned lines, after one about the machine and one of column titles; times are milliseconds per step."""
+    lines = []
+    if header and results:
+        about = results[0]["machine"]
+        lines += [
+            f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {' '.join(about['instructions'])}; "
+            f"ONEDNN_MAX_CPU_ISA {about['onednn_max_cpu_isa']}; torch {about['torch']}"
+            + (f"; {about['gpu']}" if about["gpu"] else ""),
+            _line(COLUMNS),
+        ]
+    for result in results:
+        times = (*result["milliseconds"].values(), *result["parts"].values())
+        named = (str(result[name]) for name in ("world", "batch", "dtype", "mode", "isa"))
+        lines.append(_line((*named, f"{result['frames_per_second']:.1f}", *(f"{ms:.1f}" for ms in times))))
+        if "constancy" in result:
+            long = result["constancy"]
+            gained = "unknown" if long["mebibytes_gained"] is None else f"{long['mebibytes_gained']:+.1f} MiB"
+            lines.append(
+                f"  {result['long']} steps: median of the first {SPAN} {long['first']:.2f} ms, "
+                f"of the last {SPAN} {long['last']:.2f} ms; memory {gained}"
+            )
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    widths = (24, 6, 9, 9, 17, 9, *(8 for _ in range(len(COLUMNS) - 6)))
+    return "".join(
+        cell.ljust(w) if i in (0, 2, 3, 4) else f"{cell:>{w - 1}} " for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+    )

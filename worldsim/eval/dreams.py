@@ -1,0 +1,164 @@
+"""Held-out clips, and what a world imagines in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.data import Dataset
+from worldsim.errors import DataError
+from worldsim.sampler import Stream
+from worldsim.tokenizer import to_images
+from worldsim.world import World
+
+
+class Place(NamedTuple):
+    """Where a clip lies: position of its episode in the dataset, row of its first frame, and its number of frames to predict."""
+
+    episode: int
+    start: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of B clips of T frames: a context, then frames to predict. Entry t of everything belongs to frame t.
+
+    Attributes:
+        frames: uint8 `(B, T, H, W, 3)`; black after a clip's last frame.
+        controls: float32 `(B, T, A)` in the units of the control spec, that produced the frame; 0 at an episode's first.
+        rewards: float32 `(B, T)`, likewise.
+        ends: bool `(B, T)`: the episode ended in place of this frame.
+        real: bool `(B, T)`: whether the frame exists.
+    """
+
+    frames: NDArray[np.uint8]
+    controls: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    ends: NDArray[np.bool_]
+    real: NDArray[np.bool_]
+
+
+def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: int) -> list[Place]:
+    """Random clips, of which no two predict the same frame.
+
+    Episodes are cut into clips of `context` frames and up to `horizon` predicted ones, the contexts overlapping; an episode's
+    end counts as predicted. Equal arguments give equal clips; fewer than `count` where the dataset has no more.
+
+    Raises:
+        DataError: if there are not even two clips.
+    """
+    places = []
+    for i, episode in enumerate(dataset.episodes):
+        stop = episode.length + bool(dataset.rows.terminated[first_rows(dataset)[i + 1] - 1])
+        starts = range(0, stop - context, horizon)
+        places += [Place(i, start, min(horizon, stop - context - start)) for start in starts]
+    if len(places) < 2:
+        raise DataError(
+            f"{dataset.root} has {len(places)} held-out clips of {context} frames and one to predict, at least 2 are needed; "
+            "collect more held-out frames."
+        )
+    order = np.random.default_rng(seed).permutation(len(places))
+    return [places[i] for i in order[:count]]
+
+
+def load_clips(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> Clips:
+    """The clips at `places`, `context + horizon` frames each."""
+    shape, rows, first = (len(places), context + horizon), dataset.rows, first_rows(dataset)
+    clips = Clips(
+        frames=np.zeros((*shape, *dataset.frame_shape), np.uint8),
+        controls=np.zeros((*shape, dataset.spec.size), np.float32),
+        rewards=np.zeros(shape, np.float32),
+        ends=np.zeros(shape, np.bool_),
+        real=np.zeros(shape, np.bool_),
+    )
+    for b, (episode, start, predicted) in enumerate(places):
+        stop = min(start + context + predicted, dataset.episodes[episode].length)
+        clips.frames[b, : stop - start] = dataset.frames(episode, start, stop)
+        clips.real[b, : stop - start] = True
+        clips.ends[b, stop - start : context + predicted] = True
+        known = np.arange(max(start, 1), start + context + predicted)  # no action produced an episode's first frame
+        clips.controls[b, known - start] = rows.actions[first[episode] + known - 1]
+        clips.rewards[b, known - start] = rows.rewards[first[episode] + known - 1]
+    return clips
+
+
+def predicted_controls(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> NDArray[np.float32]:
+    """Controls `(B, horizon, A)` of the predicted frames of the clips, repeated from their first where a clip is shorter."""
+    first = first_rows(dataset)
+    out = [np.arange(place.predicted) + first[place.episode] + place.start + context - 1 for place in places]
+    return dataset.rows.actions[np.stack([np.resize(index, horizon) for index in out])]
+
+
+def first_rows(dataset: Dataset) -> NDArray[np.int64]:
+    """Row of each episode's first frame in `dataset.rows`, and at the end their number."""
+    return np.concatenate([[0], np.cumsum(dataset.lengths)])
+
+
+class Rollout(NamedTuple):
+    """What a world imagined: frames uint8 `(B, F, H, W, 3)`, rewards and chances of the end, float32 `(B, F)`."""
+
+    frames: NDArray[np.uint8]
+    rewards: NDArray[np.float32]
+    ends: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def encode(world: World, frames: NDArray[np.uint8]) -> Tensor:
+    """Latents `(B, T, h, w, C)` of uint8 frames `(B, T, H, W, 3)`, in the world's dtype and on its device."""
+    flat = torch.from_numpy(frames).flatten(0, 1).split(64)
+    latents = torch.cat([world.tokenizer.encode(to_images(part.to(world.device), world.dtype)) for part in flat])
+    return latents.unflatten(0, frames.shape[:2])
+
+
+@torch.inference_mode()
+def decode(world: World, latents: Tensor) -> NDArray[np.uint8]:
+    """Frames uint8 `(B, T, H, W, 3)` of latents `(B, T, h, w, C)`."""
+    flat = latents.flatten(0, 1).to(world.dtype).split(64)
+    return torch.cat([world.tokenizer.decode_frames(part).cpu() for part in flat]).unflatten(0, latents.shape[:2]).numpy()
+
+
+@torch.inference_mode()
+def roll_out(
+    world: World,
+    latents: Tensor,
+    controls: NDArray[np.float32],
+    imagined: NDArray[np.float32],
+    seeds: Sequence[int],
+    forced: bool,
+) -> Rollout:
+    """Imagines the last frames of clips.
+
+    Args:
+        world: whose networks, steps and context level to use; its own state is left alone.
+        latents: of whole clips, `(B, T, h, w, C)`.
+        controls: that produced them, `(B, T, A)` in the units of the control spec.
+        imagined: controls `(B, F, A)` under which to imagine the last F frames; the others are context.
+        seeds: one per clip; equal seeds give equal noise.
+        forced: teacher forcing: every frame is imagined after the real ones (under the real controls); otherwise
+            after the imagined ones.
+    """
+    context = latents.shape[1] - imagined.shape[1]
+    rows = [torch.Generator().manual_seed(seed) for seed in seeds]
+    scale = world.control_spec.scale()
+    given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
+    stream = Stream(world.dynamics, world.grid, len(latents), steps=world.steps, context_level=world.config.context_level)
+
+    def noise(*frames: int) -> Tensor:
+        return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row) for row in rows]).to(world.device)
+
+    stream.prefill(latents[:, :context], given[:, :context], noise(context))
+    said, frames = [], []
+    for t in range(imagined.shape[1]):
+        said.append(stream.imagine(wanted[:, t], noise()))
+        frames.append(world.tokenizer.decode_frames(said[-1].latent.to(world.dtype)).cpu())
+        past = (latents[:, context + t], given[:, context + t]) if forced else (said[-1].latent, wanted[:, t])
+        stream.commit(*past, noise())
+    rewards, ends = (torch.stack(part, 1).cpu().numpy() for part in ([s.reward for s in said], [s.end for s in said]))
+    return Rollout(torch.stack(frames, 1).numpy(), rewards, ends)

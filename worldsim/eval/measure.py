@@ -1,0 +1,282 @@
+"""The figures of a world: how its frames, controls, rewards, ends and objects compare with real play."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import trange
+
+from worldsim.controls import ControlSpec
+from worldsim.data import Dataset
+from worldsim.envs.games import DoomEnv
+from worldsim.errors import WorldError
+from worldsim.eval import objects, pictures
+from worldsim.eval.dreams import Clips, decode, draw_places, encode, load_clips, predicted_controls, roll_out
+from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
+from worldsim.eval.objects import CLASSES, ProbeConfig
+from worldsim.eval.probe import Boxes, Probe
+from worldsim.world import World
+
+MODES = FREE, FORCED = "free-running", "teacher-forced"
+REAL, TOKENIZER, COPY, MODEL = "real frames", "tokenizer ceiling", "copy-last-frame", "model"
+MIRRORED, SHUFFLED = "mirrored controls", "shuffled controls"
+
+ROWS = (TOKENIZER, COPY, MODEL, MIRRORED, SHUFFLED)
+
+Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much is measured.
+
+    Attributes:
+        clips: held-out clips, each a context and `max(horizons)` frames to predict; fewer where the dataset has no more.
+        horizons: frames after the context at which figures are given, counted from 1.
+        steps: network calls per frame; by default the world's own.
+        seed: of clips, noise, policies and games.
+        batch: clips imagined at a time.
+        objects: whether to count objects, in games whose objects are known (needs the real game).
+        probe: training of the object probe.
+        dreams: long dreams in which objects are counted.
+        dream_frames: frames of each.
+        pictured: clips on the contact sheet and in the video.
+    """
+
+    clips: int = 64
+    horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    steps: int | None = None
+    seed: int = 0
+    batch: int = 16
+    objects: bool = True
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    dreams: int = 8
+    dream_frames: int = 1000
+    pictured: int = 4
+
+    def __post_init__(self) -> None:
+        counts = (self.clips - 1, self.batch, self.dreams, self.dream_frames, self.pictured, *self.horizons)
+        if min(counts) < 1 or not self.horizons:
+            raise WorldError(f"{self}: give at least 2 clips, at least one horizon, and at least 1 of everything else.")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What it takes to look for objects: the real game, and a probe of it."""
+
+    env: DoomEnv
+    probe: Probe
+
+
+class Tally:
+    """Gathers arrays `(clips, ...)` batch by batch, by name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Any, list[NDArray[Any]]] = defaultdict(list)
+
+    def add(self, *name: str, values: NDArray[Any]) -> None:
+        self._parts[name].append(values)
+
+    def has(self, *name: str) -> bool:
+        return name in self._parts
+
+    def all(self, *name: str) -> NDArray[Any]:
+        return np.concatenate(self._parts[name])
+
+
+def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: EvalConfig) -> dict[str, Any]:
+    """All figures of a world on the held-out episodes of `dataset`.
+
+    Args:
+        world: with a batch of `config.dreams`.
+        dataset: the split "eval".
+        out: folder of the pictures.
+        cache: folder of the trained object probe.
+        config: how much to measure.
+
+    Returns:
+        `psnr` and `ssim` by mode and row, `lead` (paired PSNR differences), `half_life`, `heads` by mode and, where they are
+        counted, `objects`. Figures are `Estimate`s.
+    """
+    watch = _open_watch(dataset, cache, config)
+    tally = _over_clips(world, dataset, out, config, watch)
+    figures = {**_fidelity(tally, config.horizons), "heads": {mode: _heads(tally, mode) for mode in MODES}}
+    if watch is not None:
+        classes = tuple(CLASSES[dataset.info.game])
+        figures["objects"] = {"found": _found(tally, classes), "per_frame": _per_frame(world, watch, classes, config)}
+        watch.env.close()
+    return figures
+
+
+def _open_watch(dataset: Dataset, cache: Path, config: EvalConfig) -> Watch | None:
+    if not config.objects or dataset.info.game not in CLASSES:
+        return None
+    env = objects.open_game(dataset.info)
+    return Watch(env, objects.get_probe(env, dataset.info, config.probe, cache))
+
+
+def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, watch: Watch | None) -> Tally:
+    """Imagines every clip in every way and tallies what came of it, batch by batch."""
+    context, horizon = world.config.dynamics.window, max(config.horizons)
+    places = draw_places(dataset, context, horizon, config.clips, config.seed)
+    donors = [*places[1:], *places[:1]]
+    tally = Tally()
+    for at in trange(0, len(places), config.batch, desc="imagining held-out clips", unit="batch", leave=False):
+        part = slice(at, min(at + config.batch, len(places)))
+        clips = load_clips(dataset, places[part], context, horizon)
+        shuffled = predicted_controls(dataset, donors[part], context, horizon)
+        seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
+        views = _imagine(world, clips, shuffled, seeds, tally)
+        _compare(views, clips, config.horizons, tally)
+        if at == 0:
+            _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
+        if watch is not None:
+            labels = [objects.replay(watch.env, dataset, place, context) for place in places[part]]
+            _look(watch.probe, clips, views, labels, len(CLASSES[dataset.info.game]), tally)
+    return tally
+
+
+def _imagine(world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: Sequence[int], tally: Tally) -> Views:
+    """Frames `(B, F, H, W, 3)` of every mode and row; rewards and ends of the model's rows are tallied."""
+    horizon, latents = shuffled.shape[1], encode(world, clips.frames)
+    true, before = clips.controls[:, -horizon:], clips.frames[:, -horizon - 1 : -1]
+    mirrored = world.control_spec.mirror(true)
+    controls = {MODEL: true, MIRRORED: mirrored, SHUFFLED: shuffled}
+    if not mirrors(world.control_spec):
+        del controls[MIRRORED]
+    views = {(mode, TOKENIZER): decode(world, latents[:, -horizon:]) for mode in MODES}
+    views |= {(FORCED, COPY): before, (FREE, COPY): before[:, :1].repeat(horizon, 1)}
+    for mode in MODES:
+        for row, imagined in controls.items():
+            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED)
+            views[mode, row] = rollout.frames
+            if row == MODEL:
+                tally.add("reward", mode, values=rollout.rewards)
+                tally.add("end", mode, values=rollout.ends)
+    return views
+
+
+def mirrors(spec: ControlSpec) -> bool:
+    """Whether swapping left and right changes any control."""
+    each = np.eye(spec.size, dtype=np.float32)
+    return not np.array_equal(spec.mirror(each), each)
+
+
+def _compare(views: Views, clips: Clips, horizons: tuple[int, ...], tally: Tally) -> None:
+    """Tallies PSNR of every frame, SSIM at the horizons, and what is true of the predicted frames."""
+    frames = max(horizons)
+    real, picked = clips.frames[:, -frames:], [h - 1 for h in horizons]
+    for (mode, row), view in views.items():
+        tally.add("psnr", mode, row, values=psnr(view, real))
+        tally.add("ssim", mode, row, values=ssim(view[:, picked], real[:, picked]))
+    tally.add("exists", values=clips.real[:, -frames:])
+    tally.add("true end", values=clips.ends[:, -frames:])
+    tally.add("true reward", values=clips.rewards[:, -frames:])
+
+
+def _look(
+    probe: Probe,
+    clips: Clips,
+    views: Views,
+    labels: list[list[Boxes]],
+    classes: int,
+    tally: Tally,
+) -> None:
+    """Tallies the objects found in real frames, reconstructions and next frames."""
+    horizon = views[FORCED, MODEL].shape[1]
+    searched = {REAL: clips.frames[:, -horizon:], **{row: views[FORCED, row] for row in (TOKENIZER, COPY, MODEL)}}
+    for row, frames in searched.items():
+        tally.add("objects", row, values=objects.score(probe, frames, labels, classes))
+
+
+def _draw(out: Path, clips: Clips, dream: NDArray[np.uint8], config: EvalConfig, fps: float) -> None:
+    """Contact sheet and video of the first clips, whole ones where there are any; both start with real context."""
+    whole = np.flatnonzero(clips.real.all(1)) if clips.real.all(1).any() else np.arange(len(clips.real))
+    chosen, context = whole[: config.pictured], clips.frames.shape[1] - dream.shape[1]
+    real = clips.frames[chosen]
+    dreamed = np.concatenate([real[:, :context], dream[chosen]], 1)
+    pictures.save_sheet(out / "sheet.png", real, dreamed, [context - 1 + h for h in (0, *config.horizons)])
+    pictures.save_clip(out / "clip.mp4", real, dreamed, fps)
+
+
+def _fidelity(tally: Tally, horizons: tuple[int, ...]) -> dict[str, Any]:
+    """PSNR and SSIM at the horizons, the model's lead over the other rows on the same frames, and the half-life."""
+    exists, picked = tally.all("exists"), [h - 1 for h in horizons]
+    figures: dict[str, Any] = {name: {mode: {} for mode in MODES} for name in ("psnr", "ssim", "lead")}
+
+    def at_horizons(values: NDArray[np.float64]) -> list[Estimate]:
+        return [masked(values[:, i], exists[:, h]) for i, h in enumerate(picked)]
+
+    for mode in MODES:
+        model = tally.all("psnr", mode, MODEL)
+        for row in (row for row in ROWS if tally.has("psnr", mode, row)):
+            values = tally.all("psnr", mode, row)
+            figures["psnr"][mode][row] = [*at_horizons(values[:, picked]), masked(values, exists)]
+            figures["ssim"][mode][row] = at_horizons(tally.all("ssim", mode, row))
+            if row not in (TOKENIZER, MODEL):
+                figures["lead"][mode][row] = [*at_horizons((model - values)[:, picked]), masked(model - values, exists)]
+    life = half_life(tally.all("psnr", FREE, MODEL), tally.all("psnr", FREE, COPY), exists)
+    return {**figures, "half_life": {"step": life, "steps_measured": exists.shape[1]}}
+
+
+def _heads(tally: Tally, mode: str) -> dict[str, Estimate]:
+    """How well reward and end are foretold, over all predicted frames and the ends among them."""
+    ends, reward, chance = tally.all("true end"), tally.all("true reward"), tally.all("end", mode)
+    known = tally.all("exists") | ends
+    said = (chance > 0.5) & known
+    constant = reward[known].mean()
+    return {
+        "reward_error": masked(np.abs(tally.all("reward", mode) - reward), known),
+        "reward_error_of_mean": masked(np.abs(reward - constant), known),
+        "end_recall": masked((said & ends).astype(float), ends),
+        "end_precision": masked((said & ends).astype(float), said),
+        "ends_expected_per_end": estimate(np.where(known, chance, 0).sum(1), ends.sum(1)),
+    }
+
+
+def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Recall and precision of the probe by row and class."""
+    figures: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for row in (REAL, TOKENIZER, COPY, MODEL):
+        wanted, found, false = tally.all("objects", row).transpose(2, 0, 1)
+        figures[row] = {
+            name: {
+                "recall": estimate(found[:, i], wanted[:, i]),
+                "precision": estimate(found[:, i], found[:, i] + false[:, i]),
+            }
+            for i, name in enumerate(classes)
+        }
+    return figures
+
+
+def _per_frame(world: World, watch: Watch, classes: tuple[str, ...], config: EvalConfig) -> dict[str, Any]:
+    """Objects per frame in long dreams, and in as much real play under the same policy."""
+    dreams = objects.dream_counts(world, watch.probe, config.dream_frames, config.seed)
+    frames = config.dreams * config.dream_frames
+    real = objects.real_counts(watch.env, world.config.game, watch.probe, frames, config.seed)
+    lengths = np.bincount(real.episodes)
+    quarters = np.array_split(dreams, 4, axis=1)
+
+    def per_episode(counts: NDArray[np.int64]) -> Estimate:
+        return estimate(np.bincount(real.episodes, counts), lengths)
+
+    return {
+        name: {
+            "dreams": _mean_count(dreams[..., i]),
+            "dreams_by_quarter": [_mean_count(quarter[..., i]) for quarter in quarters],
+            "real": per_episode(real.probed[:, i]),
+            "real_listed": per_episode(real.listed[:, i]),
+        }
+        for i, name in enumerate(classes)
+    }
+
+
+def _mean_count(counts: NDArray[np.int64]) -> Estimate:
+    """`(dreams, frames)` -> mean per frame."""
+    return estimate(counts.sum(1), np.full(len(counts), counts.shape[1]))

@@ -1,0 +1,156 @@
+"""A small detector of a game's objects, trained on real frames with the game's own labels, to search dreams for them.
+
+Every class has a heat map of object centres (Zhou et al. 2019, "Objects as Points", arXiv:1904.07850); the peaks are the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import trange
+
+from worldsim.tokenizer import Conv, ResidualBlock, to_images
+
+STRIDE = 2  # pixels per cell of a heat map
+SMALLEST = 2.0  # pixels; what is narrower or lower is neither asked for nor counted as a false alarm
+MARGIN = 2.0  # pixels by which a detection may lie outside its object's box
+THRESHOLD = 0.35
+WIDTHS = (24, 48, 64)  # at 1/2, 1/4 and 1/8 of the resolution
+BATCH = 32
+
+Boxes = NDArray[np.float32]  # (n, 5): class, x, y, width, height in pixels
+
+
+class Probe(nn.Module):
+    """Images `(B, 3, H, W)` in [-1, 1] -> heat logits `(B, classes, H / 2, W / 2)`; both sides multiples of 8."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        fine, middle, coarse = WIDTHS
+        self.fine = nn.Sequential(nn.PixelUnshuffle(2), Conv(12, fine, 3), nn.SiLU())
+        self.middle = nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * fine, middle, 1), ResidualBlock(middle))
+        self.coarse = nn.Sequential(
+            nn.PixelUnshuffle(2), Conv(4 * middle, coarse, 1), ResidualBlock(coarse), ResidualBlock(coarse)
+        )
+        self.to_middle = nn.Sequential(Conv(coarse, 4 * middle, 1), nn.PixelShuffle(2))
+        self.to_fine = nn.Sequential(ResidualBlock(middle), Conv(middle, 4 * fine, 1), nn.PixelShuffle(2))
+        last = Conv(fine, classes, 1)
+        self.head = nn.Sequential(Conv(fine, fine, 3), nn.SiLU(), last)
+        nn.init.constant_(last.bias, -4.0)  # objects are rare
+
+    def forward(self, images: Tensor) -> Tensor:
+        fine = self.fine(images)
+        middle = self.middle(fine)
+        middle = middle + self.to_middle(self.coarse(middle))
+        return self.head(fine + self.to_fine(middle))
+
+
+def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int, steps: int, seed: int) -> Probe:
+    """Trains a probe on labelled real frames, uint8 `(n, H, W, 3)`, each mirrored half of the time."""
+    generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(probe.parameters(), 3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    for _ in trange(steps, desc="training the object probe", leave=False):
+        chosen = rng.integers(0, len(frames), BATCH)
+        images = to_images(torch.from_numpy(frames[chosen]))
+        heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], classes) for i in chosen]))
+        mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator) < 0.5
+        images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = probe(images)
+        optimizer.zero_grad()
+        heat_loss(logits.float(), heat).backward()
+        optimizer.step()
+        schedule.step()
+    return probe.eval()
+
+
+def heat_map(boxes: Boxes, height: int, width: int, classes: int) -> NDArray[np.float32]:
+    """Target `(classes, height / 2, width / 2)`: 1 at an object's centre, falling off around it, -1 inside what is too small."""
+    heat = np.zeros((classes, height // STRIDE, width // STRIDE), np.float32)
+    rows, columns = np.ogrid[: heat.shape[1], : heat.shape[2]]
+    small = is_small(boxes)
+    for kind, x, y, w, h in boxes[small]:
+        left, top, right, bottom = (int(v // STRIDE) for v in (x, y, x + w, y + h))
+        heat[int(kind), top : bottom + 1, left : right + 1] = -1
+    for kind, x, y, w, h in boxes[~small]:
+        row = min(int((y + h / 2) // STRIDE), heat.shape[1] - 1)
+        column = min(int((x + w / 2) // STRIDE), heat.shape[2] - 1)
+        spread = max(0.5, max(w, h) / STRIDE / 6)
+        bump = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * spread**2))
+        heat[int(kind)] = np.maximum(heat[int(kind)], np.where(bump < 1e-3, -1, bump).astype(np.float32))
+    return heat
+
+
+def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
+    """Focal loss of "Objects as Points", equation 1; cells at -1 do not count."""
+    chance = logits.sigmoid()
+    centre = heat == 1
+    found = (1 - chance) ** 2 * F.logsigmoid(logits) * centre
+    empty = (1 - heat) ** 4 * chance**2 * F.logsigmoid(-logits) * (~centre & (heat >= 0))
+    return -(found + empty).sum() / centre.sum().clamp_min(1)
+
+
+@torch.inference_mode()
+def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 3)`, class, x and y of the centre in pixels, surest first."""
+    found = []
+    for part in torch.from_numpy(frames).split(64):
+        chance = probe(to_images(part)).sigmoid()
+        peak = (chance == F.max_pool2d(chance, 3, 1, 1)) & (chance > THRESHOLD)
+        frame, kind, row, column = peak.nonzero(as_tuple=True)
+        order = chance[peak].argsort(descending=True)
+        places = torch.stack([kind, (column + 0.5) * STRIDE, (row + 0.5) * STRIDE], 1).float()[order].numpy()
+        found += [places[(frame[order] == i).numpy()] for i in range(len(part))]
+    return found
+
+
+def is_small(boxes: Boxes) -> NDArray[np.bool_]:
+    """`(n,)`: boxes narrower or lower than `SMALLEST`."""
+    return boxes[:, 3:].min(1, initial=np.inf) < SMALLEST
+
+
+def match(found: NDArray[np.float32], boxes: Boxes, classes: int) -> NDArray[np.int64]:
+    """Compares detections with labels, one to one, the surest detection first.
+
+    Returns:
+        `(classes, 3)`: objects to find, objects found, false alarms.
+    """
+    counts = np.zeros((classes, 3), np.int64)
+    small = is_small(boxes)
+    np.add.at(counts[:, 0], boxes[~small, 0].astype(int), 1)
+    free = np.ones(len(boxes), bool)
+    low, high = boxes[:, 1:3] - MARGIN, boxes[:, 1:3] + boxes[:, 3:] + MARGIN
+    for kind, *place in found:
+        fits = (boxes[:, 0] == kind) & (low <= place).all(1) & (place <= high).all(1)
+        open_ = np.flatnonzero(fits & free & ~small)
+        if len(open_):
+            distance = np.abs((low + high)[open_] / 2 - place).sum(1)
+            free[open_[distance.argmin()]] = False
+            counts[int(kind), 1] += 1
+        elif not (fits & small).any():
+            counts[int(kind), 2] += 1
+    return counts
+
+
+def save_probe(probe: Probe, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({name: value.contiguous() for name, value in probe.state_dict().items()}, temporary)
+    temporary.replace(path)
+
+
+def load_probe(path: Path, classes: int) -> Probe:
+    probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    probe.load_state_dict(load_file(path))
+    return probe.eval()

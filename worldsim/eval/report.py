@@ -1,0 +1,187 @@
+"""`worldsim eval`: measures a world on held-out play against its baselines, and prints the figures as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldsim.data import Dataset
+from worldsim.errors import DataError
+from worldsim.eval.fidelity import Estimate
+from worldsim.eval.measure import FREE, MODES, EvalConfig, measure
+from worldsim.eval.probe import SMALLEST
+from worldsim.world import World, find_world, world_hash
+
+
+def evaluate(
+    world: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    config: EvalConfig | None = None,
+    device: str = "auto",
+    cache: str | Path | None = None,
+    json: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measures a world on held-out play of its game, prints the figures and returns them.
+
+    Args:
+        world: as for `World.load`.
+        data: dataset with a split "eval", recorded as the world's own.
+        out: folder for `sheet.png` and `clip.mp4` (real above, dream below).
+        config: how much to measure.
+        device: "auto", "cpu" or "cuda".
+        cache: folder of the object probe, which is trained once a game; by default `out`.
+        json: file that gets the figures, with what they were measured on.
+
+    Returns:
+        The figures as in the JSON file; an estimate is a dict of `value`, `ci95` and `count`, None standing for what could
+        not be counted.
+
+    Raises:
+        WorldError: if there is no such world.
+        DataError: if the dataset does not fit the world, or is too small.
+        GameError: if objects are to be counted and the game is not installed.
+    """
+    config = config or EvalConfig()
+    folder, dataset = find_world(world), Dataset(data, "eval")
+    loaded = World.load(folder, device=device, steps=config.steps, batch=config.dreams)
+    check_fit(loaded, dataset)
+    measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
+    figures = {**circumstances(loaded, folder, dataset, config), **measured}
+    print(format_figures(figures))
+    plain: dict[str, Any] = _plain(figures)
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(json_module.dumps(plain, indent=2) + "\n")
+    return plain
+
+
+def check_fit(world: World, dataset: Dataset) -> None:
+    """Raises `DataError` unless the dataset was recorded as the world's own."""
+    names = ("game", "height", "width", "frame_skip", "control_spec")
+    wrong = [name for name in names if getattr(world.config, name) != getattr(dataset.info, name)]
+    if wrong:
+        differences = "; ".join(
+            f"{name} {getattr(dataset.info, name)} there, {getattr(world.config, name)} here" for name in wrong
+        )
+        raise DataError(f"{dataset.root} does not fit the world {world.config.name}: {differences}; give a dataset of its game.")
+
+
+def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConfig) -> dict[str, Any]:
+    """What was measured, with what, and on which machine."""
+    return {
+        "world": {"name": world.config.name, "hash": world_hash(folder), "steps": world.steps},
+        "data": {"game": dataset.info.game, "held_out_episodes": len(dataset), "held_out_frames": dataset.total_frames},
+        "machine": {
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count(),
+            "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
+            "dtype": str(world.dtype).removeprefix("torch."),
+            "torch": torch.__version__,
+        },
+        "config": dataclasses.asdict(config),
+        "context": world.config.dynamics.window,
+    }
+
+
+def format_figures(figures: Mapping[str, Any]) -> str:
+    """What `circumstances` and `measure` gave, as tables to read; intervals are 95%, over clips."""
+    about, machine, config = figures["world"], figures["machine"], figures["config"]
+    horizons = config["horizons"]
+    lines = [
+        f"{about['name']} ({about['hash']}), {about['steps']} steps; seed {config['seed']}; {machine['cpu']}, "
+        f"{machine['cores']} cores, {machine['device']} {machine['dtype']}, torch {machine['torch']}",
+        f"held-out clips: {figures['context']} frames of context, then up to {max(horizons)} predicted; +- 95% over clips",
+    ]
+    for mode in MODES:
+        lines += _horizon_tables(figures, mode, horizons)
+    life = figures["half_life"]
+    lines += ["", f"half-life: {life['step'] or 'more than ' + str(life['steps_measured'])} frames"]
+    lines += _head_table(figures["heads"])
+    if "objects" in figures:
+        lines += _object_tables(figures["objects"])
+    return "\n".join(lines)
+
+
+def _horizon_tables(figures: Mapping[str, Any], mode: str, horizons: Sequence[int]) -> list[str]:
+    """PSNR, SSIM and leads of one mode; the last column of those in dB is the mean over all frames."""
+    names = [f"h={h}" for h in horizons]
+    psnr, ssim, lead = (figures[name][mode] for name in ("psnr", "ssim", "lead"))
+    counts = ["frames", *(str(e.count) for e in next(iter(psnr.values())))]
+    return [
+        *_table([f"PSNR dB, {mode}", *names, "all"], [*_rows(psnr, 2), counts]),
+        *_table([f"SSIM, {mode}", *names], _rows(ssim, 3)),
+        *_table([f"model's lead dB, {mode}", *names, "all"], [[f"over {r[0]}", *r[1:]] for r in _rows(lead, 2)]),
+    ]
+
+
+def _head_table(heads: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    rows = [[name.replace("_", " "), *(_cell(heads[mode][name], 3, counted=True) for mode in MODES)] for name in heads[FREE]]
+    return _table(["reward and end (counted)", *MODES], rows)
+
+
+def _object_tables(objects: Mapping[str, Any]) -> list[str]:
+    classes = list(objects["per_frame"])
+    titles = [f"{kind} {figure}" for kind in classes for figure in ("recall", "precision")]
+    found = [
+        [row, *(_cell(figure, 3, counted=True) for figures in of.values() for figure in figures.values())]
+        for row, of in objects["found"].items()
+    ]
+    numbers = []
+    for kind, counts in objects["per_frame"].items():
+        quarters = " ".join(f"{e.value:.2f}" for e in counts["dreams_by_quarter"])
+        share = counts["dreams"].value / counts["real"].value if counts["real"].value else math.nan
+        cells = [_cell(counts[name], 2) for name in ("dreams", "real", "real_listed")]
+        numbers.append([f"{kind}s", *cells, f"{share:.2f}", quarters])
+    columns = ["objects per frame", "dreams", "real", "real, game's list", "dreams / real", "dreams by quarter"]
+    return [*_table([f"next-frame objects of {SMALLEST:g} px and more", *titles], found), *_table(columns, numbers)]
+
+
+def _rows(table: Mapping[str, Sequence[Estimate]], digits: int) -> list[list[str]]:
+    return [[name, *(_cell(e, digits) for e in estimates)] for name, estimates in table.items()]
+
+
+def _cell(e: Estimate, digits: int, counted: bool = False) -> str:
+    if math.isnan(e.value):
+        return "-"
+    return f"{e.value:.{digits}f}" + (f"+-{e.ci95:.{digits}f}" if e.count else "") + (f" ({e.count})" if counted else "")
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Aligned lines, after an empty one; the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    justified = (
+        [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(r, widths, strict=True))]
+        for r in (header, *rows)
+    )
+    return ["", *("  ".join(cells) for cells in justified)]
+
+
+def _cpu_name() -> str:
+    """Model name of the processor, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses to dicts, NaN to None, for JSON."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
