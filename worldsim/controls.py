@@ -7,7 +7,7 @@ says which of them a world listens to, and turns them into the arrays that datas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,9 @@ class Controls:
         buttons: mouse buttons held, from `BUTTON_NAMES`.
     """
 
-    keys: frozenset[str] = frozenset()
+    keys: Set[str] = frozenset()
     mouse: tuple[float, float] = (0.0, 0.0)
-    buttons: frozenset[str] = frozenset()
+    buttons: Set[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", frozenset(self.keys))

@@ -253,9 +253,9 @@ class DiT(nn.Module):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        modulations = [block.modulation for block in self.blocks]
+        modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
         for zeroed in (*modulations, self.final_modulation, self.final, self.reward_head, self.end_head):
-            nn.init.zeros_(zeroed.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(zeroed.weight)
 
     def forward(
         self,

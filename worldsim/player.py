@@ -137,14 +137,14 @@ class Session:
             self._recorder.close()
             self._recorder = None
             return f"{count} frames in {path}"
-        name, height, width = self._recorded_name(), *self.dream.observation_space.shape[:2]  # type: ignore[index]
+        name, world = self._recorded_name(), self.dream.world.config
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        root = self.config.recordings / f"{self.dream.world.config.name.replace('/', '-')}-{name}-{stamp}"
+        root = self.config.recordings / f"{world.name.replace('/', '-')}-{name}-{stamp}"
         info = DatasetInfo(
-            game=self.dream.world.config.game,
+            game=world.game,
             control_spec=self.spec,
-            height=height,
-            width=width,
+            height=world.height,
+            width=world.width,
             fps=self.dream.fps,
             frame_skip=self.dream.frame_skip,
         )

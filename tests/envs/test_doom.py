@@ -180,7 +180,7 @@ def test_the_goal_ends_the_maze(start):
 def test_objects_are_boxes_in_observation_pixels(start):
     env = start("doom/take-cover", objects=True)
     env.reset(seed=0)
-    seen = {}
+    seen: dict[str, int] = {}
     for _ in range(80):
         _, _, terminated, _, info = env.step(Controls())
         if terminated:

@@ -27,7 +27,7 @@ def test_equal_seeds_give_equal_episodes(env: DreamEnv) -> None:
         frames = [env.reset(seed=7)[0]]
         frames += [env.step(Controls(keys=frozenset({"a"})))[0] for _ in range(5)]
         episodes.append(np.stack(frames))
-    assert np.array_equal(*episodes)
+    assert np.array_equal(episodes[0], episodes[1])
     assert not np.array_equal(env.reset()[0], env.reset()[0]), "without a seed every episode is another one"
 
 

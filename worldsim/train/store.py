@@ -39,7 +39,6 @@ class FrameStore:
                 at += len(decoded)
                 if at >= budget:
                     break
-            frames.flush()
             _mark(path, key)
         self.frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "r")
 
