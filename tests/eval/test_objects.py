@@ -14,6 +14,7 @@ from worldsim.errors import DataError
 from worldsim.eval import objects
 from worldsim.eval.dreams import Place
 from worldsim.eval.probe import Probe, detect, heat_map, load_probe, match, save_probe, train_probe
+from worldsim.world import World
 
 
 def boxes(*rows: tuple[float, ...]) -> np.ndarray:
@@ -56,7 +57,7 @@ def test_matching_prefers_the_nearest_and_forgives_the_too_small() -> None:
 
 
 def test_probe_learns_to_find_things(tmp_path: Path) -> None:
-    probe = train_probe(*squares(300, 0), classes=2, steps=120, seed=0)
+    probe = train_probe(*squares(300, 0), classes=2, steps=80, seed=0)
     frames, labels = squares(60, 1)
     wanted, found, false = objects.score(probe, frames[None], [labels], 2)[0].T
     assert (found >= 0.9 * wanted).all() and (false <= 0.1 * wanted).all()
@@ -122,7 +123,24 @@ def test_probe_is_trained_once(played: Dataset, tmp_path: Path) -> None:
 
 def test_counting_real_play(played: Dataset) -> None:
     env = objects.open_game(played.info)
-    counts = objects.real_counts(env, "doom/take-cover", Probe(2).eval(), 150, seed=0)
+    counts = objects.real_counts(env, "doom/take-cover", Probe(2).eval(), context=4, frames=150, seed=0)
     env.close()
-    assert counts.probed.shape == counts.listed.shape == (150, 2)
-    assert counts.listed[:, 1].mean() > 1 and counts.episodes[0] == 0
+    assert counts.frames.sum() >= 150 > counts.frames[:-1].sum()
+    assert counts.probed.shape == counts.listed.shape == (len(counts.frames), 2)
+    assert counts.listed[:, 1].sum() > 2 * counts.frames.sum()  # there are always some monsters in view
+
+
+def test_an_ended_dream_goes_on_from_another_start(tiny_world_path: Path) -> None:
+    world, single = (World.load(tiny_world_path, device="cpu", dtype=torch.float32, batch=batch) for batch in (3, 1))
+    world.reset(seed=0)
+    for _ in range(6):
+        world.step(world.control_spec.neutral())
+    world.settle()
+    single.reset(seed=99)
+    controls, noise = torch.zeros(3, world.control_spec.size), torch.randn(3, *world.grid, 6)
+    before = world.stream.imagine(controls, noise).latent
+    objects._adopt(world, 1, single)
+    after = world.stream.imagine(controls, noise).latent
+    assert torch.equal(after[[0, 2]], before[[0, 2]])
+    assert torch.allclose(after[1], single.stream.imagine(controls[:1], noise[1:2]).latent[0], atol=1e-5)
+    assert not torch.allclose(after[1], before[1], atol=1e-2)

@@ -90,7 +90,7 @@ def test_objects_of_doom_are_counted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert list(found) == ["real frames", "tokenizer ceiling", "copy-last-frame", "model"]
     assert found["real frames"]["monster"]["recall"]["count"] > 10
     fireballs = figures["objects"]["per_frame"]["fireball"]
-    assert fireballs["dreams"]["count"] == fireballs["real"]["count"] == 16 and len(fireballs["dreams_by_quarter"]) == 4
+    assert fireballs["dreams"]["count"] == 16 <= fireballs["real"]["count"] and len(fireballs["dreams_by_quarter"]) == 4
     assert "fireball recall" in capsys.readouterr().out
 
 

@@ -258,20 +258,15 @@ def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[s
 def _per_frame(world: World, watch: Watch, classes: tuple[str, ...], config: EvalConfig) -> dict[str, Any]:
     """Objects per frame in long dreams, and in as much real play under the same policy."""
     dreams = objects.dream_counts(world, watch.probe, config.dream_frames, config.seed)
-    frames = config.dreams * config.dream_frames
-    real = objects.real_counts(watch.env, world.config.game, watch.probe, frames, config.seed)
-    lengths = np.bincount(real.episodes)
     quarters = np.array_split(dreams, 4, axis=1)
-
-    def per_episode(counts: NDArray[np.int64]) -> Estimate:
-        return estimate(np.bincount(real.episodes, counts), lengths)
-
+    context, frames = world.config.dynamics.window, config.dreams * config.dream_frames
+    real = objects.real_counts(watch.env, world.config.game, watch.probe, context, frames, config.seed)
     return {
         name: {
             "dreams": _mean_count(dreams[..., i]),
             "dreams_by_quarter": [_mean_count(quarter[..., i]) for quarter in quarters],
-            "real": per_episode(real.probed[:, i]),
-            "real_listed": per_episode(real.listed[:, i]),
+            "real": estimate(real.probed[:, i], real.frames),
+            "real_listed": estimate(real.listed[:, i], real.frames),
         }
         for i, name in enumerate(classes)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from worldsim.envs.games import DoomEnv, make, make_policy
 from worldsim.errors import DataError
 from worldsim.eval.dreams import Place, first_rows
 from worldsim.eval.fidelity import psnr
-from worldsim.eval.probe import Boxes, Probe, detect, is_small, load_probe, match, save_probe, train_probe
+from worldsim.eval.probe import SMALLEST, WIDTHS, Boxes, Probe, detect, is_small, load_probe, match, save_probe, train_probe
 from worldsim.world import World
 
 # Class of object -> names in the game's list. Games that are not listed are evaluated without objects.
@@ -45,12 +46,11 @@ class ProbeConfig:
     seed: int = 0
 
 
-class Observation(NamedTuple):
-    """A real frame, uint8 `(H, W, 3)`, its objects and the number of its episode."""
+class Play(NamedTuple):
+    """A real episode: frames uint8 `(L, H, W, 3)` and the objects of each."""
 
-    frame: NDArray[np.uint8]
-    boxes: Boxes
-    episode: int
+    frames: NDArray[np.uint8]
+    boxes: list[Boxes]
 
 
 def open_game(info: DatasetInfo) -> DoomEnv:
@@ -61,33 +61,35 @@ def open_game(info: DatasetInfo) -> DoomEnv:
 def get_probe(env: DoomEnv, info: DatasetInfo, config: ProbeConfig, cache: Path) -> Probe:
     """The probe of a game: from `cache` if it is there, otherwise trained now and kept there."""
     classes = len(CLASSES[info.game])
-    key = hashlib.sha256(repr((info.game, info.frame_shape, info.frame_skip, CLASSES[info.game], config)).encode()).hexdigest()
-    path = cache / f"probe-{key[:16]}.safetensors"
+    made_from = (info.game, info.frame_shape, info.frame_skip, CLASSES[info.game], config, WIDTHS, SMALLEST)
+    path = cache / f"probe-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         return load_probe(path, classes)
-    frames, boxes = [], []
-    for i, seen in enumerate(play(env, info.game, config.frames * EVERY, FIRST_SEED + config.seed)):
-        if i % EVERY == 0:
-            frames.append(seen.frame)
-            boxes.append(seen.boxes)
+    frames: list[NDArray[np.uint8]] = []
+    boxes: list[Boxes] = []
+    for episode in play(env, info.game, FIRST_SEED + config.seed):
+        frames += list(episode.frames[::EVERY])
+        boxes += episode.boxes[::EVERY]
+        if len(frames) >= config.frames:
+            break
     probe = train_probe(np.stack(frames), boxes, classes, config.steps, config.seed)
     save_probe(probe, path)
     return probe
 
 
-def play(env: DoomEnv, game: str, frames: int, seed: int) -> Iterator[Observation]:
-    """Real play by the random policy, episode after episode, `frames` frames in all."""
-    policy, episode, left = make_policy(POLICY, env.control_spec), 0, frames
-    while left > 0:
-        frame, info = env.reset(seed=seed + episode)
-        policy.reset(np.random.default_rng(seed + episode))
-        over = False
-        while left > 0 and not over and info["has_frame"]:
-            yield Observation(frame, labelled(info, game), episode)
-            left -= 1
+def play(env: DoomEnv, game: str, seed: int) -> Iterator[Play]:
+    """Real episodes by the random policy, without end."""
+    policy = make_policy(POLICY, env.control_spec)
+    for episode_seed in itertools.count(seed):
+        frame, info = env.reset(seed=episode_seed)
+        policy.reset(np.random.default_rng(episode_seed))
+        frames, boxes, over = [], [], False
+        while not over:
+            frames.append(frame)
+            boxes.append(labelled(info, game))
             frame, _, terminated, truncated, info = env.step(policy.act(info))
             over = terminated or truncated
-        episode += 1
+        yield Play(np.stack(frames), boxes)
 
 
 def labelled(info: dict[str, Any], game: str) -> Boxes:
@@ -115,7 +117,7 @@ def replay(env: DoomEnv, dataset: Dataset, place: Place, context: int) -> list[B
     if agreement < SAME_GAME:
         raise DataError(
             f"episode {episode.index} of {dataset.root}, played again, does not show what was recorded ({agreement:.1f} dB): the "
-            "installed game is another version; collect the dataset again, or evaluate without objects."
+            "installed game is another version, or its seed was not kept; collect the dataset again, or evaluate without objects."
         )
     return boxes[first:]
 
@@ -134,43 +136,70 @@ def score(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxe
 
 
 def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[np.int64]:
-    """Objects that the probe finds in dreams that are never reset, under the random policy, a dream per row of `world`.
+    """Objects that the probe finds in dreams of `frames` frames under the random policy.
+
+    Every row of `world` is a dream; where the world ends it, it goes on from another start.
 
     Returns:
         `(dreams, frames, classes)`.
     """
-    classes = len(CLASSES[world.config.game])
+    classes, row_seeds = len(CLASSES[world.config.game]), itertools.count(seed)
     policies = [make_policy(POLICY, world.control_spec) for _ in range(world.batch)]
     for row, policy in enumerate(policies):
         policy.reset(np.random.default_rng((seed, row)))
-    world.reset(seed=seed)
+    single = World(
+        world.config,
+        world.tokenizer,
+        world.dynamics,
+        world.starts,
+        world.start_controls,
+        device=str(world.device),
+        dtype=world.dtype,
+        steps=world.steps,
+    )
+    world.reset(seed=[next(row_seeds) for _ in policies])
     counts = np.zeros((world.batch, frames, classes), np.int64)
     for t in trange(frames, desc="dreaming", unit="frame", leave=False):
         step = world.step(np.stack([policy.act({}) for policy in policies]))
         counts[:, t] = [_count(found, classes) for found in detect(probe, step.frame)]
+        for ended in np.flatnonzero(step.terminated):
+            single.reset(seed=next(row_seeds))
+            _adopt(world, int(ended), single)
     return counts
 
 
-@dataclass(frozen=True)
-class RealCounts:
-    """Objects per frame of real play, `(frames, classes)`, by the probe and by the game's list, and each frame's episode."""
+def _adopt(world: World, row: int, single: World) -> None:
+    """Row `row` of `world` goes on as `single`, a world of batch 1, stands."""
+    world.settle()
+    ring, other = world.stream.ring, single.stream.ring
+    ring.keys[:, row], ring.values[:, row], ring.position[row] = other.keys[:, 0], other.values[:, 0], other.position[0]
+
+
+class RealCounts(NamedTuple):
+    """Objects summed over episodes, by the probe and by the game's list, `(episodes, classes)`; frames of each, `(episodes,)`."""
 
     probed: NDArray[np.int64]
     listed: NDArray[np.int64]
-    episodes: NDArray[np.int64]
+    frames: NDArray[np.int64]
 
 
-def real_counts(env: DoomEnv, game: str, probe: Probe, frames: int, seed: int) -> RealCounts:
-    """Objects in real play under the random policy."""
-    classes = len(CLASSES[game])
-    probed, listed, episodes = [], [], []
-    for seen in play(env, game, frames, FIRST_SEED**2 + seed):
-        probed.append(_count(detect(probe, seen.frame[None])[0], classes))
-        listed.append(_count(seen.boxes[~is_small(seen.boxes)], classes))
-        episodes.append(seen.episode)
-    return RealCounts(np.stack(probed), np.stack(listed), np.array(episodes))
+def real_counts(env: DoomEnv, game: str, probe: Probe, context: int, frames: int, seed: int) -> RealCounts:
+    """Objects in at least `frames` frames of real play under the random policy.
+
+    Each episode counts from a random moment on, after `context` frames: dreams start from such moments too.
+    """
+    classes, rng = len(CLASSES[game]), np.random.default_rng(seed)
+    counts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
+    for episode in play(env, game, FIRST_SEED * (2 + seed)):
+        start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))
+        probed = _count(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
+        listed = np.concatenate([*episode.boxes[start:], np.zeros((0, 5))])
+        counts.append((probed, _count(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
+        if sum(length for *_, length in counts) >= frames:
+            break
+    return RealCounts(*(np.stack(part) for part in zip(*counts, strict=True)))
 
 
-def _count(objects: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
+def _count(objects: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """`(classes,)`: how many of each class, which stands first in each row."""
     return np.bincount(objects[:, 0].astype(int), minlength=classes)

@@ -104,8 +104,8 @@ def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
 @torch.inference_mode()
 def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 3)`, class, x and y of the centre in pixels, surest first."""
-    found = []
-    for part in torch.from_numpy(frames).split(64):
+    found: list[NDArray[np.float32]] = []
+    for part in torch.from_numpy(frames).split(64) if len(frames) else ():
         chance = probe(to_images(part)).sigmoid()
         peak = (chance == F.max_pool2d(chance, 3, 1, 1)) & (chance > THRESHOLD)
         frame, kind, row, column = peak.nonzero(as_tuple=True)

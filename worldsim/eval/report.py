@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json as json_module
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
 from worldsim.eval.fidelity import Estimate
 from worldsim.eval.measure import FREE, MODES, EvalConfig, measure
 from worldsim.eval.probe import SMALLEST
+from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
 
@@ -81,13 +78,7 @@ def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConf
     return {
         "world": {"name": world.config.name, "hash": world_hash(folder), "steps": world.steps},
         "data": {"game": dataset.info.game, "held_out_episodes": len(dataset), "held_out_frames": dataset.total_frames},
-        "machine": {
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu",
-            "dtype": str(world.dtype).removeprefix("torch."),
-            "torch": torch.__version__,
-        },
+        "machine": {**describe_machine(), "device": world.device.type, "dtype": str(world.dtype).removeprefix("torch.")},
         "config": dataclasses.asdict(config),
         "context": world.config.dynamics.window,
     }
@@ -164,16 +155,6 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
         for r in (header, *rows)
     )
     return ["", *("  ".join(cells) for cells in justified)]
-
-
-def _cpu_name() -> str:
-    """Model name of the processor, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _plain(value: Any) -> Any:
