@@ -21,7 +21,7 @@ from worldsim.tokenizer import Conv, ResidualBlock, to_images
 STRIDE = 2  # pixels per cell of a heat map
 SMALLEST = 2.0  # pixels; what is narrower or lower is neither asked for nor counted as a false alarm
 MARGIN = 2.0  # pixels by which a detection may lie outside its object's box
-THRESHOLD = 0.35
+THRESHOLD = 0.3
 WIDTHS = (24, 48, 64)  # at 1/2, 1/4 and 1/8 of the resolution
 BATCH = 32
 
