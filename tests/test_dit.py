@@ -50,6 +50,26 @@ def test_streaming_equals_the_whole_sequence_beyond_the_wrap(layout: str) -> Non
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_draft_sees_the_story_before_it_and_itself(layout: str) -> None:
+    config = LAYOUTS[layout]
+    model = build(config)
+    frames = config.window + 2
+    z, levels, steps, controls = inputs(frames)
+    drafts = torch.randn(2, *z.shape, generator=torch.Generator().manual_seed(2))
+    noisy = torch.full_like(levels, 0.7)
+    twice = [torch.cat([a, b, b], 1) for a, b in ((levels, noisy), (steps, steps), (controls, controls))]
+    with torch.inference_mode():
+        together = model(torch.cat([z, *drafts], 1), *twice, drafts=2)
+        for t in (0, 1, frames - 1):
+            for copy in (0, 1):
+                alone = z.clone(), levels.clone()
+                alone[0][:, t], alone[1][:, t] = drafts[copy][:, t], 0.7
+                expected = model(*alone, steps, controls)
+                for drafted, single in zip(together, expected, strict=True):
+                    assert torch.allclose(drafted[:, (1 + copy) * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_causal_frames_do_not_see_the_future_or_beyond_the_window(layout: str) -> None:
     config = LAYOUTS[layout]
     model = build(config)

@@ -204,6 +204,15 @@ class Block(nn.Module):
         return x + gate2 * self.leave(F.silu(gate) * up)
 
 
+def causal_mask(story: int, drafts: int, window: int, device: torch.device) -> Tensor:
+    """Which frames see which, `(T, T)` bool with `T = (1 + drafts) * story`; see `DiT.forward`."""
+    index = torch.arange((1 + drafts) * story, device=device)
+    time, drafted = index % story, index >= story
+    age = time[:, None] - time[None, :]
+    past = (age > 0) & (age < window) & ~drafted[None, :]
+    return past | (index[:, None] == index[None, :])
+
+
 def normalize(x: Tensor, weight: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), None, 1e-6) * weight.to(x.dtype)
 
@@ -267,6 +276,7 @@ class DiT(nn.Module):
         causal: bool = True,
         prompt: Tensor | None = None,
         ring: Ring | None = None,
+        drafts: int = 0,
     ) -> Prediction:
         """Estimates clean frames.
 
@@ -278,13 +288,15 @@ class DiT(nn.Module):
             causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
             prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
             ring: past frames; the frame given is written to it at its current position.
+            drafts: copies of the story that follow it along `T`, which then is `(1 + drafts) * F`. A draft of frame `t` sees the
+                story before `t` and itself, as a frame does that is being imagined; the story does not see drafts. Causal only.
 
         Returns:
             Prediction for every frame, in the dtype of the weights or autocast.
         """
         batch, frames, height, width, _ = z.shape
         x = torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
-        layout = self.layout(batch, frames, height, width, causal, ring)
+        layout = self.layout(batch, frames, height, width, causal, ring, drafts)
         condition = self.condition(levels, steps, controls)
         tokens = self._prompt(prompt, batch)
         for block in self.blocks:
@@ -303,14 +315,15 @@ class DiT(nn.Module):
         hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
         return F.silu(self.condition_out(hidden))
 
-    def layout(self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None) -> Layout:
+    def layout(
+        self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, drafts: int = 0
+    ) -> Layout:
         device = self.row_speeds.device
         space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
         if ring is None:
-            index = torch.arange(frames, device=device)
-            position = index[None]
-            age = index[:, None] - index[None, :]
-            mask = ((age >= 0) & (age < self.config.window))[None] if causal and frames > 1 else None
+            story = frames // (1 + drafts)
+            position = torch.arange(frames, device=device)[None] % story
+            mask = causal_mask(story, drafts, self.config.window, device)[None] if causal and frames > 1 else None
         else:
             position, mask = ring.position[:, None], ring.valid()[:, None, :]
         time = rope.time_angles(position, self.time_speeds)

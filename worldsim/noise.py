@@ -56,6 +56,11 @@ def step_toward(z: Tensor, x: Tensor, level: Tensor, target: Tensor) -> Tensor:
     return x + ratio * (z - x)
 
 
+def draw_context(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Levels `(B, T)` of frames that only serve as context."""
+    return config.context_max * torch.rand(batch, frames, generator=generator)
+
+
 def draw_levels(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> Tensor:
     """Levels `(B, T)` for training on data, drawn independently per frame."""
     kind = torch.rand(batch, frames, generator=generator)

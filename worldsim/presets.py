@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from worldsim.dit import DiTConfig
 from worldsim.errors import WorldsimError, suggest
+from worldsim.noise import NoiseConfig
 from worldsim.tokenizer import TokenizerConfig
+from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
 
 
@@ -78,4 +80,11 @@ def _tokenizer() -> TokenizerStage:
 
 
 def _dynamics() -> DynamicsStage:
-    return DynamicsStage(DiTConfig(temporal="time", temporal_every=2))
+    """Every frame of a story of 16 is drafted twice against it."""
+    noise = NoiseConfig(context_share=0, context_max=0.2, pure_share=0.35, shortcut_share=0.25)
+    return DynamicsStage(
+        model=DiTConfig(temporal="time", temporal_every=2),
+        objective=DynamicsObjective(noise=noise, drafts=2),
+        batch=4,
+        frames=16,
+    )

@@ -40,6 +40,18 @@ def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
     assert one.shortcuts == 2 and (one.steps[:2] >= 0.5).all() and (one.steps[2:] <= 0.25).all()
 
 
+def test_drafts_count_and_the_story_before_them_does_not() -> None:
+    objective = DynamicsObjective(noise=NoiseConfig(context_share=0, context_max=0.2, shortcut_share=0.25), drafts=2)
+    given = windows()
+    batch = make_batch(given, objective, CPU, 1)
+    assert batch.levels.shape == (8, 12) and torch.equal(batch.windows.latents[:, 4:8], given.latents)
+    assert (batch.levels[1:, :4] <= 0.2).all() and (batch.steps[:, :4] == 0).all()
+    assert (batch.levels[0, 3::4] == 1).all(), "after an end there is no picture, in no copy"
+    assert not batch.windows.real[:, :4].any() and not batch.windows.known[:, :4].any()
+    assert torch.equal(batch.windows.real[:, 4:8], given.real) and torch.equal(batch.windows.known[:, 8:], given.known)
+    assert (batch.steps[:2, 4:] >= 0.5).all() and (batch.steps[2:, 4:] <= 0.25).all()
+
+
 def test_the_truth_costs_nothing_and_unseen_frames_do_not_count() -> None:
     objective = DynamicsObjective(noise=NoiseConfig(shortcut_share=0), reward_weight=0, end_weight=0)
     batch = make_batch(windows(), objective, CPU, 0)
@@ -56,7 +68,7 @@ def test_shortcut_of_a_perfect_model_is_the_truth() -> None:
     truth = torch.randn(2, 3, 2, 3, 6)
 
     class Oracle(torch.nn.Module):
-        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> Prediction:
+        def forward(self, z: torch.Tensor, *_: torch.Tensor, **__: int) -> Prediction:
             return Prediction(truth, torch.zeros(2, 3, 41), torch.zeros(2, 3))
 
     levels, steps = torch.tensor([[1.0, 0.5, 1.0]] * 2), torch.tensor([[1.0, 0.5, 0.5]] * 2)
@@ -94,13 +106,14 @@ def test_the_end_head_stays_calibrated(boost: float) -> None:
     assert logit.sigmoid().item() == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("drafts", [0, 2])
 @pytest.mark.parametrize("space", ["x", "v"])
 @pytest.mark.parametrize("prediction", ["x", "v"])
-def test_losses_fall(space: str, prediction: str) -> None:
+def test_losses_fall(space: str, prediction: str, drafts: int) -> None:
     torch.manual_seed(0)
     model = DiT(replace(TINY_DIT, prediction=prediction))
     randomize(model)
-    objective = DynamicsObjective(space=space)
+    objective = DynamicsObjective(space=space, drafts=drafts)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     history = []
     for _ in range(60):

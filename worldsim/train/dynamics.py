@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldsim.dit import DiT, Prediction
 from worldsim.heads import two_hot
-from worldsim.noise import NoiseConfig, add_noise, draw_levels, draw_shortcuts, loss_weight, step_toward
+from worldsim.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
 from worldsim.train.store import Windows
 
 
@@ -23,6 +23,8 @@ class DynamicsObjective:
 
     Attributes:
         noise: how levels are drawn.
+        drafts: times each frame is drafted against the nearly clean story before it, which is how frames are imagined when
+            playing; 0 trains every frame against past frames that are as noisy as itself (plain diffusion forcing).
         hard_share: share of a frame's tokens that count as hard, those with its largest errors (small, fast things).
         hard_weight: their extra weight.
         reward_weight: weight of the reward head's cross-entropy.
@@ -33,6 +35,7 @@ class DynamicsObjective:
     """
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    drafts: int = 0
     hard_share: float = 0.125
     hard_weight: float = 1.0
     reward_weight: float = 0.01
@@ -47,11 +50,13 @@ class Batch:
     """Everything one training step feeds the model; all on the device.
 
     Attributes:
-        windows: clean latents, controls, rewards, ends.
+        windows: clean latents, controls, rewards, ends. With drafts, `T` holds the story, then its copies; what is not `real` or
+            not `known`, and so all of the story, does not count.
         noise: like `windows.latents`.
         levels, steps: `(B, T)`; steps of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
-        rarity: `(B, T)` chance with which a frame of this row has level 1; weighs the end head's samples.
+        rarity: `(B, T)` frames of a window times the chance that one has level 1; weighs the end head's samples.
+        drafts: copies of the story.
     """
 
     windows: Windows
@@ -60,25 +65,32 @@ class Batch:
     steps: Tensor
     shortcuts: int
     rarity: Tensor
+    drafts: int = 0
 
 
 def make_batch(windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int) -> Batch:
     """Draws noise, levels and steps for windows; the same seed gives the same batch."""
     generator = torch.Generator().manual_seed(seed)
-    config = objective.noise
-    rows, frames = windows.rewards.shape
+    config, drafts = objective.noise, objective.drafts
+    rows, story = windows.rewards.shape
+    frames = (1 + drafts) * story
     shortcuts = round(config.shortcut_share * rows)
     levels = draw_levels(config, rows, frames, generator)
     steps = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
-    rarity = torch.full((rows, frames), config.pure_share)
+    rarity = torch.full((rows, frames), story * config.pure_share)
     levels[:shortcuts], steps[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
-    rarity[:shortcuts] = pure_shortcut_share(config)
+    rarity[:shortcuts] = story * pure_shortcut_share(config)
+    if drafts:
+        levels[:, :story], steps[:, :story] = draw_context(config, rows, story, generator), 0
+        windows = Windows(**{name: torch.cat([value] * (1 + drafts), 1) for name, value in vars(windows).items()})
     # After an end there is no picture: all the model can know of that frame is what came before and the controls.
     levels = torch.where(windows.real, levels, torch.ones(()))
+    if drafts:
+        windows.real[:, :story] = windows.known[:, :story] = False
     noise = torch.randn(windows.latents.shape, generator=generator)
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
-    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device))
+    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device), drafts)
 
 
 def pure_shortcut_share(config: NoiseConfig) -> float:
@@ -88,15 +100,15 @@ def pure_shortcut_share(config: NoiseConfig) -> float:
 
 
 @torch.no_grad()
-def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
-    """Clean estimates whose one step of size `steps` lands where two half steps of the model land."""
+def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, drafts: int = 0) -> Tensor:
+    """Clean estimates whose one step of size `steps` lands where two half steps of the model land; of use where `steps` > 0."""
     half = steps / 2
     middle, end = levels - half, levels - steps
-    halfway = step_toward(z, model(z, levels, half, controls).x.float(), levels, middle)
-    x = model(halfway, middle, half, controls).x.float()
+    halfway = step_toward(z, model(z, levels, half, controls, drafts=drafts).x.float(), levels, middle)
+    x = model(halfway, middle, half, controls, drafts=drafts).x.float()
     landed = step_toward(halfway, x, middle, end)
-    ratio = (end / levels)[..., None, None, None]
-    return (landed - ratio * z) / (1 - ratio)
+    ratio = (end / levels.clamp_min(1e-6))[..., None, None, None]
+    return (landed - ratio * z) / (1 - ratio).clamp_min(1e-6)
 
 
 def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objective: DynamicsObjective) -> dict[str, Tensor]:
@@ -130,7 +142,7 @@ def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known
-    weight = torch.where(ends, batch.rarity * ends.shape[1] * boost, torch.ones(())) * counts
+    weight = torch.where(ends, batch.rarity * boost, torch.ones(())) * counts
     error = F.binary_cross_entropy_with_logits(logits + torch.tensor(boost).log(), ends.float(), reduction="none")
     return (error * weight).sum() / weight.sum().clamp_min(1)
 
@@ -141,7 +153,7 @@ def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool 
     z = add_noise(windows.latents, batch.noise, batch.levels)
     targets = windows.latents
     if n:
-        taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.steps[:n], windows.controls[:n])
+        taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.steps[:n], windows.controls[:n], batch.drafts)
         targets = torch.cat([taught, targets[n:]])
-    prediction = model(z, batch.levels, batch.steps, windows.controls, causal=causal)
+    prediction = model(z, batch.levels, batch.steps, windows.controls, causal=causal, drafts=batch.drafts)
     return dynamics_loss(prediction, batch, targets, objective)

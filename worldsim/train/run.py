@@ -154,14 +154,16 @@ def train_dynamics(
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
         windows = store.batch(stage.batch, stage.frames, rng)
-        batch = dynamics.make_batch(windows, stage.objective, device, stage.loop.seed * 1_000_003 + step)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
+        objective = stage.objective if causal else replace(stage.objective, drafts=0)
+        batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step)
         with torch.autocast(device.type, torch.bfloat16):
             return dynamics.losses(net, batch, stage.objective, causal)
 
     def preview(average: nn.Module, step: int) -> None:
         previews.dynamics(cast(DiT, average), tokenizer, held_out, out / "previews" / f"dynamics-{step:07d}.png", device)
 
+    frames = stage.batch * stage.frames * (1 + stage.objective.drafts)
     loop = Loop(
         model,
         losses,
@@ -169,8 +171,8 @@ def train_dynamics(
         out,
         budget,
         name="dynamics",
-        images=stage.batch * stage.frames,
-        flops=training_flops(model, stage.batch * stage.frames, store.latents.shape[1] * store.latents.shape[2], stage),
+        images=frames,
+        flops=training_flops(model, frames, store.latents.shape[1] * store.latents.shape[2], stage),
         peak=matmul_rate(device),
         preview=preview,
     )
