@@ -244,11 +244,11 @@ def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[s
     """Recall and precision of the probe by row and class."""
     figures: dict[str, dict[str, dict[str, Estimate]]] = {}
     for row in (REAL, TOKENIZER, COPY, MODEL):
-        wanted, found, false = tally.all("objects", row).transpose(2, 0, 1)
+        labelled, detected, detections, hits = tally.all("objects", row).transpose(2, 0, 1)
         figures[row] = {
             name: {
-                "recall": estimate(found[:, i], wanted[:, i]),
-                "precision": estimate(found[:, i], found[:, i] + false[:, i]),
+                "recall": estimate(detected[:, i], labelled[:, i]),
+                "precision": estimate(hits[:, i], detections[:, i]),
             }
             for i, name in enumerate(classes)
         }

@@ -18,7 +18,19 @@ from worldsim.envs.games import DoomEnv, make, make_policy
 from worldsim.errors import DataError
 from worldsim.eval.dreams import Place, first_rows
 from worldsim.eval.fidelity import psnr
-from worldsim.eval.probe import SMALLEST, WIDTHS, Boxes, Probe, detect, is_small, load_probe, match, save_probe, train_probe
+from worldsim.eval.probe import (
+    SMALLEST,
+    WIDTHS,
+    Boxes,
+    Probe,
+    detect,
+    is_small,
+    load_probe,
+    match,
+    save_probe,
+    tally,
+    train_probe,
+)
 from worldsim.world import World
 
 # Class of object -> names in the game's list. Games that are not listed are evaluated without objects.
@@ -126,9 +138,9 @@ def score(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxe
     """Detections in clips `(B, F, H, W, 3)` against the objects of each; only frames with an entry in `boxes` count.
 
     Returns:
-        `(B, classes, 3)`: objects to find, objects found, false alarms.
+        `(B, classes, 4)`, summed over frames; see `match`.
     """
-    totals = np.zeros((len(frames), classes, 3), np.int64)
+    totals = np.zeros((len(frames), classes, 4), np.int64)
     for b, of_clip in enumerate(boxes):
         for found, labels in zip(detect(probe, frames[b, : len(of_clip)]), of_clip, strict=True):
             totals[b] += match(found, labels, classes)
@@ -161,7 +173,7 @@ def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[
     counts = np.zeros((world.batch, frames, classes), np.int64)
     for t in trange(frames, desc="dreaming", unit="frame", leave=False):
         step = world.step(np.stack([policy.act({}) for policy in policies]))
-        counts[:, t] = [_count(found, classes) for found in detect(probe, step.frame)]
+        counts[:, t] = [tally(found, classes) for found in detect(probe, step.frame)]
         for ended in np.flatnonzero(step.terminated):
             single.reset(seed=next(row_seeds))
             _adopt(world, int(ended), single)
@@ -192,14 +204,9 @@ def real_counts(env: DoomEnv, game: str, probe: Probe, context: int, frames: int
     counts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
     for episode in play(env, game, FIRST_SEED * (2 + seed)):
         start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))
-        probed = _count(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
+        probed = tally(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
         listed = np.concatenate([*episode.boxes[start:], np.zeros((0, 5))])
-        counts.append((probed, _count(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
+        counts.append((probed, tally(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
         if sum(length for *_, length in counts) >= frames:
             break
     return RealCounts(*(np.stack(part) for part in zip(*counts, strict=True)))
-
-
-def _count(objects: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """`(classes,)`: how many of each class, which stands first in each row."""
-    return np.bincount(objects[:, 0].astype(int), minlength=classes)

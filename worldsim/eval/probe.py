@@ -19,9 +19,9 @@ from tqdm import trange
 from worldsim.tokenizer import Conv, ResidualBlock, to_images
 
 STRIDE = 2  # pixels per cell of a heat map
-SMALLEST = 2.0  # pixels; what is narrower or lower is neither asked for nor counted as a false alarm
-MARGIN = 2.0  # pixels by which a detection may lie outside its object's box
-THRESHOLD = 0.3
+SMALLEST = 2.0  # pixels; what is narrower or lower need not be found
+MARGIN = 2.0  # pixels by which a detection may miss the box of its object
+THRESHOLD = 0.35
 WIDTHS = (24, 48, 64)  # at 1/2, 1/4 and 1/8 of the resolution
 BATCH = 32
 
@@ -121,26 +121,23 @@ def is_small(boxes: Boxes) -> NDArray[np.bool_]:
 
 
 def match(found: NDArray[np.float32], boxes: Boxes, classes: int) -> NDArray[np.int64]:
-    """Compares detections with labels, one to one, the surest detection first.
+    """Compares the detections of a frame with its labels: they agree where one lies in a box of its class.
 
     Returns:
-        `(classes, 3)`: objects to find, objects found, false alarms.
+        `(classes, 4)`: objects, those of them that were detected, detections, those of them that hit an object. Objects that are
+        too small are left out of the first two.
     """
-    counts = np.zeros((classes, 3), np.int64)
-    small = is_small(boxes)
-    np.add.at(counts[:, 0], boxes[~small, 0].astype(int), 1)
-    free = np.ones(len(boxes), bool)
     low, high = boxes[:, 1:3] - MARGIN, boxes[:, 1:3] + boxes[:, 3:] + MARGIN
-    for kind, *place in found:
-        fits = (boxes[:, 0] == kind) & (low <= place).all(1) & (place <= high).all(1)
-        open_ = np.flatnonzero(fits & free & ~small)
-        if len(open_):
-            distance = np.abs((low + high)[open_] / 2 - place).sum(1)
-            free[open_[distance.argmin()]] = False
-            counts[int(kind), 1] += 1
-        elif not (fits & small).any():
-            counts[int(kind), 2] += 1
-    return counts
+    places = found[:, None, 1:]
+    agree = (found[:, None, 0] == boxes[:, 0]) & (low <= places).all(-1) & (places <= high).all(-1)
+    large = ~is_small(boxes)
+    chosen = (boxes[large], boxes[large & agree.any(0)], found, found[agree.any(1)])
+    return np.stack([tally(objects, classes) for objects in chosen], 1)
+
+
+def tally(objects: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
+    """`(classes,)`: how many of each class, which stands first in each row."""
+    return np.bincount(objects[:, 0].astype(int), minlength=classes)
 
 
 def save_probe(probe: Probe, path: Path) -> None:
