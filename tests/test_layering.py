@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(PLAYER, (*PLAYER, "controls", "errors", "images", "data", "world", "envs", "envs.games")),
     "train": ("controls", "device", "errors", "images", "noise", "heads", "tokenizer", "dit", "sampler", "world", "data"),
     "eval": ("controls", "errors", "images", "machine", "noise", "tokenizer", "sampler", "world", "data", "envs", "envs.games"),
-    "presets": ("errors", "tokenizer", "dit", "train"),
+    "presets": ("errors", "noise", "tokenizer", "dit", "train"),
 }
 FREE = ("", "cli")  # the package itself, and the command, which may import everything
 
