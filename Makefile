@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
-# Where mypy finds envs/ under the name it installs as, worldsim.envs.
+# Where mypy finds envs/ and kernels/ under the names they install as, worldsim.envs and worldsim.kernels.
 TYPED := build/typed
 
 .PHONY: play test lint clean
@@ -20,7 +20,7 @@ test: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs $(TYPED)/worldsim
+	rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs "$(CURDIR)"/kernels $(TYPED)/worldsim
 	MYPYPATH=$(TYPED) $(BIN)/mypy $(TYPED)/worldsim tests
 
 clean:

@@ -53,6 +53,15 @@ def tiny_world_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_world(tmp_path_factory.mktemp("worlds") / "tiny", config, tokenizer, dynamics, starts, controls)
 
 
+@pytest.fixture(scope="session")
+def short_world_path(tiny_world_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same world, whose dreams end with every tenth frame or so."""
+    world = World.load(tiny_world_path, device="cpu", dtype=torch.float32)
+    torch.nn.init.constant_(world.dynamics.end_head.bias, -2.2)
+    folder = tmp_path_factory.mktemp("worlds") / "short"
+    return export_world(folder, world.config, world.tokenizer, world.dynamics, world.starts, world.start_controls)
+
+
 @pytest.fixture
 def tiny_world(tiny_world_path: Path) -> World:
     return World.load(tiny_world_path, device="cpu", dtype=torch.float32)

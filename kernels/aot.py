@@ -1,0 +1,111 @@
+"""Compiles kernels for a GPU that need not be there, and reads from the binary what they ask of it.
+
+Triton's wheel carries the whole compiler and a disassembler, so a machine without a GPU can hold that every kernel compiles, uses
+tensor cores where it should, spills nothing and fits. Not under TRITON_INTERPRET=1, where there is nothing to compile.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Architecture -> bytes of shared memory that one block of threads can have: A100, H100 and H200, B200.
+SHARED_LIMITS = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
+MODULES = (
+    "frame_attention.triton",
+    "norm_modulate.triton",
+    "ring_attention.triton",
+    "ring_attention.merge",
+    "temporal_decode.triton",
+    "qkv_write.triton",
+)
+TENSOR_CORES = ("wgmma.mma_async", "tcgen05.mma", "mma.sync")  # what they are called in PTX
+
+
+class Case(NamedTuple):
+    """One kernel as it is launched; each of `MODULES` yields those it ships from `shipped(major compute capability)`.
+
+    Attributes:
+        kernel: what `triton.jit` made.
+        types: of each argument that is not a constant: "*bf16" (aligned to 16 bytes), "i32", or "i32:16" for multiples of 16.
+        constants: values of the others.
+        options: "num_warps" and "num_stages".
+    """
+
+    kernel: Any
+    types: Mapping[str, str]
+    constants: Mapping[str, Any]
+    options: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The kernel's name, its pointer types and its constants, on one line."""
+        pointers = {kind.lstrip("*") for kind in self.types.values() if kind.startswith("*")} - {"i32", "i64"}
+        constants = (f"{name}={value}" for name, value in self.constants.items() if value is not None)
+        return " ".join((self.kernel.__name__, "/".join(sorted(pointers)), *constants))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a compiled kernel asks of a GPU: registers, bytes of stack and spilled bytes a thread; bytes of shared memory.
+
+    `tensor_cores` is the instruction that multiplies matrices, "" where there is none.
+    """
+
+    name: str
+    arch: int
+    registers: int
+    stack: int
+    local: int
+    shared: int
+    tensor_cores: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing is spilled and shared memory suffices."""
+        return not self.stack and not self.local and self.shared <= SHARED_LIMITS[self.arch]
+
+
+def shipped(arch: int, modules: tuple[str, ...] = MODULES) -> Iterator[Case]:
+    """Everything that may be launched on this architecture."""
+    for module in modules:
+        yield from (Case(*case) for case in import_module(f"worldsim.kernels.{module}").shipped(arch // 10))
+
+
+def compile_case(case: Case, arch: int) -> Figures:
+    """Compiles for `arch` (one of `SHARED_LIMITS`); raises what the compiler raises."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    names = case.kernel.arg_names
+    types = {name: case.types.get(name, "constexpr") for name in names}
+    aligned = [name for name, kind in types.items() if kind.startswith("*") or kind.endswith(":16")]
+    hints = {(names.index(name),): [["tt.divisibility", 16]] for name in aligned}
+    source = ASTSource(case.kernel, {name: kind.removesuffix(":16") for name, kind in types.items()}, dict(case.constants), hints)
+    compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(case.options))
+    usage = _resource_usage(compiled.asm["cubin"])
+    instruction = next((name for name in TENSOR_CORES if name in compiled.asm["ptx"]), "")
+    return Figures(case.name, arch, usage["REG"], usage["STACK"], usage["LOCAL"], compiled.metadata.shared, instruction)
+
+
+def _resource_usage(cubin: bytes) -> dict[str, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.cubin")
+        path.write_bytes(cubin)
+        run = subprocess.run([_cuobjdump(), "--dump-resource-usage", str(path)], capture_output=True, text=True, check=True)
+    return {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", run.stdout)}
+
+
+@cache
+def _cuobjdump() -> str:
+    import triton
+
+    return str(Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump")

@@ -1,0 +1,157 @@
+"""Attention over whole clips, for training and prefill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldsim.kernels.checks import FLOATS, check_head_size, check_layout
+from worldsim.kernels.choose import choose
+from worldsim.kernels.frame_attention import reference
+from worldsim.kernels.frame_attention.layout import Layout
+
+__all__ = ["frame_attention"]
+
+UNBOUNDED = 1 << 30  # a window longer than any clip
+
+_LAYOUT = "int tokens, bool causal, int window, int sinks, int drafts, Tensor? offsets, Tensor? clip_tokens"
+torch.library.define("worldsim::frame_attention_forward", f"(Tensor q, Tensor k, Tensor v, {_LAYOUT}) -> (Tensor, Tensor)")
+torch.library.define(
+    "worldsim::frame_attention_backward",
+    f"(Tensor grad, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, {_LAYOUT}) -> (Tensor, Tensor, Tensor)",
+)
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, *layout: Any) -> tuple[Tensor, Tensor]:
+    from worldsim.kernels.frame_attention import triton
+
+    return triton.forward(q, k, v, Layout(*layout))
+
+
+def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, *layout: Any) -> tuple[Tensor, ...]:
+    from worldsim.kernels.frame_attention import triton
+
+    return triton.backward(grad, q, k, v, out, lse, Layout(*layout))
+
+
+def _forward_shapes(q: Tensor, k: Tensor, v: Tensor, *layout: Any) -> tuple[Tensor, Tensor]:
+    batch, length, heads, size = q.shape
+    return q.new_empty(batch, length, heads, size), q.new_empty((batch, heads, length), dtype=torch.float32)
+
+
+def _backward_shapes(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.impl("worldsim::frame_attention_forward", ("cpu", "cuda"), _forward)
+torch.library.impl("worldsim::frame_attention_backward", ("cpu", "cuda"), _backward)
+torch.library.register_fake("worldsim::frame_attention_forward", _forward_shapes)
+torch.library.register_fake("worldsim::frame_attention_backward", _backward_shapes)
+
+
+class _FrameAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, *layout: Any) -> Tensor:
+        out, lse = torch.ops.worldsim.frame_attention_forward(q, k, v, *layout)
+        *ctx.numbers, offsets, clip_tokens = layout
+        ctx.save_for_backward(q, k, v, out, lse, offsets, clip_tokens)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        *saved, offsets, clip_tokens = ctx.saved_tensors
+        layout = (*ctx.numbers, offsets, clip_tokens)
+        found = torch.ops.worldsim.frame_attention_backward(grads[0].contiguous(), *saved, *layout)
+        return (*found, *(None for _ in layout))
+
+
+def frame_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    tokens_per_frame: int | Tensor,
+    *,
+    causal: bool = True,
+    window: int | None = None,
+    sinks: int = 0,
+    cu_seqlens: Tensor | None = None,
+    drafts: int = 0,
+    impl: str = "auto",
+) -> Tensor:
+    """Every token attends to all tokens of the frames that its own frame sees. Differentiable once.
+
+    A frame `t` sees itself and, if `causal`, the frames `s < t` with `t - s < window` or `s < sinks`; otherwise all of its clip.
+    With `drafts`, a clip is `1 + drafts` blocks of as many frames: the story, then its drafts. Draft `t` of any block sees itself
+    and what frame `t` of the story sees of the frames before it; the story does not see drafts.
+
+    Clips of different sizes train together without padding if they are packed, one after another, into a single row.
+
+    Args:
+        q: `(B, L, H, D)`, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
+        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, tokens lie equally far
+            apart and the heads of one side by side, as in parts of one projection.
+        tokens_per_frame: of which `L` is a multiple, `1 + drafts` times as large; or, of packed clips, `(clips,)` int32.
+        causal: otherwise `window` and `sinks` have no effect.
+        window: frames a frame may see, itself included; None for all.
+        sinks: how many first frames are seen from however far.
+        cu_seqlens: packed clips (`B` 1): `(clips + 1,)` int32, rising from 0 to at most `L`: where each begins and the last ends.
+            Every clip is a multiple of `1 + drafts` times its tokens per frame, which is not checked: it would wait for the GPU.
+            Tokens after the last clip give 0.
+        drafts: blocks of drafts that follow the story.
+        impl: "auto" (by device), "reference" or "triton".
+
+    Returns:
+        `(B, L, H, D)` in the dtype of `q`.
+
+    Raises:
+        ValueError: naming the argument that does not fit.
+    """
+    _check(q, k, v)
+    layout = _layout(q, tokens_per_frame, causal, window, sinks, cu_seqlens, drafts)
+    if choose(impl, q.device) == "reference":
+        return reference.frame_attention(q, k, v, layout)
+    return _FrameAttention.apply(q, k, v, *layout)
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
+    for name, given in (("q", q), ("k", k)):
+        if given.ndim != 4 or 0 in given.shape:
+            raise ValueError(f"{name} has shape {tuple(given.shape)}; it must be 4 axes (batch, tokens, heads, size), none 0.")
+    batch, length, heads, size = q.shape
+    check_head_size("q", q)
+    check_layout("q", q, q.shape, FLOATS, q.device, inner=2)
+    if heads % k.shape[2]:
+        raise ValueError(f"k has {k.shape[2]} heads and q {heads}; the heads of q must be a multiple of those of k.")
+    check_layout("k", k, (batch, length, k.shape[2], size), (q.dtype,), q.device, inner=2)
+    check_layout("v", v, k.shape, (q.dtype,), q.device, inner=2)
+
+
+def _layout(
+    q: Tensor, tokens: int | Tensor, causal: bool, window: int | None, sinks: int, cu_seqlens: Tensor | None, drafts: int
+) -> Layout:
+    """The layout, once every part of it has been checked."""
+    window = UNBOUNDED if window is None else window
+    for name, value, least in (("window", window, 1), ("sinks", sinks, 0), ("drafts", drafts, 0)):
+        if not least <= value <= UNBOUNDED:
+            raise ValueError(f"{name} was {value}; give {least} to {UNBOUNDED}.")
+    if drafts and not causal:
+        raise ValueError(f"drafts was {drafts} with causal=False; drafts see the past only, so give 0 or causal=True.")
+    if cu_seqlens is not None:
+        check_layout("cu_seqlens", cu_seqlens, (max(2, cu_seqlens.numel()),), (torch.int32,), q.device)
+        if q.shape[0] != 1:
+            raise ValueError(f"q has {q.shape[0]} rows; packed clips (cu_seqlens) lie in a single row.")
+    clip_tokens = tokens if isinstance(tokens, Tensor) else None
+    if clip_tokens is not None:
+        if cu_seqlens is None:
+            raise ValueError("tokens_per_frame is a tensor, which is for packed clips; give an int, or cu_seqlens too.")
+        check_layout("tokens_per_frame", clip_tokens, (len(cu_seqlens) - 1,), (torch.int32,), q.device)
+    whole = 1 if isinstance(tokens, Tensor) else tokens * (1 + drafts)
+    if whole < 1 or (cu_seqlens is None and q.shape[1] % whole):
+        raise ValueError(
+            f"tokens_per_frame was {tokens}; it must be at least 1, and the {q.shape[1]} tokens of q a multiple of "
+            f"1 + drafts ({1 + drafts}) times it."
+        )
+    each = 1 if isinstance(tokens, Tensor) else tokens
+    return Layout(each, causal, window, sinks, drafts, cu_seqlens, clip_tokens)

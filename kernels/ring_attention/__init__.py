@@ -1,0 +1,66 @@
+"""Joint space-time attention of one frame against a ring of past frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldsim.kernels.choose import choose
+from worldsim.kernels.ring_attention import reference
+from worldsim.kernels.ring_attention.checks import check_ring
+
+__all__ = ["ring_attention"]
+
+torch.library.define(
+    "worldsim::ring_attention", "(Tensor q, Tensor keys, Tensor values, Tensor position, int? num_splits) -> Tensor"
+)
+
+
+def _on_cpu(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
+    return reference.ring_attention(q, keys, values, position)
+
+
+def _by_triton(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
+    from worldsim.kernels.ring_attention import triton
+
+    return triton.ring_attention(q, keys, values, position, num_splits)
+
+
+def _shape(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
+    return torch.empty_like(q)
+
+
+torch.library.impl("worldsim::ring_attention", "cpu", _on_cpu)
+torch.library.impl("worldsim::ring_attention", "cuda", _by_triton)
+torch.library.register_fake("worldsim::ring_attention", _shape)
+
+
+def ring_attention(
+    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, *, num_splits: int | None = None, impl: str = "auto"
+) -> Tensor:
+    """Every query of the frame now imagined attends to all tokens of all slots written so far.
+
+    Frames fill the ring in order, slot by slot, whether or not the first slots are kept as sinks, so slot `s` holds a frame of
+    this row's story exactly if `s <= position`. What lies in other slots is never read, be it NaN. Not differentiable.
+
+    Args:
+        q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
+        keys, values: the ring `(B, S, N, G, D)` in the dtype of `q`, the current frame included; `H` a multiple of `G`.
+        position: `(B,)` int64 on the device: index of the frame now imagined, per row; -1 sees nothing and gives 0.
+        num_splits: into how many parts the keys are divided to fill a GPU; 1 gives the same bits whatever the GPU; by default
+            as many as its processors call for at full ring, so that a captured CUDA graph stays good. Ignored by the reference.
+        impl: "auto" (by device), "reference" or "triton".
+
+    Returns:
+        `(B, N, H, D)` contiguous, in the dtype of `q`.
+
+    Raises:
+        ValueError: naming the argument that does not fit.
+    """
+    check_ring(q, keys, values, position, (q.dtype,))
+    if num_splits is not None and num_splits < 1:
+        raise ValueError(f"num_splits was {num_splits}; give at least 1, or None to choose by the GPU.")
+    if impl == "auto":
+        return torch.ops.worldsim.ring_attention(q, keys, values, position, num_splits)
+    run = _by_triton if choose(impl, q.device) == "triton" else _on_cpu
+    return run(q, keys, values, position, num_splits)
