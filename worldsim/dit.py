@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim import rope
+from worldsim.kernels.qkv_write import qkv_write
+from worldsim.kernels.ring_attention import ring_attention
+from worldsim.kernels.temporal_decode import temporal_decode
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,17 @@ class Prediction(NamedTuple):
     end: Tensor
 
 
+class Modulations(NamedTuple):
+    """What adaLN makes of the conditions: of each block `(B, T, 6 * width)` and of the last layer `(B, T, 2 * width)`."""
+
+    blocks: tuple[Tensor, ...]
+    final: Tensor
+
+    def at(self, t: int) -> Modulations:
+        """Those of entry `t` alone, `T` being 1."""
+        return Modulations(tuple(block[:, t : t + 1] for block in self.blocks), self.final[:, t : t + 1])
+
+
 class Ring:
     """Keys and values of the last `window` frames of every temporal layer, in storage of fixed size.
 
@@ -134,28 +148,40 @@ class Attention(nn.Module):
         self.prompt_kv = nn.Linear(config.width, 2 * config.kv_heads * config.head_dim, bias=False) if config.prompt else None
 
     def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
+        if ring is not None and self.kind != "space" and (self.kind == "time" or self.prompt_kv is None):
+            return self.out(self._stream(x_BTNC, layout, ring).reshape(x_BTNC.shape))
         qkv = rearrange(self.qkv(x_BTNC), "b t n (h d) -> b t n h d", d=self.head_dim)
         q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=3)
         q, k = normalize(q, self.query_norm.weight), normalize(k, self.key_norm.weight)
         cos, sin = (a.to(q.dtype) for a in (layout.space if self.kind == "space" else layout.full))
         q, k = rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
         if ring is not None and self.kind != "space":
-            k, v = ring.write(self.slot, k[:, 0], v[:, 0])
-            k, v = k.to(q.dtype), v.to(q.dtype)
+            k, v = (a.to(q.dtype) for a in ring.write(self.slot, k[:, 0], v[:, 0]))
         extra = self._prompt(prompt_BLC)
         if self.kind == "space":
             y = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None, extra)
         elif self.kind == "time":
             q, k, v = (rearrange(a, "b t n h d -> (b n) t h d") for a in (q, k, v))
-            mask = layout.frame_mask
-            mask = None if mask is None else mask.repeat_interleave(x_BTNC.shape[2], 0) if mask.shape[0] > 1 else mask
-            y = rearrange(attend(q, k, v, mask, None), "(b n) t h d -> b t n h d", b=x_BTNC.shape[0])
+            y = rearrange(attend(q, k, v, layout.frame_mask, None), "(b n) t h d -> b t n h d", b=x_BTNC.shape[0])
         else:
             n = x_BTNC.shape[2]
             mask = layout.frame_mask
             mask = None if mask is None else mask.repeat_interleave(n, -1).repeat_interleave(n, -2)
             y = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), mask, extra)
         return self.out(y.reshape(x_BTNC.shape))
+
+    def write(self, x_BTNC: Tensor, layout: Layout, ring: Ring) -> Tensor:
+        """Puts keys and values of one frame (`T` is 1) into the ring; returns its queries `(B, N, heads, D)`."""
+        cos, sin = (a[:, 0, :, 0] for a in layout.full)
+        keys, values = ring.keys[self.slot], ring.values[self.slot]
+        norms = self.query_norm.weight, self.key_norm.weight
+        return qkv_write(self.qkv(x_BTNC)[:, 0], *norms, cos, sin, keys, values, ring.position)
+
+    def _stream(self, x_BTNC: Tensor, layout: Layout, ring: Ring) -> Tensor:
+        q = self.write(x_BTNC, layout, ring)
+        keys, values = ring.keys[self.slot], ring.values[self.slot]
+        attend_ring = temporal_decode if self.kind == "time" else ring_attention
+        return attend_ring(q.to(keys.dtype), keys, values, ring.position).to(q.dtype)
 
     def _prompt(self, prompt_BLC: Tensor | None) -> tuple[Tensor, Tensor] | None:
         if self.prompt_kv is None or prompt_BLC is None:
@@ -197,11 +223,16 @@ class Block(nn.Module):
         self.enter = nn.Linear(config.width, 2 * config.hidden, bias=False)
         self.leave = nn.Linear(config.hidden, config.width, bias=False)
 
-    def forward(self, x: Tensor, condition: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, :, None].chunk(6, dim=-1)
+    def forward(self, x: Tensor, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, dim=-1)
         x = x + gate1 * self.attention(modulate(x, shift1, scale1), layout, ring, prompt)
         up, gate = self.enter(modulate(x, shift2, scale2)).chunk(2, dim=-1)
         return x + gate2 * self.leave(F.silu(gate) * up)
+
+    def write(self, x: Tensor, modulation: Tensor, layout: Layout, ring: Ring) -> None:
+        """All that the ring keeps of this layer, and nothing more."""
+        shift, scale = modulation[:, :, None].chunk(6, dim=-1)[:2]
+        self.attention.write(modulate(x, shift, scale), layout, ring)
 
 
 def causal_mask(story: int, drafts: int, window: int, device: torch.device) -> Tensor:
@@ -277,6 +308,7 @@ class DiT(nn.Module):
         prompt: Tensor | None = None,
         ring: Ring | None = None,
         drafts: int = 0,
+        modulations: Modulations | None = None,
     ) -> Prediction:
         """Estimates clean frames.
 
@@ -290,18 +322,19 @@ class DiT(nn.Module):
             ring: past frames; the frame given is written to it at its current position.
             drafts: copies of the story that follow it along `T`, which then is `(1 + drafts) * F`. A draft of frame `t` sees the
                 story before `t` and itself, as a frame does that is being imagined; the story does not see drafts. Causal only.
+            modulations: those of these levels, steps and controls, if they were worked out before; see `modulations`.
 
         Returns:
             Prediction for every frame, in the dtype of the weights or autocast.
         """
         batch, frames, height, width, _ = z.shape
-        x = torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
+        x = self.embed(z, controls)
         layout = self.layout(batch, frames, height, width, causal, ring, drafts)
-        condition = self.condition(levels, steps, controls)
+        made = self.modulations(levels, steps, controls) if modulations is None else modulations
         tokens = self._prompt(prompt, batch)
-        for block in self.blocks:
-            x = block(x, condition, layout, ring, tokens)
-        shift, scale = self.final_modulation(condition)[:, :, None].chunk(2, dim=-1)
+        for block, modulation in zip(self.blocks, made.blocks, strict=True):
+            x = block(x, modulation, layout, ring, tokens)
+        shift, scale = made.final[:, :, None].chunk(2, dim=-1)
         x = modulate(x, shift, scale)
         latents = rearrange(self.final(x[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
         if self.config.prediction == "v":
@@ -309,11 +342,37 @@ class DiT(nn.Module):
         readout = x[:, :, 0]
         return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0])
 
+    def write(
+        self, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
+    ) -> None:
+        """Writes one frame to the ring as `forward` does, and stops after the last layer that keeps it."""
+        batch, frames, height, width, _ = z.shape
+        x = self.embed(z, controls)
+        layout = self.layout(batch, frames, height, width, True, ring)
+        made = self.modulations(levels, steps, controls)
+        tokens = self._prompt(prompt, batch)
+        last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")
+        for i, block in enumerate(self.blocks[:last]):
+            x = block(x, made.blocks[i], layout, ring, tokens)
+        cast(Block, self.blocks[last]).write(x, made.blocks[last], layout, ring)
+
+    def embed(self, z: Tensor, controls: Tensor) -> Tensor:
+        """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the latent patches."""
+        return torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
+
     def condition(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
         """Per-frame condition `(B, T, condition)` of adaLN."""
         scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(steps, 64)], dim=-1).to(self.level_in.weight.dtype)
         hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
         return F.silu(self.condition_out(hidden))
+
+    def modulations(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Modulations:
+        """What adaLN makes of levels and steps `(B, T)` and controls `(B, T, A)`, all blocks' at once."""
+        condition = self.condition(levels, steps, controls)
+        return Modulations(
+            tuple(block.modulation(condition) for block in self.blocks if isinstance(block, Block)),
+            self.final_modulation(condition),
+        )
 
     def layout(
         self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, drafts: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.dit import DiT, Ring
+from worldsim.dit import DiT, Modulations, Ring
 from worldsim.heads import expected_reward
 from worldsim.noise import add_noise, step_toward
 
@@ -53,6 +54,33 @@ class Imagined(NamedTuple):
     end: Tensor
 
 
+class Replay:
+    """A function of tensors as one captured CUDA graph: called again, it repeats the same launches on new contents.
+
+    Args:
+        function: takes and returns tensors of fixed shapes and never waits on the host; called twice before it is captured.
+        example: its arguments; later ones must have the same shapes and dtypes.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], *example: Tensor):
+        self.given = tuple(tensor.clone() for tensor in example)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                function(*self.given)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.made = function(*self.given)
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        for kept, new in zip(self.given, given, strict=True):
+            kept.copy_(new)
+        self.graph.replay()
+        return tuple(tensor.clone() for tensor in self.made)
+
+
 class Stream:
     """Imagines one frame after another, at constant cost, against a ring of past frames.
 
@@ -81,30 +109,55 @@ class Stream:
         self.model, self.steps, self.context_level, self.prompt = model, steps, context_level, prompt
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
         self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
+        self._graphs: dict[tuple[str, float], Replay] = {}
 
     @torch.inference_mode()
     def imagine(self, controls: Tensor, noise: Tensor) -> Imagined:
         """The frame that `controls` `(B, A)` produce, from `noise` `(B, h, w, C)`."""
-        z, controls = noise[:, None].float(), controls[:, None].to(self.dtype)
+        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
+        return Imagined(*self._run("imagine", self.steps, self._imagine, *given))
+
+    def _imagine(self, controls: Tensor, noise: Tensor) -> Imagined:
+        z, controls = noise[:, None], controls[:, None]
         levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
         size = torch.full((self.batch, 1), 1 / self.steps, device=self.device)
+        modulations = self._modulations(levels[:-1], size, controls)
         end = None
         for i in range(self.steps):
             level, target = (levels[j].expand(self.batch, 1) for j in (i, i + 1))
-            said = self.model(z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring)
+            said = self.model(
+                z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
+            )
             end = said.end if end is None else end  # trained where the frame is still pure noise
             z = step_toward(z, said.x.float(), level, target)
         assert end is not None
         return Imagined(z[:, 0], expected_reward(said.reward[:, 0]), end[:, 0].float().sigmoid())
 
+    def _run(self, name: str, setting: float, function: Callable[..., tuple[Tensor, ...]], *given: Tensor) -> tuple[Tensor, ...]:
+        """Calls the function; on a GPU as a graph, captured anew for every value of the setting it depends on."""
+        if self.device.type != "cuda":
+            return function(*given)
+        if (name, setting) not in self._graphs:
+            self._graphs[name, setting] = Replay(function, *given)
+        return self._graphs[name, setting](*given)
+
+    def _modulations(self, levels: Tensor, size: Tensor, controls: Tensor) -> Modulations:
+        """Those of all the levels `(steps,)` of one frame, as the `T` of one call."""
+        shape = (self.batch, len(levels))
+        return self.model.modulations(levels.expand(shape), size.expand(shape), controls.expand(*shape, -1))
+
     @torch.inference_mode()
     def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:
         """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next."""
-        level = torch.full((self.batch, 1), self.context_level, device=self.device)
-        z = add_noise(latent[:, None].float(), noise[:, None].float(), level).to(self.dtype)
-        still = torch.zeros_like(level)
-        self.model(z, level, still, controls[:, None].to(self.dtype), prompt=self.prompt, ring=self.ring)
+        given = (latent.float(), controls.to(self.device, self.dtype), noise.to(self.device, torch.float32))
+        self._run("commit", self.context_level, self._commit, *given)
         self.ring.position += 1
+
+    def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        level = torch.full((self.batch, 1), self.context_level, device=self.device)
+        z = add_noise(latent[:, None], noise[:, None], level).to(self.dtype)
+        self.model.write(z, level, torch.zeros_like(level), controls[:, None], self.ring, prompt=self.prompt)
+        return ()
 
     def prefill(self, latents: Tensor, controls: Tensor, noise: Tensor) -> None:
         """Commits a given clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
