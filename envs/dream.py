@@ -2,91 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import multiprocessing
+import warnings
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from worldsim.controls import Controls
+from worldsim.envs.dreams import Dreams, DreamState, check_rewards
+from worldsim.envs.view import ViewEnv
 from worldsim.world import World
 
 
-class DreamEnv(gymnasium.Env[NDArray[np.uint8], Any]):
+class DreamEnv(ViewEnv):
     """One world, imagined frame by frame.
 
-    Observation: uint8 `(H, W, 3)` RGB.
+    Observation: uint8 `(H, W, 3 * stack)` RGB, or with `obs="latent"` float32 `(stack * h * w * C,)`, which costs no decoding.
 
-    Action: an element of `action_space` (see `ControlSpec.action_space`), a `Controls`, or a control vector `(A,)`.
+    Action: an element of `action_space`, a `Controls`, or in the native view a control vector `(A,)`.
 
     Reward: what the world's reward head expects of the action.
 
-    Episode end: `terminated` is drawn from the world's end head, `truncated` after `max_steps` frames. An ended dream may be
-    dreamed on: the world has no engine that stops.
+    Episode end: `terminated` is drawn from the world's end head, `truncated` comes at the horizon and from nothing else.
 
     Info: `has_frame` (always True) and `end_probability`.
 
     Args:
         world: name, folder or Hub id; or a loaded `World` of batch 1.
-        render_mode: None or "rgb_array".
-        max_steps: frames after which an episode is truncated; None for never.
-        steps: network calls per frame; by default the world's own.
-        device: "auto", "cpu" or "cuda".
-    """
+        obs: "pixels" or "latent".
+        actions: "native" (a dict of keys, mouse and buttons) or "flat" (Discrete or MultiDiscrete, as the game declares).
+        stack: frames seen at a time, along the last axis.
+        horizon: steps until truncation; None for never, "game" for what the real game does.
+        render_mode: None, "human" or "rgb_array".
+        rewards: whether a world without a reward head is refused.
+        options: `device`, `dtype`, `steps`, `temperature`, `context_level`, `compiled`; see `World`. A temperature above 1 and a
+            higher context level make the dream less certain, and so harder to exploit.
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 18}  # noqa: RUF012 (Gymnasium's own convention)
+    Raises:
+        EnvError: if an option is unknown or out of range.
+        WorldError: if there is no such world.
+    """
 
     def __init__(
         self,
         world: str | Path | World,
         *,
+        obs: str = "pixels",
+        actions: str = "native",
+        stack: int = 1,
+        horizon: int | str | None = None,
         render_mode: str | None = None,
-        max_steps: int | None = None,
-        steps: int | None = None,
-        device: str = "auto",
+        rewards: bool = True,
+        **options: Any,
     ) -> None:
-        self.world = world if isinstance(world, World) else World.load(world, device=device, steps=steps)
-        config = self.world.config
-        self.control_spec, self.fps, self.frame_skip = config.control_spec, config.fps, config.frame_skip
-        self.metadata = {**self.metadata, "render_fps": round(self.fps)}
-        self.render_mode, self.max_steps = render_mode, max_steps
-        self.observation_space = gymnasium.spaces.Box(0, 255, (config.height, config.width, 3), np.uint8)
-        self.action_space = self.control_spec.action_space()
-        self._frame = np.zeros(self.observation_space.shape, np.uint8)
-        self._age = 0
+        self._dreams = Dreams(world, 1, {"obs": obs, "actions": actions, "stack": stack}, horizon, options)
+        self.world = self._dreams.world
+        if rewards:
+            check_rewards(self.world)
+        if multiprocessing.parent_process() is not None:
+            warn_of_processes(self.world.device)
+        super().__init__(self._dreams.view, self.world.config.fps, render_mode)
+        self.frame_skip = self.world.config.frame_skip
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
         """Starts from one of the world's start contexts, `options["start"]` or one drawn from the seed."""
         super().reset(seed=seed)
-        chosen = seed if seed is not None else int(self.np_random.integers(2**31))
-        self._frame = self.world.reset(seed=chosen, start=(options or {}).get("start")).frame[0]
-        self._age = 0
-        return self._frame.copy(), {"has_frame": True, "end_probability": 0.0}
+        self._dreams.reset([0], [seed], (options or {}).get("start"))
+        self._over = False
+        return self._observation(), {"has_frame": True, "end_probability": 0.0}
 
-    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Imagines the frame that the action leads to."""
-        step = self.world.step(self._vector(action)[None])
-        self._frame = step.frame[0]
-        self._age += 1
-        truncated = self.max_steps is not None and self._age >= self.max_steps
-        info = {"has_frame": True, "end_probability": float(step.end_probability[0])}
-        return self._frame.copy(), float(step.reward[0]), bool(step.terminated[0]), truncated, info
+        self._check_running()
+        turn = self._dreams.step(self.view.vector(action)[None], np.ones(1, bool))
+        self._over = bool(self._dreams.over[0])
+        info = {"has_frame": True, "end_probability": float(turn.end_probability[0])}
+        return self._observation(), float(turn.reward[0]), bool(turn.terminated[0]), bool(turn.truncated[0]), info
 
     def settle(self) -> None:
         """Finishes the work that the next step would start with; call it while idle."""
         self.world.settle()
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The current frame, uint8 `(H, W, 3)`."""
-        return self._frame.copy() if self.render_mode == "rgb_array" else None
+    def frame(self) -> NDArray[np.uint8]:
+        return self._dreams.frames()[0]
 
-    def _vector(self, action: Any) -> NDArray[np.float32]:
-        if isinstance(action, Controls):
-            return self.control_spec.to_vector(action)
-        if isinstance(action, Mapping):
-            return self.control_spec.from_action(action)
-        return self.control_spec.check_vector(action)
+    def get_state(self) -> DreamState:
+        """A copy of all that the future depends on: ring, noise, clock. Setting it gives bit-equal futures on the same machine.
+
+        Wrappers have state of their own, such as the clock of `TimeLimit`; the horizon's is included.
+        """
+        return self._dreams.get_state([0])
+
+    def set_state(self, state: DreamState) -> NDArray[Any]:
+        """Goes back, or over, to a state of this or another environment of the same world; returns its observation."""
+        self._dreams.set_state(state, [0], None)
+        self._over = bool(state.over[0])
+        return self._dreams.obs[0].cpu().numpy().copy()
+
+    def _observation(self) -> NDArray[Any]:
+        if self._screen is not None:
+            self.render()
+        return self._dreams.obs[0].cpu().numpy().copy()
+
+
+def warn_of_processes(device: torch.device) -> None:
+    """Warns where every process of a vector environment would hold a world of its own on one GPU."""
+    if device.type == "cuda":
+        warnings.warn(
+            "a GPU world in a process of its own: every one of them loads the world again and they take turns on the GPU. "
+            "gymnasium.make_vec(id, num_envs=N) without vectorization_mode runs all N in one batched call.",
+            stacklevel=3,
+        )

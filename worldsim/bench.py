@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from worldsim.errors import WorldsimError, suggest
 from worldsim.machine import describe_machine, resident_bytes
-from worldsim.world import World, shipped_worlds
+from worldsim.world import World
+from worldsim.worlds import shipped_worlds
 
+T = TypeVar("T")
 DTYPES: dict[str, torch.dtype | None] = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 MODES = ("eager", "compiled")
 # Limits that make this machine compute as one without its newest instructions would.
@@ -111,14 +113,15 @@ def bench_stream(
     ]
     results = []
     for case in cases:
-        results.append(_in_own_process(case))
+        results.append(in_own_process(measure, case, case.isa))
         print(format_results(results[-1:], header=len(results) == 1), flush=True)
     return {"results": results}
 
 
-def _in_own_process(case: Case) -> dict[str, Any]:
-    with _environment(LIMITS[case.isa]), ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measure, case).result()
+def in_own_process(function: Callable[[T], dict[str, Any]], case: T, isa: str = "default") -> dict[str, Any]:
+    """`function(case)`, run in a process of its own under the limits of `isa`."""
+    with _environment(LIMITS[isa]), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, case).result()
 
 
 @contextmanager
@@ -145,7 +148,7 @@ def measure(case: Case) -> dict[str, Any]:
     world.reset(seed=0)
     run(step, WARM_UP)
     ready = time.perf_counter() - begun
-    parts = _time_parts(world)
+    parts = time_parts(world)
     times = run(step, case.frames)
     figures = {
         **asdict(case),
@@ -194,7 +197,7 @@ def _stepper(world: World) -> Callable[[], None]:
     return step
 
 
-def _time_parts(world: World) -> dict[str, float]:
+def time_parts(world: World) -> dict[str, float]:
     """From now on, seconds spent in each of `PARTS`."""
     spent: dict[str, float] = defaultdict(float)
 
@@ -224,17 +227,20 @@ def _synchronize(device: torch.device) -> None:
 COLUMNS = ("world", "batch", "dtype", "mode", "isa", "frames/s", "p50 ms", "p95", "p99", *PARTS, "other")
 
 
+def format_machine(about: dict[str, Any]) -> str:
+    """One line about where figures were measured."""
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {' '.join(about['instructions'])}; "
+        f"ONEDNN_MAX_CPU_ISA {about['onednn_max_cpu_isa']}; torch {about['torch']}"
+        + (f"; {about['gpu']}" if about["gpu"] else "")
+    )
+
+
 def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> str:
     """Results as aligned lines, after one about the machine and one of column titles; times are milliseconds per step."""
     lines = []
     if header and results:
-        about = results[0]["machine"]
-        lines += [
-            f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {' '.join(about['instructions'])}; "
-            f"ONEDNN_MAX_CPU_ISA {about['onednn_max_cpu_isa']}; torch {about['torch']}"
-            + (f"; {about['gpu']}" if about["gpu"] else ""),
-            _line(COLUMNS),
-        ]
+        lines += [format_machine(results[0]["machine"]), _line(COLUMNS)]
     for result in results:
         times = (*result["milliseconds"].values(), *result["parts"].values())
         named = (str(result[name]) for name in ("world", "batch", "dtype", "mode", "isa"))

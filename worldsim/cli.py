@@ -53,7 +53,7 @@ def play(
     """
     from worldsim.player import PlayConfig
     from worldsim.player import play as open_window
-    from worldsim.world import DEFAULT_WORLD
+    from worldsim.worlds import DEFAULT_WORLD
 
     name = world or DEFAULT_WORLD
     open_window(PlayConfig(name, steps=steps, speed=speed, seed=seed, device=device, zoom=zoom, recordings=recordings))
@@ -137,7 +137,7 @@ def worlds(*, json: Path | None = None) -> None:
         json: File that gets the table.
     """
     from worldsim.shelf import describe_world, format_worlds
-    from worldsim.world import SHIPPED, shipped_worlds
+    from worldsim.worlds import SHIPPED, shipped_worlds
 
     table = [describe_world(SHIPPED / name) for name in shipped_worlds()]
     print(format_worlds(table))
@@ -293,6 +293,34 @@ def bench_stream(
 
     options: dict[str, Any] = {"batch": batch, "modes": modes, "dtypes": dtypes, "isa": isa}
     _write(json, run(worlds, **options, frames=frames, long=long, threads=threads, device=device))
+
+
+@bench.command(name="env")
+def bench_env(
+    world: Positional[str] = "",
+    *,
+    batch: tuple[int, ...] = (1, 8, 32, 128),
+    obs: tuple[Literal["latent", "pixels"], ...] = ("latent", "pixels"),
+    frames: int = 60,
+    threads: int = 0,
+    device: Device = "auto",
+    json: Path | None = None,
+) -> None:
+    """Time steps of agents in the batched environment, ends and resets included.
+
+    Args:
+        world: Name, folder or Hub id; by default the one that ships first.
+        batch: Dreams at a time.
+        obs: What the agents see; latents need no decoding.
+        frames: Steps measured, of `batch` frames each.
+        threads: Of torch; 0 leaves the number to it.
+        device: Where the world runs.
+        json: File that gets the figures.
+    """
+    from worldsim.bench_env import bench_env as run
+    from worldsim.worlds import DEFAULT_WORLD
+
+    _write(json, run(world or DEFAULT_WORLD, batch=batch, obs=obs, frames=frames, threads=threads, device=device))
 
 
 app.command(bench, name="bench", help="Measure speed.")

@@ -173,15 +173,17 @@ class ControlSpec:
         return out
 
     def action_space(self) -> gymnasium.spaces.Dict:
-        """Gymnasium space of one step: `keys` MultiBinary, `mouse` Box(2) in degrees, `buttons` MultiBinary; where present."""
+        """Gymnasium space of one step: `keys` MultiBinary, `mouse` Box(2) in [-1, 1], `buttons` MultiBinary; where present.
+
+        The mouse is in units of its limit; an axis without one does nothing.
+        """
         from gymnasium import spaces
 
         parts: dict[str, spaces.Space[Any]] = {}
         if self.keys:
             parts["keys"] = spaces.MultiBinary(len(self.keys))
         if self.has_mouse:
-            limit = np.array(self.mouse_limit, np.float32)
-            parts["mouse"] = spaces.Box(-limit, limit, dtype=np.float32)
+            parts["mouse"] = spaces.Box(-1, 1, (2,), np.float32)
         if self.buttons:
             parts["buttons"] = spaces.MultiBinary(len(self.buttons))
         return spaces.Dict(parts)
@@ -201,11 +203,11 @@ class ControlSpec:
         for (name, width), part in zip(wanted.items(), parts, strict=True):
             if part.shape[-1:] != (width,):
                 raise ControlError(f"action[{name!r}] has shape {part.shape}; its last axis must be {width}.")
-        return self.check_vector(np.concatenate(parts, axis=-1))
+        return self.check_vector(np.concatenate(parts, axis=-1) * self.scale())
 
     def to_action(self, vector: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Vector `(..., A)` -> an element (or batch) of `action_space()`."""
-        keys, mouse, buttons = self.split(self.check_vector(vector))
+        keys, mouse, buttons = self.split(self.check_vector(vector) / self.scale())
         action: dict[str, NDArray[Any]] = {}
         if self.keys:
             action["keys"] = (keys >= 0.5).astype(np.int8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,17 @@ def matmul_rate(device: torch.device) -> float:
     """Measured bf16 matrix rate in FLOP/s, at a transformer's training shape."""
     rows, width = 8192, 1024
     return 2 * rows * width * width / _time_linear(rows, width, width, device, torch.bfloat16)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that can still be had on a device, where the system tells (CUDA, Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), None)
 
 
 def _time_linear(rows: int, inputs: int, outputs: int, device: torch.device, dtype: torch.dtype) -> float:

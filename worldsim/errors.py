@@ -28,6 +28,10 @@ class GameError(WorldsimError):
     """A real game that is unknown or not installed."""
 
 
+class EnvError(WorldsimError):
+    """An environment made with an option it does not have, or used out of order."""
+
+
 class TrainingError(WorldsimError):
     """Training that cannot start, resume or go on (for example a NaN loss)."""
 

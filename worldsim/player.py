@@ -68,7 +68,7 @@ class Session:
     def __init__(self, config: PlayConfig) -> None:
         self.config = config
         self.folder = find_world(config.world)
-        self.dream = DreamEnv(self.folder, device=config.device, steps=config.steps)
+        self.dream = DreamEnv(self.folder, device=config.device, steps=config.steps, rewards=False)
         self.spec = self.dream.control_spec
         self.real: Any = None
         self.mode = "dream"

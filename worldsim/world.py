@@ -1,98 +1,44 @@
-"""A world is a folder: config, tokenizer, dynamics, starts and a model card. `World` loads one and lives in it.
-
-Nothing in the folder is executable and nothing is a pickle.
-"""
+"""A world is a folder: config, tokenizer, dynamics, starts and a model card. `World` loads one and lives in it."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+import secrets
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.device import fast_dtype, pick_device
-from worldsim.dit import DiT, DiTConfig
-from worldsim.errors import WorldError, suggest
+from worldsim.device import fast_dtype, free_bytes, pick_device
+from worldsim.dit import DiT
+from worldsim.errors import WorldError
+from worldsim.folder import FILES, WorldConfig, export_world, find_world, load_world, read_config, world_hash
 from worldsim.sampler import Stream
-from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.tokenizer import Tokenizer, to_images
+from worldsim.worlds import DEFAULT_WORLD
 
-FORMAT_VERSION = 1
-SHIPPED = Path(__file__).parent / "worlds"
-DEFAULT_WORLD = "doom/take-cover"
-FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")
+__all__ = [
+    "DEFAULT_WORLD",
+    "FILES",
+    "Outcome",
+    "Step",
+    "World",
+    "WorldConfig",
+    "WorldState",
+    "export_world",
+    "find_world",
+    "read_config",
+    "world_hash",
+]
 
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """What `config.json` holds.
-
-    Attributes:
-        name: such as "doom/take-cover".
-        game: the real game it was learned from.
-        height, width: of a frame, in pixels.
-        fps: the world's own rate, frames per second.
-        frame_skip: game tics per frame.
-        control_spec: what it listens to.
-        tokenizer, dynamics: sizes of the networks.
-        steps: network calls per frame, by default.
-        context_level: noise level at which past frames are kept.
-        data: fingerprint of the training episodes.
-        figures: measured figures, by name.
-        format_version: of the folder.
-    """
-
-    name: str
-    game: str
-    height: int
-    width: int
-    fps: float
-    frame_skip: int
-    control_spec: ControlSpec
-    tokenizer: TokenizerConfig
-    dynamics: DiTConfig
-    steps: int = 2
-    context_level: float = 0.05
-    data: str = ""
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
-
-    def to_json(self) -> str:
-        return json.dumps({**dataclasses.asdict(self), "figures": dict(self.figures)}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, where: Path) -> WorldConfig:
-        """Parses `config.json`.
-
-        Raises:
-            WorldError: if it is not JSON, of a newer format, or holds unknown or missing fields.
-        """
-        try:
-            fields = json.loads(text)
-            version = fields["format_version"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise WorldError(f"{where} is not a world's config ({error}); copy the folder again.") from error
-        if version > FORMAT_VERSION:
-            raise WorldError(f"{where} has format {version}, this worldsim reads up to {FORMAT_VERSION}; upgrade worldsim.")
-        try:
-            fields["control_spec"] = ControlSpec.from_dict(fields["control_spec"])
-            tokenizer = fields["tokenizer"]
-            fields["tokenizer"] = TokenizerConfig(**{**tokenizer, "channels": tuple(tokenizer["channels"])})
-            fields["dynamics"] = DiTConfig(**fields["dynamics"])
-            return cls(**fields)
-        except (TypeError, KeyError, ValueError) as error:
-            raise WorldError(f"{where} does not describe a world ({error}); copy the folder again.") from error
+CACHED_STARTS = 32
+SEEDS = 2**64
 
 
 class Step(NamedTuple):
@@ -113,6 +59,32 @@ class Step(NamedTuple):
     end_probability: NDArray[np.float32]
 
 
+class Outcome(NamedTuple):
+    """A `Step` before it is looked at: tensors on the world's device, nothing decoded."""
+
+    latent: Tensor
+    reward: Tensor
+    terminated: Tensor
+    end_probability: Tensor
+
+
+class WorldState(NamedTuple):
+    """What the futures of `R` worlds depend on, apart from weights and settings. Copies, on the world's device.
+
+    Attributes:
+        keys, values: of the ring, `(layers, R, window, N, H, D)`.
+        position: of the ring, int64 `(R,)`.
+        noise: states of the noise generators, uint8 `(R, bytes)`, on the CPU.
+        next_seed: int64 `(R,)`, on the CPU, that a reset without a seed would take.
+    """
+
+    keys: Tensor
+    values: Tensor
+    position: Tensor
+    noise: Tensor
+    next_seed: Tensor
+
+
 class World:
     """A learned game, as a batch of independent worlds.
 
@@ -129,7 +101,13 @@ class World:
         device: where to run.
         dtype: of weights and activations; by default the faster one here.
         steps: network calls per frame; by default the world's own.
+        temperature: scale of the noise that frames are imagined from; above 1 the dream is less certain.
+        context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
+
+    Raises:
+        WorldError: if an option is out of range, or the batch does not fit into memory.
+        WorldsimError: if there is no such device.
     """
 
     def __init__(
@@ -144,23 +122,31 @@ class World:
         device: str = "auto",
         dtype: torch.dtype | None = None,
         steps: int | None = None,
+        temperature: float = 1.0,
+        context_level: float | None = None,
         compiled: bool = False,
     ):
-        if batch < 1:
-            raise WorldError(f"batch was {batch}; give at least 1.")
         self.config, self.batch = config, batch
         self.device = pick_device(device)
         self.dtype = dtype or fast_dtype(self.device)
+        self.grid = config.tokenizer.grid(config.height, config.width)
+        self._check_memory()
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.dynamics = dynamics.to(self.device, self.dtype).eval()
         self.starts, self.start_controls = starts.to(self.device), start_controls.to(self.device)
-        self.grid = config.tokenizer.grid(config.height, config.width)
         network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
         self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
-        self.stream = Stream(network, self.grid, batch, steps=steps or config.steps, context_level=config.context_level)
-        self._scale = config.control_spec.scale()
-        self._rows: list[torch.Generator] = []
-        self._pending: tuple[Tensor, Tensor] | None = None
+        self.stream = Stream(network, self.grid, batch)
+        self.steps = config.steps if steps is None else steps
+        self.context_level = config.context_level if context_level is None else context_level
+        self.temperature = temperature
+        self._scale = torch.from_numpy(config.control_spec.scale()).to(self.device)
+        self._noise = [torch.Generator() for _ in range(batch)]
+        self._next_seed = [secrets.randbits(63) for _ in range(batch)]
+        self._started = np.zeros(batch, bool)
+        self._context = lru_cache(CACHED_STARTS)(self._prefill)
+        self._pending: tuple[Tensor, Tensor, Tensor] | None = None
+        self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their story
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> World:
@@ -168,30 +154,21 @@ class World:
 
         Args:
             name: "doom/take-cover", a folder, or "user/repository".
-            options: `batch`, `device`, `dtype`, `steps`, `compiled`; see `World`.
+            options: `batch`, `device`, `dtype`, `steps`, `temperature`, `context_level`, `compiled`; see `World`.
 
         Raises:
             WorldError: if there is no such world, or its folder is damaged.
         """
-        folder = find_world(name)
-        config = read_config(folder)
-        tokenizer, dynamics = Tokenizer(config.tokenizer), DiT(config.dynamics)
-        _fill(tokenizer, folder / "tokenizer.safetensors")
-        _fill(dynamics, folder / "dynamics.safetensors")
-        starts = _read_tensors(folder / "starts.safetensors")
-        grid = config.tokenizer.grid(config.height, config.width)
-        frames, latent, controls = config.dynamics.window, config.tokenizer.latent_channels, config.dynamics.controls
-        for key, shape in {"latents": (frames, *grid, latent), "controls": (frames, controls)}.items():
-            if key not in starts or tuple(starts[key].shape[1:]) != shape:
-                given = tuple(starts[key].shape) if key in starts else "missing"
-                raise WorldError(
-                    f"{folder / 'starts.safetensors'}: {key!r} is {given}, expected (starts, {shape}); copy the folder again."
-                )
-        return cls(config, tokenizer, dynamics, starts["latents"].float(), starts["controls"].float(), **options)
+        return cls(*load_world(find_world(name)), **options)
 
     @property
     def control_spec(self) -> ControlSpec:
         return self.config.control_spec
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """`(h, w, C)`."""
+        return (*self.grid, self.config.tokenizer.latent_channels)
 
     @property
     def steps(self) -> int:
@@ -204,32 +181,68 @@ class World:
             raise WorldError(f"steps was {value}; give at least 1.")
         self.stream.steps = value
 
-    @torch.inference_mode()
-    def reset(self, *, seed: int | Sequence[int] = 0, start: int | None = None) -> Step:
-        """Starts all worlds anew.
+    @property
+    def context_level(self) -> float:
+        """Noise level at which past frames are kept; may be changed while playing."""
+        return self.stream.context_level
 
-        Args:
-            seed: of row 0, further rows taking the next ones; or one seed per row. Equal seeds and controls give equal frames.
-            start: which start context; by default drawn from each row's seed.
+    @context_level.setter
+    def context_level(self, value: float) -> None:
+        if not 0 <= value < 1:
+            raise WorldError(f"context_level was {value}; give a noise level of at least 0 and below 1.")
+        self.stream.context_level = value
+
+    @property
+    def temperature(self) -> float:
+        """Scale of the noise that frames are imagined from; may be changed while playing."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not (math.isfinite(value) and value >= 0):
+            raise WorldError(f"temperature was {value}; give a number of at least 0, where 1 is what was trained.")
+        self._temperature = value
+
+    def reset(self, *, seed: int | Sequence[int] | None = 0, start: int | None = None) -> Step:
+        """Starts all worlds anew; see `restart`.
 
         Returns:
             The last frame of the start context, with reward 0.
         """
-        seeds = [int(seed) + row for row in range(self.batch)] if isinstance(seed, (int, np.integer)) else list(seed)
-        if len(seeds) != self.batch:
-            raise WorldError(f"{len(seeds)} seeds for {self.batch} worlds; give one seed, or one per world.")
+        latent = self.restart(seed=seed, start=start)
+        still = np.zeros(self.batch, np.float32)
+        return Step(self.decode(latent).cpu().numpy(), latent, still, still.astype(bool), still.copy())
+
+    @torch.inference_mode()
+    def restart(
+        self, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None, start: int | None = None
+    ) -> Tensor:
+        """Starts some worlds anew while the others go on.
+
+        Args:
+            rows: which; by default all.
+            seed: of row 0, row i taking `seed + i`; or one for each of `rows`. Equal seeds and controls give equal frames. Where
+                it is None, the row's last seed decides the next one.
+            start: which start context; by default drawn from each row's seed.
+
+        Returns:
+            Latents `(R, h, w, C)` of the last frames of the start contexts.
+        """
+        rows = range(self.batch) if rows is None else rows
         if start is not None and not 0 <= start < len(self.starts):
             raise WorldError(f"start was {start}; this world has starts 0 to {len(self.starts) - 1}.")
-        self._rows = [torch.Generator().manual_seed(s) for s in seeds]
-        drawn = [int(torch.randint(len(self.starts), (), generator=row)) for row in self._rows]
-        index = torch.tensor(drawn if start is None else [start] * self.batch, device=self.device)
-        context, controls = self.starts[index], self.start_controls[index]
-        self.stream.ring.position.zero_()
-        noise = torch.stack([self._noise() for _ in range(context.shape[1])], 1)
-        self.stream.prefill(context, controls, noise)
-        self._pending = None
-        still = np.zeros(self.batch, np.float32)
-        return Step(self._decode(context[:, -1].to(self.dtype)).cpu().numpy(), context[:, -1], still, still.astype(bool), still)
+        chosen = []
+        for row, given in zip(rows, _seeds(seed, rows), strict=True):
+            noise = self._noise[row].manual_seed(self._next_seed[row] if given is None else given)
+            self._next_seed[row] = int(torch.randint(2**63 - 1, (), generator=noise))
+            drawn = int(torch.randint(len(self.starts), (), generator=noise))
+            chosen.append(drawn if start is None else start)
+        ring = self.stream.ring
+        for row, index in zip(rows, chosen, strict=True):
+            ring.keys[:, row], ring.values[:, row] = self._context(index, self.context_level)
+        ring.position[list(rows)] = self.starts.shape[1]
+        self._started[rows], self._waiting[rows] = True, False
+        return self.starts[chosen, -1]
 
     @torch.inference_mode()
     def step(self, controls: Controls | Sequence[Controls] | NDArray[Any]) -> Step:
@@ -244,116 +257,143 @@ class World:
             WorldError: before the first `reset`.
             ControlError: if the controls do not fit.
         """
-        if not self._rows:
+        outcome = self.imagine(self.control_spec.to_vectors(controls, self.batch))
+        frame = self.decode(outcome.latent)
+        latent, *scalars = outcome
+        return Step(frame.cpu().numpy(), latent, *(value.cpu().numpy() for value in scalars))
+
+    @torch.inference_mode()
+    def imagine(self, controls: NDArray[np.float32], active: NDArray[np.bool_] | None = None) -> Outcome:
+        """Like `step`, but decodes nothing and leaves everything on the device.
+
+        Args:
+            controls: checked vectors `(B, A)` in the units of `control_spec`.
+            active: bool `(B,)`, worlds that go on; by default all. The others stay where they are, and what is returned for them
+                means nothing.
+        """
+        if not self._started.all():
             raise WorldError("step() before reset(); call reset(seed=...) first.")
-        vectors = self.control_spec.to_vectors(controls, self.batch) / self._scale
-        now = torch.from_numpy(vectors).to(self.device)
+        active = np.ones(self.batch, bool) if active is None else active
         self.settle()
-        said = self.stream.imagine(now, self._noise())
-        self._pending = (said.latent, now)
-        frame = self._decode(said.latent.to(self.dtype)).cpu().numpy()
-        chance = said.end.cpu()
-        ended = chance > torch.stack([torch.rand((), generator=row) for row in self._rows])
-        return Step(frame, said.latent, said.reward.cpu().numpy(), ended.numpy(), chance.numpy())
+        now = torch.from_numpy(controls).to(self.device) / self._scale
+        noise, later, threshold = self._draw(active)
+        said = self.stream.imagine(now, noise * self.temperature)
+        self._pending, self._waiting = (said.latent, now, later), active.copy()
+        return Outcome(said.latent, said.reward, said.end > threshold, said.end)
 
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`, on the world's device."""
+        return self._decode(latents.to(self.dtype))
+
+    @torch.no_grad()
+    def encode(self, frames: NDArray[np.uint8]) -> Tensor:
+        """uint8 frames `(R, H, W, 3)` -> float32 latents `(R, h, w, C)`, on the world's device."""
+        return self.tokenizer.encode(to_images(torch.from_numpy(frames).to(self.device), self.dtype)).float()
+
+    @torch.inference_mode()
     def settle(self) -> None:
-        """Writes the frame handed out last into the context, if that has not happened yet. Cheap to call while idle."""
-        if self._pending is not None:
-            self.stream.commit(*self._pending, self._noise())
-            self._pending = None
+        """Writes the frames handed out last into the context, where that has not happened yet. Cheap to call while idle."""
+        if not self._waiting.any():
+            return
+        assert self._pending is not None
+        self.stream.commit(*self._pending)
+        # What was written for the others lies in the slot of their next frame, where nothing ever reads it.
+        self.stream.ring.position -= torch.from_numpy(~self._waiting).to(self.device).long()
+        self._waiting = np.zeros(self.batch, bool)
 
-    def _noise(self) -> Tensor:
-        """Standard normal `(B, h, w, C)`, every row from its own generator."""
-        shape = (*self.grid, self.config.tokenizer.latent_channels)
-        return torch.stack([torch.randn(shape, generator=row) for row in self._rows]).to(self.device)
+    @torch.no_grad()
+    def get_state(self, rows: Sequence[int] | None = None) -> WorldState:
+        """Copies what the futures of worlds depend on; by default of all of them.
 
+        Raises:
+            WorldError: before the first `reset`.
+        """
+        if not self._started.all():
+            raise WorldError("get_state() before reset(); call reset(seed=...) first.")
+        self.settle()
+        chosen, ring = list(range(self.batch) if rows is None else rows), self.stream.ring
+        noise = torch.stack([self._noise[row].get_state() for row in chosen])
+        next_seed = torch.tensor([self._next_seed[row] for row in chosen])
+        return WorldState(ring.keys[:, chosen], ring.values[:, chosen], ring.position[chosen], noise, next_seed)
 
-def shipped_worlds() -> list[str]:
-    """Names of the worlds that come with the package."""
-    return sorted(str(path.parent.relative_to(SHIPPED)) for path in SHIPPED.glob("*/*/config.json"))
+    @torch.no_grad()
+    def set_state(
+        self, state: WorldState, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None
+    ) -> None:
+        """Puts states into worlds, whichever they came from: one for each row, or one for all of them.
 
+        Args:
+            state: from `get_state` of a world with the same weights.
+            rows: which worlds; by default all.
+            seed: of the noise from here on, as in `restart`; None goes on with the noise of the state.
 
-def find_world(name: str | Path) -> Path:
-    """Folder of a world given by shipped name, path or Hub id.
-
-    Raises:
-        WorldError: if none of them fits.
-    """
-    if str(name) in shipped_worlds():
-        return SHIPPED / str(name)
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
-    names = ", ".join(shipped_worlds()) or "none"
-    problem = f"no world {str(name)!r}; shipped: {names}; or give a folder.{suggest(str(name), shipped_worlds())}"
-    if isinstance(name, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.startswith("doom/"):
-        raise WorldError(problem)
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise WorldError(f'{problem} To load from the Hugging Face Hub: pip install "worldsim-dit[hub]".') from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*FILES, "README.md"]))
-    except Exception as error:
-        raise WorldError(f"{problem} The Hugging Face Hub did not give it either: {error}") from error
-
-
-def read_config(folder: Path) -> WorldConfig:
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise WorldError(f"{folder} is not a whole world: {file} is missing; it needs {', '.join(FILES)}.")
-    path = folder / "config.json"
-    return WorldConfig.from_json(path.read_text(), path)
-
-
-def world_hash(folder: Path) -> str:
-    """Short hash of a world's weights and config, for datasets dreamed in it."""
-    digest = hashlib.sha256()
-    for file in FILES:
-        digest.update((folder / file).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def export_world(
-    folder: Path, config: WorldConfig, tokenizer: Tokenizer, dynamics: DiT, starts: Tensor, start_controls: Tensor
-) -> Path:
-    """Writes a world folder; weights become bf16. Every file is written under a temporary name, then renamed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        "tokenizer.safetensors": tokenizer.state_dict(),
-        "dynamics.safetensors": dynamics.state_dict(),
-        "starts.safetensors": {"latents": starts, "controls": start_controls},
-    }
-    for name, state in tensors.items():
-        temporary = folder / f".{name}.{os.getpid()}"
-        save_file({key: value.detach().cpu().bfloat16().contiguous() for key, value in state.items()}, temporary)
-        temporary.replace(folder / name)
-    write_config(folder, config)
-    return folder
-
-
-def write_config(folder: Path, config: WorldConfig) -> None:
-    temporary = folder / f".config.{os.getpid()}"
-    temporary.write_text(config.to_json())
-    temporary.replace(folder / "config.json")
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WorldError(f"{path} cannot be read ({error}); it is damaged or truncated: copy the folder again.") from error
-
-
-def _fill(model: nn.Module, path: Path) -> None:
-    """Loads weights, checking every name and shape."""
-    given, wanted = _read_tensors(path), model.state_dict()
-    for name, value in wanted.items():
-        if name not in given or given[name].shape != value.shape:
-            found = f"shape {tuple(given[name].shape)}" if name in given else "missing"
+        Raises:
+            WorldError: if the states are of another kind of world, or another number.
+        """
+        rows, ring = list(range(self.batch) if rows is None else rows), self.stream.ring
+        given, wanted = (tuple(part.shape[:1] + part.shape[2:]) for part in (state.keys, ring.keys))
+        if given != wanted or len(state.position) not in (1, len(rows)):
             raise WorldError(
-                f"{path}: {name} is {found}, config.json says {tuple(value.shape)}; the files belong to different worlds."
+                f"{len(state.position)} states of shape {given} for {len(rows)} worlds of shape {wanted}; "
+                "give one state, or one per world, of a world with the same config."
             )
-    unknown = sorted(set(given) - set(wanted))
-    if unknown:
-        raise WorldError(f"{path}: unknown tensors {', '.join(unknown[:3])}; the files belong to different worlds.")
-    model.load_state_dict({name: given[name].to(value.dtype) for name, value in wanted.items()})
+        ring.keys[:, rows], ring.values[:, rows] = state.keys.to(ring.keys), state.values.to(ring.values)
+        ring.position[rows] = state.position.to(self.device)
+        for i, (row, value) in enumerate(zip(rows, _seeds(seed, rows), strict=True)):
+            source = i % len(state.position)
+            self._next_seed[row] = int(state.next_seed[source])
+            self._noise[row].set_state(state.noise[source].clone())  # torch crashes on a view
+            if value is not None:
+                self._noise[row].manual_seed(value)
+        self._started[rows], self._waiting[rows] = True, False
+
+    def _draw(self, active: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+        """What a frame takes of chance, every row from its own generator: standard normal noise `(B, h, w, C)` to imagine it from
+        and to keep it with, and uniform `(B,)` what the probability of the end has to exceed. Rows at rest never end."""
+        size = math.prod(self.latent_shape)
+        drawn = torch.full((self.batch, 2 * size + 1), math.inf)
+        for row in np.flatnonzero(active):
+            drawn[row].normal_(generator=self._noise[row])
+        drawn[~active, :-1] = 0
+        noise, later, threshold = drawn.to(self.device).split((size, size, 1), dim=1)
+        shape = (self.batch, *self.latent_shape)
+        return noise.reshape(shape), later.reshape(shape), torch.special.ndtr(threshold[:, 0])
+
+    def _prefill(self, start: int, level: float) -> tuple[Tensor, Tensor]:
+        """Keys and values `(layers, window, N, H, D)` of a ring that holds a start context. Its noise is always the same, so that
+        one copy serves every row."""
+        stream = self._single
+        stream.context_level = level
+        stream.ring.position.zero_()
+        context, controls = self.starts[start, None], self.start_controls[start, None]
+        noise = torch.randn(context.shape, generator=torch.Generator().manual_seed(start))
+        stream.prefill(context, controls, noise.to(self.device))
+        return stream.ring.keys[:, 0].clone(), stream.ring.values[:, 0].clone()
+
+    @cached_property
+    def _single(self) -> Stream:
+        return Stream(self.dynamics, self.grid, 1)
+
+    def _check_memory(self) -> None:
+        if self.batch < 1:
+            raise WorldError(f"batch was {self.batch}; give at least 1.")
+        each, free = self.config.row_bytes(self.dtype.itemsize), free_bytes(self.device)
+        if free is not None and self.batch * each > free:
+            raise WorldError(
+                f"{self.batch} worlds need about {self.batch * each / 2**30:.1f} GiB, and {self.device.type} has "
+                f"{free / 2**30:.1f} GiB free; at most {free // each} fit."
+            )
+
+
+def _seeds(seed: int | Sequence[int | None] | None, rows: Sequence[int]) -> list[int | None]:
+    """One seed, or None, for each of `rows`."""
+    if seed is None:
+        return [None] * len(rows)
+    seeds: list[int | None] = [int(seed) + row for row in rows] if isinstance(seed, (int, np.integer)) else [*seed]
+    if len(seeds) != len(rows):
+        raise WorldError(f"{len(seeds)} seeds for {len(rows)} worlds; give one seed, or one per world.")
+    for value in seeds:
+        if value is not None and not 0 <= value < SEEDS:
+            raise WorldError(f"seed was {value}; give whole numbers from 0 to 2**64 - 1.")
+    return seeds

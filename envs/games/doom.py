@@ -39,6 +39,8 @@ class DoomConfig:
         height: observation height in pixels.
         width: observation width in pixels; twice the height and width must be a ViZDoom resolution.
         objects: whether `info["objects"]` lists the boxes of visible things.
+        flat: options along each axis of the flat view of the actions, of which what is chosen is held together; the first of
+            an axis is rest.
     """
 
     scenario: str
@@ -49,6 +51,7 @@ class DoomConfig:
     height: int = 80
     width: int = 128
     objects: bool = False
+    flat: tuple[tuple[Controls, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("frame_skip", "max_tics"):
@@ -61,26 +64,35 @@ _TURN = {"mouse.dx": "TURN_LEFT_RIGHT_DELTA"}
 _FIRE = {"mouse.left": "ATTACK"}
 _WASD: dict[str, Any] = {"keys": ("w", "a", "s", "d"), "exclusive": (("a", "d"), ("w", "s"))}
 _TURN_LIMIT = (20.0, 0.0)
+_REST = Controls()
+_WALK = (_REST, Controls(keys={"w"}), Controls(keys={"s"}))
+_STRAFE = (_REST, Controls(keys={"a"}), Controls(keys={"d"}))
+_LOOK = (_REST, *(Controls(mouse=(dx, 0)) for dx in (-2.5, 2.5, -10, 10)))
+_SHOOT = (_REST, Controls(buttons={"left"}))
 
 TAKE_COVER = DoomConfig(
     scenario="take_cover.cfg",
     control_spec=ControlSpec(keys=("a", "d"), exclusive=(("a", "d"),)),
     bindings={"a": "MOVE_LEFT", "d": "MOVE_RIGHT"},
+    flat=(_STRAFE,),
 )
 MY_WAY_HOME = DoomConfig(
     scenario="my_way_home.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, **_WASD),
     bindings=_MOVE | _TURN,
+    flat=(_WALK, _STRAFE, _LOOK),
 )
 DEFEND_THE_CENTER = DoomConfig(
     scenario="defend_the_center.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, buttons=("left",)),
     bindings=_TURN | _FIRE,
+    flat=(_LOOK, _SHOOT),
 )
 DEADLY_CORRIDOR = DoomConfig(
     scenario="deadly_corridor.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, buttons=("left",), **_WASD),
     bindings=_MOVE | _TURN | _FIRE,
+    flat=(_WALK, _STRAFE, _LOOK, _SHOOT),
 )
 
 

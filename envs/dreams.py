@@ -1,0 +1,154 @@
+"""A batch of dreams as agents meet them: observations, clock and ends. When to begin anew is the caller's affair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.envs.view import View, check_choice, flat_axes, horizon_steps
+from worldsim.errors import EnvError
+from worldsim.world import World, WorldState
+
+DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+WORLD_OPTIONS = ("device", "dtype", "steps", "temperature", "context_level", "compiled")
+
+
+class Turn(NamedTuple):
+    """What a step of `B` dreams gives: tensors on the world's device, and arrays that decide what happens next.
+
+    Attributes:
+        obs: `(B, ...)`.
+        reward: float32 `(B,)`.
+        terminated: bool `(B,)`, drawn from the end head.
+        truncated: bool `(B,)`, at the horizon.
+        end_probability: float64 `(B,)`.
+    """
+
+    obs: Tensor
+    reward: Tensor
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    end_probability: NDArray[np.float64]
+
+
+class DreamState(NamedTuple):
+    """Everything that the futures of `R` dreams depend on, apart from weights and options.
+
+    Attributes:
+        world: ring and noise.
+        obs: observations `(R, ...)`.
+        latent: of the last frames, `(R, h, w, C)`.
+        age: steps since the start, int64 `(R,)`.
+        over: bool `(R,)`.
+    """
+
+    world: WorldState
+    obs: Tensor
+    latent: Tensor
+    age: NDArray[np.int64]
+    over: NDArray[np.bool_]
+
+
+class Dreams:
+    """A `World` with a view, a clock and a horizon.
+
+    Args:
+        world: name, folder, Hub id, or a loaded `World` of that batch.
+        batch: dreams, `B`.
+        view: options of `View`: `obs`, `actions`, `stack`.
+        horizon: steps until truncation; None for never, "game" for what the real game does.
+        options: of the world: `device`, `dtype` ("auto", "float32" or "bfloat16"), `steps`, `temperature`, `context_level`,
+            `compiled`; see `World`.
+
+    Raises:
+        EnvError: if an option is unknown or out of range.
+        WorldError: if there is no such world, or not enough memory.
+    """
+
+    def __init__(
+        self, world: str | Path | World, batch: int, view: dict[str, Any], horizon: int | str | None, options: dict[str, Any]
+    ) -> None:
+        self.world = world if isinstance(world, World) else _load(world, batch, options)
+        if self.world.batch != batch:
+            raise EnvError(f"the world has a batch of {self.world.batch}, and {batch} are needed; load it with batch={batch}.")
+        config = self.world.config
+        size, latent = (config.height, config.width), int(np.prod(self.world.latent_shape))
+        self.batch = batch
+        self.view = View(config.control_spec, size, latent, flat_axes(config.game), **view)
+        self.horizon = horizon_steps(horizon, config.game, config.frame_skip)
+        self.obs = torch.zeros(())
+        self.latent = torch.zeros(())
+        self.age = np.zeros(batch, np.int64)
+        self.over = np.ones(batch, bool)
+
+    def reset(self, rows: Sequence[int], seed: int | Sequence[int | None] | None, start: int | None) -> None:
+        """Begins some dreams anew; see `World.restart`. What they see is in `obs`."""
+        latent = self.world.restart(rows, seed=seed, start=start)
+        self._put(rows, self.view.first(self._see(latent)), latent)
+        self.age[rows], self.over[rows] = 0, False
+
+    def step(self, vectors: NDArray[np.float32], active: NDArray[np.bool_]) -> Turn:
+        """Moves the active dreams on; what is returned for the others means nothing, save that they got no reward and no end."""
+        outcome = self.world.imagine(vectors, active)
+        self.latent = outcome.latent
+        self.obs = self.view.next(self.obs, self._see(outcome.latent))
+        self.age += active
+        ends, chance = torch.stack([outcome.terminated.double(), outcome.end_probability.double()]).cpu().numpy()
+        terminated = ends.astype(bool)
+        truncated = active & (self.age >= self.horizon) if self.horizon is not None else np.zeros(self.batch, bool)
+        self.over = terminated | truncated
+        reward = torch.where(torch.from_numpy(active).to(outcome.reward.device), outcome.reward, 0.0)
+        return Turn(self.obs, reward, terminated, truncated, np.where(active, chance, 0.0))
+
+    def frames(self) -> NDArray[np.uint8]:
+        """The current frames, uint8 `(B, H, W, 3)`, as a copy."""
+        return (self.world.decode(self.latent) if self.view.latent else self.obs[..., -3:]).cpu().numpy().copy()
+
+    def get_state(self, rows: Sequence[int]) -> DreamState:
+        """Copies the state of some dreams."""
+        rows = list(rows)
+        return DreamState(self.world.get_state(rows), self.obs[rows], self.latent[rows], self.age[rows], self.over[rows])
+
+    def set_state(self, state: DreamState, rows: Sequence[int], seed: int | Sequence[int | None] | None) -> None:
+        """Puts states into dreams, one for each row or one for all of them; `seed` gives them noise of their own from here on."""
+        if state.obs.shape[1:] != self.view.observation_space.shape:
+            raise EnvError(
+                f"the state's observations are {tuple(state.obs.shape[1:])}, those here {self.view.observation_space.shape}; "
+                "make both environments with the same obs and stack."
+            )
+        self.world.set_state(state.world, rows, seed=seed)
+        self._put(rows, state.obs.to(self.world.device), state.latent.to(self.world.device))
+        self.age[rows], self.over[rows] = state.age, state.over
+
+    def _see(self, latent: Tensor) -> Tensor:
+        return self.view.flatten(latent) if self.view.latent else self.world.decode(latent)
+
+    def _put(self, rows: Sequence[int], obs: Tensor, latent: Tensor) -> None:
+        """New tensors with some rows replaced, since those handed out must stay as they are."""
+        if not self.obs.ndim:
+            self.obs, self.latent = (part.new_zeros(self.batch, *part.shape[1:]) for part in (obs, latent))
+        self.obs, self.latent = self.obs.clone(), self.latent.clone()
+        self.obs[rows], self.latent[rows] = obs, latent
+
+
+def _load(world: str | Path, batch: int, options: dict[str, Any]) -> World:
+    for name in options:
+        check_choice("an option", name, WORLD_OPTIONS)
+    dtype = options.get("dtype", "auto")
+    check_choice("dtype", dtype, tuple(DTYPES))
+    return World.load(world, batch=batch, **{**options, "dtype": DTYPES[dtype]})
+
+
+def check_rewards(world: World) -> None:
+    """Raises `EnvError` where a world cannot teach anything."""
+    if world.config.dynamics.reward_bins == 0:
+        raise EnvError(
+            f"world {world.config.name!r} has no reward head (reward_bins is 0), so that no agent can learn in it; "
+            "train it with rewards, or pass rewards=False to only watch."
+        )

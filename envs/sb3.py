@@ -1,0 +1,92 @@
+"""Our vector environment as a Stable-Baselines3 `VecEnv`, which is another kind than Gymnasium's.
+
+>>> env = SB3VecEnv(gymnasium.make_vec(id, num_envs=32, obs="latent", actions="flat", autoreset_mode="SameStep"))
+>>> PPO("MlpPolicy", env).learn(100_000)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from worldsim.envs.vector import DreamVectorEnv
+from worldsim.errors import EnvError
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
+except ImportError as error:
+    raise ImportError('worldsim.envs.sb3 needs Stable-Baselines3; pip install "worldsim-dit[rl]".') from error
+
+
+class SB3VecEnv(VecEnv):
+    """Hands batched steps to Stable-Baselines3; what it asks of single environments is answered by the one that holds them all.
+
+    Args:
+        env: a `DreamVectorEnv`, from `gymnasium.make_vec`, with flat actions, SAME_STEP autoreset and NumPy output.
+
+    Raises:
+        EnvError: if it is another kind of environment.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        dreams = env.unwrapped
+        fitting = isinstance(dreams, DreamVectorEnv) and dreams.view.is_flat and dreams.output == "numpy"
+        if not fitting or env.metadata["autoreset_mode"] != AutoresetMode.SAME_STEP:
+            raise EnvError(
+                f"{env} does not fit Stable-Baselines3; make it with "
+                'gymnasium.make_vec(id, num_envs=N, actions="flat", autoreset_mode="SameStep").'
+            )
+        self.env = env
+        self._actions: NDArray[Any] = np.zeros(0)
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    def reset(self) -> NDArray[Any]:
+        obs, infos = self.env.reset(seed=self._seeds, options=self._options[0])  # type: ignore[arg-type]
+        self.reset_infos = _rows(infos, self.num_envs)
+        self._reset_seeds()
+        self._reset_options()
+        return obs
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+        obs, rewards, terminated, truncated, infos = self.env.step(self._actions)
+        final = infos.pop("final_obs", None)
+        rows = _rows(infos, self.num_envs)
+        for i, row in enumerate(rows):
+            row["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
+            if terminated[i] or truncated[i]:
+                row["terminal_observation"] = final[i]
+        return obs, rewards, terminated | truncated, rows
+
+    def close(self) -> None:
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        setattr(self.env, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+        result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        return [False for _ in self._get_indices(indices)]
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        frames: Any = self.env.render()
+        return [None] * self.num_envs if frames is None else frames
+
+
+def _rows(infos: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """One dict per row of what Gymnasium gives as arrays with masks."""
+    names = [name for name in infos if f"_{name}" in infos and not isinstance(infos[name], dict)]
+    return [{name: infos[name][row].item() for name in names if infos[f"_{name}"][row]} for row in range(count)]

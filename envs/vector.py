@@ -1,0 +1,193 @@
+"""Many dreams of one world as a Gymnasium vector environment: one batched model call a step, and no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.envs.dreams import Dreams, DreamState, Turn, check_rewards
+from worldsim.envs.view import check_choice
+from worldsim.errors import EnvError
+from worldsim.world import World
+
+OUTPUTS = ("numpy", "torch")
+Array = Any  # NDArray, or Tensor with output="torch"
+
+
+class DreamVectorEnv(VectorEnv[Array, Any, Array]):
+    """`num_envs` dreams that are imagined together. Row i draws the same starts, noise and ends as `DreamEnv` with its seed.
+
+    Infos: `has_frame` and `end_probability`, and with SAME_STEP `final_obs` and `final_info`, each with its mask. With
+    `output="torch"` observations, rewards and ends are tensors on the device that nothing copies, and `final_obs` is one tensor
+    `(num_envs, ...)` of which the masked rows count.
+
+    Args:
+        world: name, folder or Hub id; or a loaded `World` of that batch.
+        num_envs: dreams.
+        obs, actions, stack, options: as for `DreamEnv`.
+        horizon: steps until truncation; None for never, "game" for what the real game does.
+        max_episode_steps: takes the place of the horizon where given.
+        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, or its value.
+        output: "numpy" or "torch".
+        render_mode: None or "rgb_array".
+
+    Raises:
+        EnvError: if an option is unknown or out of range.
+        WorldError: if there is no such world, or memory for fewer dreams.
+    """
+
+    metadata = {  # noqa: RUF012 (Gymnasium's own convention)
+        "render_modes": ["rgb_array"],
+        "render_fps": 18,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        world: str | Path | World,
+        num_envs: int = 1,
+        *,
+        obs: str = "pixels",
+        actions: str = "native",
+        stack: int = 1,
+        horizon: int | str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        output: str = "numpy",
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        check_choice("output", output, OUTPUTS)
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, ("rgb_array",))
+        limit = horizon if max_episode_steps is None else max_episode_steps
+        self._dreams = Dreams(world, num_envs, {"obs": obs, "actions": actions, "stack": stack}, limit, options)
+        self.world, self.view = self._dreams.world, self._dreams.view
+        check_rewards(self.world)
+        self.num_envs, self.render_mode, self.output = num_envs, render_mode, output
+        self.autoreset_mode = _mode(autoreset_mode)
+        self.metadata = {**self.metadata, "render_fps": round(self.world.config.fps), "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space, self.single_action_space = self.view.observation_space, self.view.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._started = False
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Begins all dreams anew, or those of `options["reset_mask"]`.
+
+        Args:
+            seed: of row 0, row i taking `seed + i`; or one per row. None goes on from what the last seeds lead to.
+            options: `start`, a start context for all; `reset_mask`, bool `(num_envs,)`, with a seed per row as for all.
+        """
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        rows = self._rows((options or {}).get("reset_mask"))
+        if seed is not None and not isinstance(seed, (int, np.integer)):
+            if len(seed) != self.num_envs:
+                raise EnvError(f"{len(seed)} seeds for {self.num_envs} dreams; give one seed, or one per dream.")
+            seed = [seed[row] for row in rows]
+        self._dreams.reset(rows, seed, (options or {}).get("start"))
+        self._started = True
+        chosen = np.isin(np.arange(self.num_envs), rows)
+        return self._out(self._dreams.obs), _infos(np.zeros(self.num_envs), chosen)
+
+    def step(self, actions: Any) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Imagines the next frame of every dream; dreams that are over begin anew as the autoreset mode says.
+
+        Raises:
+            EnvError: before the first reset, or with DISABLED if a dream is over that was not reset.
+            ControlError: if the actions do not fit.
+        """
+        before = self._dreams.over
+        if not self._started:
+            raise EnvError("step() before reset(); call reset(seed=...) first.")
+        if self.autoreset_mode == AutoresetMode.DISABLED and before.any():
+            over = np.flatnonzero(before).tolist()
+            raise EnvError(f"dreams {over} are over; call reset(options={{'reset_mask': terminated | truncated}}) first.")
+        turn = self._dreams.step(self.view.vectors(actions, self.num_envs), ~before)
+        infos: dict[str, Any] = {}
+        again = before
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            again = turn.terminated | turn.truncated
+            infos = self._final(turn, again) if again.any() else {}
+        if again.any():
+            self._dreams.reset(np.flatnonzero(again).tolist(), None, None)
+        infos |= _infos(np.where(again, 0.0, turn.end_probability))
+        obs, reward, ended, cut = self._out(self._dreams.obs), turn.reward, turn.terminated, turn.truncated
+        if self.output == "torch":
+            return obs, reward, *(torch.from_numpy(end).to(reward.device) for end in (ended, cut)), infos  # type: ignore[return-value]
+        return obs, reward.cpu().numpy(), ended, cut, infos
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+        """The current frames, uint8 `(H, W, 3)` each."""
+        return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
+
+    def get_state(self, rows: Sequence[int] | None = None) -> DreamState:
+        """A copy of all that the futures of some dreams depend on; by default of all. Setting it gives bit-equal futures."""
+        return self._dreams.get_state(range(self.num_envs) if rows is None else rows)
+
+    def set_state(
+        self, state: DreamState, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None
+    ) -> Array:
+        """Goes back, or over, to states: one for each of `rows` (by default all), or one for all of them, which branches it.
+
+        Args:
+            state: of this or another environment of the same world.
+            rows: which dreams.
+            seed: gives every row noise of its own from here on; with None all branches share the noise of their state, and
+                differ by their actions alone.
+
+        Returns:
+            Observations of all dreams.
+        """
+        self._dreams.set_state(state, list(range(self.num_envs) if rows is None else rows), seed)
+        self._started = True
+        return self._out(self._dreams.obs)
+
+    def _rows(self, mask: Any) -> list[int]:
+        if mask is None:
+            return list(range(self.num_envs))
+        array = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
+        if not isinstance(array, np.ndarray) or array.shape != (self.num_envs,) or array.dtype != np.bool_ or not array.any():
+            raise EnvError(f"reset_mask was {mask!r}; give a bool array of shape ({self.num_envs},) with at least one True.")
+        return np.flatnonzero(array).tolist()
+
+    def _out(self, obs: Tensor) -> Array:
+        return obs if self.output == "torch" else obs.cpu().numpy().copy()
+
+    def _final(self, turn: Turn, ended: NDArray[np.bool_]) -> dict[str, Any]:
+        """What the dreams that ended would have said, had they not begun anew."""
+        final: Any = turn.obs
+        if self.output != "torch":
+            final = np.full(self.num_envs, None, object)
+            for row in np.flatnonzero(ended):
+                final[row] = turn.obs[row].cpu().numpy().copy()
+        info = _infos(np.where(ended, turn.end_probability, 0.0), ended)
+        return {"final_obs": final, "_final_obs": ended, "final_info": info, "_final_info": ended.copy()}
+
+
+def _mode(given: AutoresetMode | str) -> AutoresetMode:
+    if isinstance(given, AutoresetMode):
+        return given
+    check_choice("autoreset_mode", given, tuple(mode.value for mode in AutoresetMode))
+    return AutoresetMode(given)
+
+
+def _infos(end_probability: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """Infos of some rows (by default all), each with its mask."""
+    rows = np.ones(len(end_probability), bool) if rows is None else rows
+    return {
+        "has_frame": rows.copy(),
+        "_has_frame": rows.copy(),
+        "end_probability": end_probability,
+        "_end_probability": rows.copy(),
+    }

@@ -1,0 +1,102 @@
+"""Real games behind the views of dreams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from worldsim.controls import Controls
+from worldsim.envs.dream import DreamEnv
+from worldsim.envs.games import GAMES
+from worldsim.envs.registration import env_id
+from worldsim.envs.twin import TwinEnv
+from worldsim.errors import EnvError, GameError
+
+pytest.importorskip("vizdoom")
+TAKE_COVER = "doom/take-cover"
+
+
+@pytest.mark.parametrize("actions", ["native", "flat"])
+@pytest.mark.parametrize("game", GAMES)
+def test_checkers(game: str, actions: str) -> None:
+    env: Any = gymnasium.make(env_id(game, real=True), actions=actions).unwrapped
+    check_env(env, skip_render_check=True)
+    assert all(action in env.action_space for action in env.get_keys_to_action().values())
+    env.close()
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_stable_baselines_checker(game: str) -> None:
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    env = TwinEnv(game, actions="flat")
+    checker.check_env(env)
+    env.close()
+
+
+def test_flat_actions_are_those_that_the_games_declare() -> None:
+    sizes = {TAKE_COVER: 3, "doom/my-way-home": [3, 3, 5], "doom/defend-the-center": [5, 2], "doom/deadly-corridor": [3, 3, 5, 2]}
+    for game, size in sizes.items():
+        env = TwinEnv(game, actions="flat")
+        space: Any = env.action_space
+        assert space.n == size if isinstance(size, int) else list(space.nvec) == size
+        assert not env.view.vector(np.zeros(space.shape, int)).any(), "the first option is rest"
+        env.close()
+
+
+@pytest.mark.parametrize("view", [{}, {"actions": "flat", "stack": 2}, {"obs": "latent"}])
+def test_a_dream_and_its_twin_are_told_apart_by_their_pictures_alone(view: dict[str, Any]) -> None:
+    dream, twin = (gymnasium.make(env_id(TAKE_COVER, real=real), device="cpu", **view).unwrapped for real in (False, True))
+    assert isinstance(dream, DreamEnv) and isinstance(twin, TwinEnv)
+    assert dream.observation_space == twin.observation_space and dream.action_space == twin.action_space
+    assert dream.metadata == twin.metadata and dream.frame_skip == twin.frame_skip
+    assert dream._dreams.horizon == twin.horizon == GAMES[TAKE_COVER].max_tics // dream.frame_skip
+    for env in (dream, twin):
+        env.reset(seed=0)
+        obs, reward, *_ = env.step(Controls(keys={"a"}))
+        assert obs in env.observation_space and reward == pytest.approx(env.frame_skip, abs=0.2), "one for each tic survived"
+        env.close()
+
+
+def test_latents_of_the_twin_are_its_frames_through_the_tokenizer() -> None:
+    twin = TwinEnv(world=TAKE_COVER, obs="latent", device="cpu", render_mode="rgb_array")
+    latent, _ = twin.reset(seed=0)
+    world, frame = twin._world, twin.render()
+    assert world is not None and frame is not None
+    decoded = world.decode(world.encode(frame[None]))[0].numpy()
+    assert np.array_equal(latent, twin.view.flatten(world.encode(frame[None]))[0].numpy())
+    assert np.abs(decoded.astype(float) - frame).mean() < 8
+    twin.close()
+
+
+def test_ends_are_the_games_and_the_horizon() -> None:
+    env = TwinEnv(TAKE_COVER, horizon=4)
+    env.reset(seed=0)
+    steps = [env.step(Controls()) for _ in range(4)]
+    assert [step[3] for step in steps] == [False, False, False, True] and steps[-1][4]["tics"] == 8
+    with pytest.raises(EnvError, match="the episode is over"):
+        env.step(Controls())
+    env.close()
+
+    env = TwinEnv(TAKE_COVER)
+    env.reset(seed=0)
+    terminated = truncated = False
+    while not (terminated or truncated):
+        *_, terminated, truncated, _ = env.step(Controls())
+    assert terminated and not truncated
+    env.close()
+
+
+def test_wrong_options(tiny_world_path: Path) -> None:
+    with pytest.raises(EnvError, match=r"give a game or a world; games: doom/take-cover"):
+        TwinEnv()
+    with pytest.raises(EnvError, match=r"obs='latent' needs a tokenizer; give the world"):
+        TwinEnv(TAKE_COVER, obs="latent")
+    with pytest.raises(GameError, match=r"unknown game 'test/tiny'"):
+        TwinEnv(world=tiny_world_path)
+    with pytest.raises(GameError, match="RES_96X64, which does not exist"):
+        TwinEnv(TAKE_COVER, world=tiny_world_path)
