@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 TINY_SPEC = ControlSpec(keys=("a", "d"), mouse_limit=(20.0, 0.0), buttons=("left",), exclusive=(("a", "d"),))
 TINY_TOKENIZER = TokenizerConfig(channels=(8, 12, 16), encoder_blocks=1, decoder_blocks=1, latent_channels=6)
 TINY_DIT = DiTConfig(
-    latent_channels=6, controls=TINY_SPEC.size, width=32, depth=4, heads=2, kv_heads=1, hidden=48, condition=16, window=4
+    latent_channels=6, controls=TINY_SPEC.size, width=32, depth=4, heads=2, kv_heads=1, hidden=48, condition=16, window=4, codes=5
 )
 
 
@@ -27,6 +27,8 @@ def randomize(module: torch.nn.Module, seed: int = 0) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2 / max(1, parameter.shape[-1]) ** 0.5)
+        if isinstance(module, DiT):
+            module.codebook.copy_(torch.randn(module.codebook.shape, generator=generator))
 
 
 @pytest.fixture(scope="session")

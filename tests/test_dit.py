@@ -156,7 +156,8 @@ def test_gradients_reach_every_parameter() -> None:
     model = build(TINY_DIT)
     z, levels, steps, controls = inputs(3)
     said = model(add_noise(z, torch.randn_like(z), levels), levels, steps, controls)
-    (said.x.square().mean() + said.reward.square().mean() + said.end.square().mean()).backward()
+    assert said.code is not None
+    (said.x.square().mean() + sum(part.square().mean() for part in (said.reward, said.end, said.code))).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 

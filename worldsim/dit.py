@@ -39,6 +39,7 @@ class DiTConfig:
         temporal_every: every so many layers one is temporal; the others see only their own frame.
         prompt: width of prompt tokens, 0 for a world without prompts.
         reward_bins: bins of the two-hot symlog reward head, odd.
+        codes: codewords that every patch of a new frame is drawn among, 0 for none; see `worldsim.heads.surprise`.
         prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
     """
 
@@ -55,6 +56,7 @@ class DiTConfig:
     temporal_every: int = 1
     prompt: int = 0
     reward_bins: int = 41
+    codes: int = 0
     prediction: str = "x"
 
     def __post_init__(self) -> None:
@@ -81,11 +83,13 @@ SMALL = 64 * 64
 
 
 class Prediction(NamedTuple):
-    """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)`."""
+    """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)` and,
+    with codewords, which of them each patch is nearest to, as logits `(B, T, h, w, codes)`."""
 
     x: Tensor
     reward: Tensor
     end: Tensor
+    code: Tensor | None = None
 
 
 class Modulations(NamedTuple):
@@ -277,6 +281,8 @@ class DiT(nn.Module):
         self.final = nn.Linear(config.width, config.latent_channels)
         self.reward_head = nn.Linear(config.width, config.reward_bins)
         self.end_head = nn.Linear(config.width, 1)
+        self.code_head = nn.Linear(config.width, config.codes) if config.codes else None
+        self.register_buffer("codebook", torch.zeros(config.codes, config.latent_channels), persistent=config.codes > 0)
         time, rows, columns = rope.frequencies(config.head_dim)
         self.register_buffer("time_speeds", time, persistent=False)
         self.register_buffer("row_speeds", rows, persistent=False)
@@ -286,6 +292,7 @@ class DiT(nn.Module):
     time_speeds: Tensor
     row_speeds: Tensor
     column_speeds: Tensor
+    codebook: Tensor
 
     def reset_parameters(self) -> None:
         for module in self.modules():
@@ -294,7 +301,8 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
-        for zeroed in (*modulations, self.final_modulation, self.final, self.reward_head, self.end_head):
+        heads = [head for head in (self.reward_head, self.end_head, self.code_head) if head is not None]
+        for zeroed in (*modulations, self.final_modulation, self.final, *heads):
             nn.init.zeros_(zeroed.weight)
 
     def forward(
@@ -337,10 +345,11 @@ class DiT(nn.Module):
         shift, scale = made.final[:, :, None].chunk(2, dim=-1)
         x = modulate(x, shift, scale)
         latents = rearrange(self.final(x[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
+        code = None if self.code_head is None else self.code_head(x[:, :, 1:]).unflatten(2, (height, width))
         if self.config.prediction == "v":
             latents = z - levels[..., None, None, None].to(z.dtype) * latents
         readout = x[:, :, 0]
-        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0])
+        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
 
     def write(
         self, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from worldsim.controls import ControlSpec
@@ -161,7 +161,8 @@ def export_world(
     }
     for name, state in tensors.items():
         temporary = folder / f".{name}.{os.getpid()}"
-        save_file({key: value.detach().cpu().bfloat16().contiguous() for key, value in state.items()}, temporary)
+        weights = {key: value.detach().cpu().bfloat16().contiguous() for key, value in state.items()}
+        temporary.write_bytes(save(weights))  # save_file would let nobody else read it
         temporary.replace(folder / name)
     write_config(folder, config)
     return folder

@@ -1,4 +1,11 @@
-"""Reward as a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, "Robust predictions")."""
+"""What is read off the trunk besides the clean frame: rewards, and which of a few codewords each patch will be.
+
+Rewards are a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, "Robust predictions").
+
+Codewords are for what happens by chance. The estimate of a frame of which nothing is known yet is a mean over all that may come,
+and in a mean what is rare (a monster throws a fireball) all but vanishes; the few steps that follow cannot bring it back. A
+distribution over codewords keeps a chance of 1% as 1%, so one is drawn from it for every patch.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +37,27 @@ def expected_reward(logits: Tensor) -> Tensor:
     """Reward logits `(..., bins)` -> rewards `(...)`, float32."""
     centres = torch.linspace(-SYMLOG_LIMIT, SYMLOG_LIMIT, logits.shape[-1], device=logits.device)
     return symexp((logits.float().softmax(-1) * centres).sum(-1))
+
+
+def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the codeword of `(codes, C)` nearest to each latent `(..., C)`: `(...)` int64."""
+    book = codebook.float()
+    with torch.autocast(latents.device.type, enabled=False):  # bfloat16 would mistake neighbours
+        return (latents.float() @ book.T - book.square().sum(-1) / 2).argmax(-1)
+
+
+def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float) -> Tensor:
+    """How a frame drawn by chance differs from the mean of all that may come.
+
+    Args:
+        logits: of the codewords of each patch, `(..., codes)`.
+        codebook: `(codes, C)`.
+        dice: uniform in [0, 1), `(...)`; equal dice draw equal codewords.
+        temperature: of the draw; 1 is as trained, higher is wilder, near 0 gives the likeliest.
+
+    Returns:
+        Codeword drawn minus codeword expected, `(..., C)`, float32; zero where the model is certain.
+    """
+    logits, book = logits.float(), codebook.float()
+    drawn = (logits / max(temperature, 1e-3)).softmax(-1).cumsum(-1) < dice[..., None]
+    return book[drawn.sum(-1).clamp_max(len(book) - 1)] - logits.softmax(-1) @ book

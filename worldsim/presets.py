@@ -83,7 +83,7 @@ def _dynamics() -> DynamicsStage:
     """Every frame of a story of 16 is drafted twice against it."""
     noise = NoiseConfig(context_share=0, context_max=0.2, pure_share=0.35, shortcut_share=0.25)
     return DynamicsStage(
-        model=DiTConfig(temporal="time", temporal_every=2),
+        model=DiTConfig(temporal="time", temporal_every=2, codes=1024),
         objective=DynamicsObjective(noise=noise, drafts=2),
         batch=4,
         frames=16,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.dit import DiT, Modulations, Ring
-from worldsim.heads import expected_reward
+from worldsim.heads import expected_reward, surprise
 from worldsim.noise import add_noise, step_toward
 
 
@@ -92,6 +92,7 @@ class Stream:
         batch: worlds, `B`.
         steps: network calls per frame.
         context_level: noise level at which finished frames are kept; the model was trained to expect a little.
+        temperature: of chance: of the draw of codewords, or in a world without them the scale of the noise.
         prompt: prompt tokens `(B, L, prompt)`.
     """
 
@@ -103,22 +104,25 @@ class Stream:
         *,
         steps: int = 2,
         context_level: float = 0.05,
+        temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
         weight = model.patch.weight
-        self.model, self.steps, self.context_level, self.prompt = model, steps, context_level, prompt
+        self.model, self.steps, self.prompt = model, steps, prompt
+        self.context_level, self.temperature = context_level, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
         self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
-        self._graphs: dict[tuple[str, float], Replay] = {}
+        self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     @torch.inference_mode()
-    def imagine(self, controls: Tensor, noise: Tensor) -> Imagined:
-        """The frame that `controls` `(B, A)` produce, from `noise` `(B, h, w, C)`."""
-        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
-        return Imagined(*self._run("imagine", self.steps, self._imagine, *given))
+    def imagine(self, controls: Tensor, noise: Tensor, dice: Tensor) -> Imagined:
+        """The frame that `controls` `(B, A)` produce, from `noise` `(B, h, w, C)` and `dice` `(B, h, w)`, uniform in [0, 1)."""
+        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32), dice.to(self.device)
+        return Imagined(*self._run((self.steps, self.temperature), self._imagine, *given))
 
-    def _imagine(self, controls: Tensor, noise: Tensor) -> Imagined:
-        z, controls = noise[:, None], controls[:, None]
+    def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor) -> Imagined:
+        codes = self.model.config.codes
+        z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
         levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
         size = torch.full((self.batch, 1), 1 / self.steps, device=self.device)
         modulations = self._modulations(levels[:-1], size, controls)
@@ -128,18 +132,24 @@ class Stream:
             said = self.model(
                 z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
             )
+            x = said.x.float()
+            if i == 0 and said.code is not None:
+                x = x + surprise(said.code, self.model.codebook, dice[:, None], self.temperature)
             end = said.end if end is None else end  # trained where the frame is still pure noise
-            z = step_toward(z, said.x.float(), level, target)
+            z = step_toward(z, x, level, target)
         assert end is not None
         return Imagined(z[:, 0], expected_reward(said.reward[:, 0]), end[:, 0].float().sigmoid())
 
-    def _run(self, name: str, setting: float, function: Callable[..., tuple[Tensor, ...]], *given: Tensor) -> tuple[Tensor, ...]:
-        """Calls the function; on a GPU as a graph, captured anew for every value of the setting it depends on."""
+    def _run(
+        self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Calls the function; on a GPU as a graph, captured anew for all values of the settings it depends on."""
         if self.device.type != "cuda":
             return function(*given)
-        if (name, setting) not in self._graphs:
-            self._graphs[name, setting] = Replay(function, *given)
-        return self._graphs[name, setting](*given)
+        key = (function.__name__, *settings)
+        if key not in self._graphs:
+            self._graphs[key] = Replay(function, *given)
+        return self._graphs[key](*given)
 
     def _modulations(self, levels: Tensor, size: Tensor, controls: Tensor) -> Modulations:
         """Those of all the levels `(steps,)` of one frame, as the `T` of one call."""
@@ -150,7 +160,7 @@ class Stream:
     def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:
         """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next."""
         given = (latent.float(), controls.to(self.device, self.dtype), noise.to(self.device, torch.float32))
-        self._run("commit", self.context_level, self._commit, *given)
+        self._run((self.context_level,), self._commit, *given)
         self.ring.position += 1
 
     def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:

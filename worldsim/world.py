@@ -101,7 +101,7 @@ class World:
         device: where to run.
         dtype: of weights and activations; by default the faster one here.
         steps: network calls per frame; by default the world's own.
-        temperature: scale of the noise that frames are imagined from; above 1 the dream is less certain.
+        temperature: of what happens by chance; above 1 the dream is less certain. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
 
@@ -194,14 +194,14 @@ class World:
 
     @property
     def temperature(self) -> float:
-        """Scale of the noise that frames are imagined from; may be changed while playing."""
-        return self._temperature
+        """Temperature of what happens by chance; may be changed while playing."""
+        return self.stream.temperature
 
     @temperature.setter
     def temperature(self, value: float) -> None:
         if not (math.isfinite(value) and value >= 0):
             raise WorldError(f"temperature was {value}; give a number of at least 0, where 1 is what was trained.")
-        self._temperature = value
+        self.stream.temperature = value
 
     def reset(self, *, seed: int | Sequence[int] | None = 0, start: int | None = None) -> Step:
         """Starts all worlds anew; see `restart`.
@@ -276,8 +276,8 @@ class World:
         active = np.ones(self.batch, bool) if active is None else active
         self.settle()
         now = torch.from_numpy(controls).to(self.device) / self._scale
-        noise, later, threshold = self._draw(active)
-        said = self.stream.imagine(now, noise * self.temperature)
+        noise, later, dice, threshold = self._draw(active)
+        said = self.stream.imagine(now, noise, dice)
         self._pending, self._waiting = (said.latent, now, later), active.copy()
         return Outcome(said.latent, said.reward, said.end > threshold, said.end)
 
@@ -348,17 +348,18 @@ class World:
                 self._noise[row].manual_seed(value)
         self._started[rows], self._waiting[rows] = True, False
 
-    def _draw(self, active: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw(self, active: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What a frame takes of chance, every row from its own generator: standard normal noise `(B, h, w, C)` to imagine it from
-        and to keep it with, and uniform `(B,)` what the probability of the end has to exceed. Rows at rest never end."""
-        size = math.prod(self.latent_shape)
-        drawn = torch.full((self.batch, 2 * size + 1), math.inf)
+        and to keep it with; and uniform, the dice `(B, h, w)` and `(B,)` what the probability of the end has to exceed. Rows at
+        rest never end."""
+        size, patches = math.prod(self.latent_shape), math.prod(self.grid)
+        drawn = torch.full((self.batch, 2 * size + patches + 1), math.inf)
         for row in np.flatnonzero(active):
             drawn[row].normal_(generator=self._noise[row])
         drawn[~active, :-1] = 0
-        noise, later, threshold = drawn.to(self.device).split((size, size, 1), dim=1)
-        shape = (self.batch, *self.latent_shape)
-        return noise.reshape(shape), later.reshape(shape), torch.special.ndtr(threshold[:, 0])
+        noise, later, chance = drawn.to(self.device).split((size, size, patches + 1), dim=1)
+        shape, chance = (self.batch, *self.latent_shape), torch.special.ndtr(chance)
+        return noise.reshape(shape), later.reshape(shape), chance[:, :-1].reshape(shape[:-1]), chance[:, -1]
 
     def _prefill(self, start: int, level: float) -> tuple[Tensor, Tensor]:
         """Keys and values `(layers, window, N, H, D)` of a ring that holds a start context. Its noise is always the same, so that

@@ -3,13 +3,24 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY_DIT, randomize
 
 from worldsim.dit import DiT, Prediction
+from worldsim.heads import nearest_code
 from worldsim.noise import NoiseConfig
-from worldsim.train.dynamics import DynamicsObjective, dynamics_loss, end_loss, losses, make_batch, shortcut_targets
+from worldsim.train.codebook import fit_codebook
+from worldsim.train.dynamics import (
+    DynamicsObjective,
+    code_loss,
+    dynamics_loss,
+    end_loss,
+    losses,
+    make_batch,
+    shortcut_targets,
+)
 from worldsim.train.store import Windows
 
 CPU = torch.device("cpu")
@@ -115,12 +126,33 @@ def test_losses_fall(space: str, prediction: str, drafts: int) -> None:
     randomize(model)
     objective = DynamicsObjective(space=space, drafts=drafts)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    history = []
+    history, codes = [], []
     for _ in range(60):
         parts = losses(model, make_batch(windows(), objective, CPU, 0), objective)
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
         history.append(float(parts["loss"].detach()))
+        codes.append(float(parts["code"].detach()))
     assert all(math.isfinite(value) for value in history)
-    assert history[-1] < 0.7 * history[0]
+    assert history[-1] < 0.7 * history[0] and codes[-1] < codes[0]
+
+
+def test_codewords_count_where_nothing_is_known_of_a_frame() -> None:
+    batch = make_batch(windows(), DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=0.4)), CPU, 0)
+    book = torch.randn(7, TINY_DIT.latent_channels, generator=torch.Generator().manual_seed(1))
+    right = torch.nn.functional.one_hot(nearest_code(batch.windows.latents, book), 7) * 100.0
+    assert code_loss(right, batch, book) < 1e-3
+    counts = (batch.levels == 1) & batch.windows.real
+    wrong_elsewhere = torch.where(counts[..., None, None, None], right, -right)
+    assert counts.any() and not counts.all() and code_loss(wrong_elsewhere, batch, book) < 1e-3
+    assert code_loss(-right, batch, book) > 1
+
+
+def test_codewords_lie_where_latents_do() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 5, (4, 6))
+    latents = (centres[rng.integers(0, 4, (50, 2, 3))] + rng.normal(0, 0.1, (50, 2, 3, 6))).astype(np.float16)
+    book = fit_codebook(latents, 16, 0)
+    distance = torch.cdist(torch.from_numpy(centres).float(), book).min(1).values
+    assert (distance < 0.3).all() and torch.equal(book, fit_codebook(latents, 16, 0))

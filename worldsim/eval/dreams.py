@@ -156,7 +156,8 @@ def roll_out(
     stream.prefill(latents[:, :context], given[:, :context], noise(context))
     said, frames = [], []
     for t in range(imagined.shape[1]):
-        said.append(stream.imagine(wanted[:, t], noise()))
+        dice = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
+        said.append(stream.imagine(wanted[:, t], noise(), dice))
         frames.append(world.tokenizer.decode_frames(said[-1].latent.to(world.dtype)).cpu())
         past = (latents[:, context + t], given[:, context + t]) if forced else (said[-1].latent, wanted[:, t])
         stream.commit(*past, noise())

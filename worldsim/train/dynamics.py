@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.dit import DiT, Prediction
-from worldsim.heads import two_hot
+from worldsim.heads import nearest_code, two_hot
 from worldsim.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
 from worldsim.train.store import Windows
 
@@ -30,6 +30,7 @@ class DynamicsObjective:
         reward_weight: weight of the reward head's cross-entropy.
         end_weight: weight of the end head's binary cross-entropy.
         end_boost: how much more a true end counts than its frequency; the head's logit stays calibrated all the same.
+        code_weight: weight of the cross-entropy of codewords, where the model has them.
         space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
         bidirectional_share: chance that a batch lets every frame see all frames, for offline tasks.
     """
@@ -41,6 +42,7 @@ class DynamicsObjective:
     reward_weight: float = 0.01
     end_weight: float = 0.05
     end_boost: float = 10.0
+    code_weight: float = 0.03
     bidirectional_share: float = 0.0
     space: str = "x"
 
@@ -133,6 +135,14 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
     return {"loss": loss, "flow": flow, "next_frame": pure_error, "reward": reward, "end": end}
 
 
+def code_loss(logits: Tensor, batch: Batch, codebook: Tensor) -> Tensor:
+    """Cross-entropy of the codewords' logits `(B, T, h, w, codes)` on frames that are still pure noise, where they are drawn."""
+    true = nearest_code(batch.windows.latents, codebook)
+    error = F.cross_entropy(logits.float().flatten(0, -2), true.flatten(), reduction="none").view(true.shape).mean((-1, -2))
+    counts = (batch.levels == 1) & batch.windows.real
+    return (error * counts).sum() / counts.sum().clamp_min(1)
+
+
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """Cross-entropy of the end head on frames that are still pure noise, which is where it is read.
 
@@ -148,7 +158,7 @@ def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
 
 
 def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool = True) -> dict[str, Tensor]:
-    """One forward pass (and the two of the shortcut teacher) to the losses of `dynamics_loss`."""
+    """One forward pass (and the two of the shortcut teacher) to the losses of `dynamics_loss`, and that of the codewords."""
     windows, n = batch.windows, batch.shortcuts
     z = add_noise(windows.latents, batch.noise, batch.levels)
     targets = windows.latents
@@ -156,4 +166,8 @@ def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool 
         taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.steps[:n], windows.controls[:n], batch.drafts)
         targets = torch.cat([taught, targets[n:]])
     prediction = model(z, batch.levels, batch.steps, windows.controls, causal=causal, drafts=batch.drafts)
-    return dynamics_loss(prediction, batch, targets, objective)
+    parts = dynamics_loss(prediction, batch, targets, objective)
+    if prediction.code is not None:
+        parts["code"] = code_loss(prediction.code, batch, model.codebook)
+        parts["loss"] = parts["loss"] + objective.code_weight * parts["code"]
+    return parts

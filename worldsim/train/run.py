@@ -16,6 +16,7 @@ from worldsim.dit import DiT, DiTConfig
 from worldsim.errors import TrainingError
 from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_images
 from worldsim.train import dynamics, previews
+from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import Loop, LoopConfig, Losses
 from worldsim.train.store import FrameStore, LatentStore, fingerprint
@@ -149,6 +150,8 @@ def train_dynamics(
     stage = config.dynamics
     model = DiT(dynamics_config(stage.model, dataset, tokenizer)).to(device)
     store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
+    if stage.model.codes:
+        model.codebook.copy_(fit_codebook(store.latents, stage.model.codes, stage.loop.seed))
     net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
 
     def losses(step: int) -> Losses:
