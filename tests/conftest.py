@@ -28,7 +28,9 @@ def randomize(module: torch.nn.Module, seed: int = 0) -> None:
         for parameter in module.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2 / max(1, parameter.shape[-1]) ** 0.5)
         if isinstance(module, DiT):
-            module.codebook.copy_(torch.randn(module.codebook.shape, generator=generator))
+            module.codebook.copy_(4 * torch.randn(module.codebook.shape, generator=generator))
+            if module.code_head is not None:
+                module.code_head.bias.copy_(torch.linspace(0, 6, module.config.codes))  # some codewords are rare
 
 
 @pytest.fixture(scope="session")

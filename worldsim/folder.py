@@ -43,6 +43,7 @@ class WorldConfig:
         tokenizer, dynamics: sizes of the networks.
         steps: network calls per frame, by default.
         context_level: noise level at which past frames are kept.
+        draw_level: noise level that the first step goes to where codewords are drawn; see `Stream`.
         data: fingerprint of the training episodes.
         figures: measured figures, by name.
         format_version: of the folder.
@@ -59,6 +60,7 @@ class WorldConfig:
     dynamics: DiTConfig
     steps: int = 2
     context_level: float = 0.05
+    draw_level: float = 0.25
     data: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

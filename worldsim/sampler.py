@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -92,6 +93,8 @@ class Stream:
         batch: worlds, `B`.
         steps: network calls per frame.
         context_level: noise level at which finished frames are kept; the model was trained to expect a little.
+        draw_level: noise level that the first of several steps goes to in a world with codewords: the lower, the more of what was
+            drawn stays; the higher, the better the patches agree.
         temperature: of chance: of the draw of codewords, or in a world without them the scale of the noise.
         prompt: prompt tokens `(B, L, prompt)`.
     """
@@ -104,36 +107,43 @@ class Stream:
         *,
         steps: int = 2,
         context_level: float = 0.05,
+        draw_level: float = 0.25,
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
         weight = model.patch.weight
         self.model, self.steps, self.prompt = model, steps, prompt
-        self.context_level, self.temperature = context_level, temperature
+        self.context_level, self.draw_level, self.temperature = context_level, draw_level, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
         self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     @torch.inference_mode()
-    def imagine(self, controls: Tensor, noise: Tensor, dice: Tensor) -> Imagined:
-        """The frame that `controls` `(B, A)` produce, from `noise` `(B, h, w, C)` and `dice` `(B, h, w)`, uniform in [0, 1)."""
-        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32), dice.to(self.device)
-        return Imagined(*self._run((self.steps, self.temperature), self._imagine, *given))
+    def imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None) -> Imagined:
+        """The frame that `controls` `(B, A)` produce.
 
-    def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor) -> Imagined:
+        Args:
+            controls: in the model's units.
+            noise: standard normal `(B, h, w, C)`.
+            dice: uniform in [0, 1), `(B, h, w)`: what happens by chance in a world with codewords; None for what may be expected.
+        """
+        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
+        given = given if dice is None else (*given, dice.to(self.device))
+        return Imagined(*self._run((self.steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
+
+    def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None = None) -> Imagined:
         codes = self.model.config.codes
         z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
-        levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
-        size = torch.full((self.batch, 1), 1 / self.steps, device=self.device)
-        modulations = self._modulations(levels[:-1], size, controls)
+        levels, sizes = self._schedule()
+        modulations = self._modulations(levels[:-1], sizes, controls)
         end = None
         for i in range(self.steps):
-            level, target = (levels[j].expand(self.batch, 1) for j in (i, i + 1))
+            level, target, size = (row.expand(self.batch, 1) for row in (levels[i], levels[i + 1], sizes[i]))
             said = self.model(
                 z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
             )
             x = said.x.float()
-            if i == 0 and said.code is not None:
+            if i == 0 and said.code is not None and dice is not None:
                 x = x + surprise(said.code, self.model.codebook, dice[:, None], self.temperature)
             end = said.end if end is None else end  # trained where the frame is still pure noise
             z = step_toward(z, x, level, target)
@@ -151,10 +161,19 @@ class Stream:
             self._graphs[key] = Replay(function, *given)
         return self._graphs[key](*given)
 
-    def _modulations(self, levels: Tensor, size: Tensor, controls: Tensor) -> Modulations:
-        """Those of all the levels `(steps,)` of one frame, as the `T` of one call."""
+    def _schedule(self) -> tuple[Tensor, Tensor]:
+        """Noise levels `(steps + 1,)` of a frame, and the step sizes `(steps,)` that the model is told."""
+        if not self.model.config.codes or self.steps == 1:
+            levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
+            return levels, levels[:-1] - levels[1:]
+        rest = torch.linspace(self.draw_level, 0, self.steps, device=self.device)
+        # Told of a step of 0, the model gives the plain mean, which is what a codeword is drawn around.
+        return F.pad(rest, (1, 0), value=1.0), F.pad(rest[:-1] - rest[1:], (1, 0))
+
+    def _modulations(self, levels: Tensor, sizes: Tensor, controls: Tensor) -> Modulations:
+        """Those of all the levels and sizes `(steps,)` of one frame, as the `T` of one call."""
         shape = (self.batch, len(levels))
-        return self.model.modulations(levels.expand(shape), size.expand(shape), controls.expand(*shape, -1))
+        return self.model.modulations(levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1))
 
     @torch.inference_mode()
     def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:

@@ -136,7 +136,7 @@ class World:
         self.starts, self.start_controls = starts.to(self.device), start_controls.to(self.device)
         network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
         self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
-        self.stream = Stream(network, self.grid, batch)
+        self.stream = Stream(network, self.grid, batch, draw_level=config.draw_level)
         self.steps = config.steps if steps is None else steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature

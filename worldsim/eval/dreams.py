@@ -132,6 +132,7 @@ def roll_out(
     imagined: NDArray[np.float32],
     seeds: Sequence[int],
     forced: bool,
+    expected: bool = False,
 ) -> Rollout:
     """Imagines the last frames of clips.
 
@@ -143,12 +144,14 @@ def roll_out(
         seeds: one per clip; equal seeds give equal noise.
         forced: teacher forcing: every frame is imagined after the real ones (under the real controls); otherwise
             after the imagined ones.
+        expected: leave nothing to the dice of worlds with codewords.
     """
     context = latents.shape[1] - imagined.shape[1]
     rows = [torch.Generator().manual_seed(seed) for seed in seeds]
     scale = world.control_spec.scale()
     given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
-    stream = Stream(world.dynamics, world.grid, len(latents), steps=world.steps, context_level=world.config.context_level)
+    levels = {"context_level": world.context_level, "draw_level": world.config.draw_level}
+    stream = Stream(world.dynamics, world.grid, len(latents), steps=world.steps, temperature=world.temperature, **levels)
 
     def noise(*frames: int) -> Tensor:
         return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row) for row in rows]).to(world.device)
@@ -157,7 +160,7 @@ def roll_out(
     said, frames = [], []
     for t in range(imagined.shape[1]):
         dice = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
-        said.append(stream.imagine(wanted[:, t], noise(), dice))
+        said.append(stream.imagine(wanted[:, t], noise(), None if expected else dice))
         frames.append(world.tokenizer.decode_frames(said[-1].latent.to(world.dtype)).cpu())
         past = (latents[:, context + t], given[:, context + t]) if forced else (said[-1].latent, wanted[:, t])
         stream.commit(*past, noise())

@@ -25,9 +25,11 @@ from worldsim.world import World
 
 MODES = FREE, FORCED = "free-running", "teacher-forced"
 REAL, TOKENIZER, COPY, MODEL = "real frames", "tokenizer ceiling", "copy-last-frame", "model"
+EXPECTED = "model, expected"  # nothing left to the dice
 MIRRORED, SHUFFLED = "mirrored controls", "shuffled controls"
 
-ROWS = (TOKENIZER, COPY, MODEL, MIRRORED, SHUFFLED)
+ROWS = (TOKENIZER, COPY, MODEL, EXPECTED, MIRRORED, SHUFFLED)
+SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED)  # rows in which objects are looked for
 
 Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
 
@@ -147,14 +149,16 @@ def _imagine(world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: S
     horizon, latents = shuffled.shape[1], encode(world, clips.frames)
     true, before = clips.controls[:, -horizon:], clips.frames[:, -horizon - 1 : -1]
     mirrored = world.control_spec.mirror(true)
-    controls = {MODEL: true, MIRRORED: mirrored, SHUFFLED: shuffled}
+    controls = {MODEL: true, EXPECTED: true, MIRRORED: mirrored, SHUFFLED: shuffled}
     if not mirrors(world.control_spec):
         del controls[MIRRORED]
+    if not world.config.dynamics.codes:
+        del controls[EXPECTED]
     views = {(mode, TOKENIZER): decode(world, latents[:, -horizon:]) for mode in MODES}
     views |= {(FORCED, COPY): before, (FREE, COPY): before[:, :1].repeat(horizon, 1)}
     for mode in MODES:
         for row, imagined in controls.items():
-            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED)
+            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=row == EXPECTED)
             views[mode, row] = rollout.frames
             if row == MODEL:
                 tally.add("reward", mode, values=rollout.rewards)
@@ -190,7 +194,7 @@ def _look(
 ) -> None:
     """Tallies the objects found in real frames, reconstructions and next frames."""
     horizon = views[FORCED, MODEL].shape[1]
-    searched = {REAL: clips.frames[:, -horizon:], **{row: views[FORCED, row] for row in (TOKENIZER, COPY, MODEL)}}
+    searched = {REAL: clips.frames[:, -horizon:], **{row: views[FORCED, row] for row in SEARCHED if (FORCED, row) in views}}
     for row, frames in searched.items():
         tally.add("objects", row, values=objects.score(probe, frames, labels, classes))
 
@@ -219,7 +223,7 @@ def _fidelity(tally: Tally, horizons: tuple[int, ...]) -> dict[str, Any]:
             values = tally.all("psnr", mode, row)
             figures["psnr"][mode][row] = [*at_horizons(values[:, picked]), masked(values, exists)]
             figures["ssim"][mode][row] = at_horizons(tally.all("ssim", mode, row))
-            if row not in (TOKENIZER, MODEL):
+            if row not in (TOKENIZER, MODEL, EXPECTED):
                 figures["lead"][mode][row] = [*at_horizons((model - values)[:, picked]), masked(model - values, exists)]
     life = half_life(tally.all("psnr", FREE, MODEL), tally.all("psnr", FREE, COPY), exists)
     return {**figures, "half_life": {"step": life, "steps_measured": exists.shape[1]}}
@@ -243,7 +247,7 @@ def _heads(tally: Tally, mode: str) -> dict[str, Estimate]:
 def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Recall and precision of the probe by row and class."""
     figures: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for row in (REAL, TOKENIZER, COPY, MODEL):
+    for row in (row for row in (REAL, *SEARCHED) if tally.has("objects", row)):
         labelled, detected, detections, hits = tally.all("objects", row).transpose(2, 0, 1)
         figures[row] = {
             name: {
