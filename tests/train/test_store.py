@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_TOKENIZER, randomize
+from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 
 from worldsim.data import Dataset
+from worldsim.dit import DiT
 from worldsim.errors import DataError
 from worldsim.tokenizer import Tokenizer
+from worldsim.train.calibrate import calibrate_ends
 from worldsim.train.store import FrameStore, LatentStore
 
 CPU = torch.device("cpu")
@@ -76,3 +79,25 @@ def test_frames_are_those_of_the_dataset(square: Path, tmp_path: Path) -> None:
     assert len(frames.frames) == data.total_frames
     everything = {frame.tobytes() for i in range(len(data)) for frame in data.frames(i)}
     assert all(frame.numpy().tobytes() in everything for frame in frames.batch(16, np.random.default_rng(0)))
+
+
+def test_windows_that_end(store: LatentStore) -> None:
+    windows = store.ending(9, 8, np.random.default_rng(0))
+    assert len(windows.ends) == int(store.ended.sum()) == 2 and windows.ends[:, -1].all() and not windows.ends[:, :-1].any()
+    assert len(store.ending(9, 26, np.random.default_rng(0)).ends) == 0, "no episode is as long"
+
+
+@pytest.mark.parametrize("informed", [False, True])
+def test_calibrated_worlds_expect_as_many_ends_as_there_are(store: LatentStore, informed: bool) -> None:
+    torch.manual_seed(0)
+    model = DiT(replace(TINY_DIT, controls=2))
+    if informed:
+        randomize(model)
+    torch.nn.init.constant_(model.end_head.bias, -9.0)
+    shift = calibrate_ends(model, store, 0.05, windows=64)
+    assert shift > 0 and model.end_head.bias.item() == pytest.approx(shift - 9, abs=1e-4)
+    if not informed:  # all frames look alike
+        ends = int(store.ended.sum())
+        chance = ends / (ends + int(store.lengths.sum()))
+        assert model.end_head.bias.sigmoid().item() == pytest.approx(chance, rel=0.05)
+    assert calibrate_ends(model, store, 0.05, windows=64) == pytest.approx(0, abs=0.05), "once is enough, up to bfloat16"

@@ -16,6 +16,7 @@ from worldsim.dit import DiT, DiTConfig
 from worldsim.errors import TrainingError
 from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_images
 from worldsim.train import dynamics, previews
+from worldsim.train.calibrate import calibrate_ends
 from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import Loop, LoopConfig, Losses
@@ -85,7 +86,14 @@ def train(config: TrainConfig, data: Path, out: Path, budget: float, device: str
     dataset, held_out = Dataset(data, "train"), Dataset(data, "eval")
     tokenizer = train_tokenizer(config, dataset, held_out, out, budget * config.tokenizer_share, where, compiled)
     model = train_dynamics(config, dataset, held_out, tokenizer, out, budget * (1 - config.tokenizer_share), where, compiled)
-    store = LatentStore(held_out, tokenizer, out / "cache" / "eval-latents.bin", where)
+    return finish(config, dataset, held_out, tokenizer, model, out, where)
+
+
+def finish(
+    config: TrainConfig, dataset: Dataset, held_out: Dataset, tokenizer: Tokenizer, model: DiT, out: Path, device: torch.device
+) -> Path:
+    """Writes the world of two trained models, with start contexts from held-out episodes."""
+    store = LatentStore(held_out, tokenizer, out / "cache" / "eval-latents.bin", device)
     starts = draw_starts(store, config.starts, model.config.window, config.dynamics.loop.seed)
     info = dataset.info
     world = WorldConfig(
@@ -179,7 +187,9 @@ def train_dynamics(
         peak=matmul_rate(device),
         preview=preview,
     )
-    return cast(DiT, loop.run()).eval()
+    average = cast(DiT, loop.run()).eval()
+    calibrate_ends(average, store, WorldConfig.context_level, seed=stage.loop.seed)
+    return average
 
 
 def dynamics_config(model: DiTConfig, dataset: Dataset, tokenizer: Tokenizer) -> DiTConfig:

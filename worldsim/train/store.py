@@ -113,7 +113,14 @@ class LatentStore:
         starts = np.cumsum(np.maximum(room, 0))
         draw = rng.integers(0, starts[-1], size)
         episode = np.searchsorted(starts, draw, side="right")
-        first = draw - np.concatenate([[0], starts])[episode]
+        return self._windows(episode, draw - np.concatenate([[0], starts])[episode], frames)
+
+    def ending(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
+        """Windows that run onto the end of their episode, at most `size` of them; none where no episode ends in time."""
+        ends = rng.permutation(np.flatnonzero(self.ended & (self.lengths >= frames - 1)))[:size]
+        return self._windows(ends, self.lengths[ends] + 1 - frames, frames)
+
+    def _windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
         time = first[:, None] + np.arange(frames)
         index = self.offsets[episode][:, None] + time
         real = time < self.lengths[episode][:, None]
