@@ -127,8 +127,8 @@ class Stream:
             noise: standard normal `(B, h, w, C)`.
             dice: uniform in [0, 1), `(B, h, w)`: what happens by chance in a world with codewords; None for what may be expected.
         """
-        given = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
-        given = given if dice is None else (*given, dice.to(self.device))
+        given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
+        given += [] if dice is None else [dice.to(self.device)]
         return Imagined(*self._run((self.steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
 
     def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None = None) -> Imagined:

@@ -150,8 +150,15 @@ def roll_out(
     rows = [torch.Generator().manual_seed(seed) for seed in seeds]
     scale = world.control_spec.scale()
     given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
-    levels = {"context_level": world.context_level, "draw_level": world.config.draw_level}
-    stream = Stream(world.dynamics, world.grid, len(latents), steps=world.steps, temperature=world.temperature, **levels)
+    stream = Stream(
+        world.dynamics,
+        world.grid,
+        len(latents),
+        steps=world.steps,
+        context_level=world.context_level,
+        draw_level=world.stream.draw_level,
+        temperature=world.temperature,
+    )
 
     def noise(*frames: int) -> Tensor:
         return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row) for row in rows]).to(world.device)

@@ -18,14 +18,14 @@ BATCH = 16
 
 
 @torch.no_grad()
-def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows: int = 512, seed: int = 0) -> float:
+def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows: int = 1024, seed: int = 0) -> float:
     """Shifts the end head so that over all frames of `store` as many ends are expected as there are (Platt scaling's offset).
 
     Args:
         model: trained; its end head's bias is changed.
         store: the frames it was trained on.
         context_level: noise level at which a world keeps past frames.
-        windows: that are looked at, of those that end and of all.
+        windows: that are looked at, of those that end and of any.
         seed: of windows and noise.
 
     Returns:
@@ -35,16 +35,15 @@ def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows
     true = _logits(model, store.ending(windows, frames, rng), context_level, generator)
     if not len(true):
         return 0.0
-    other = torch.cat(
-        [_logits(model, store.batch(BATCH, frames, rng), context_level, generator) for _ in range(windows // BATCH)]
-    )
+    going_on = store.batch(windows, frames, rng)
+    other = _logits(model, going_on, context_level, generator)[~going_on.ends[:, -1]]
     ends, rest = int(store.ended.sum()), int(store.lengths.sum())
     low, high = -20.0, 20.0
     for _ in range(60):
         shift = (low + high) / 2
         expected = ends * (true + shift).sigmoid().mean() + rest * (other + shift).sigmoid().mean()
         low, high = (shift, high) if expected < ends else (low, shift)
-    model.end_head.bias += shift
+    model.end_head.bias.add_(shift)
     return shift
 
 
