@@ -1,6 +1,7 @@
 # make play   installs into .venv and opens the default world
 # make test   installs the development tools too, and runs the tests
 # make lint   ruff and mypy
+# make gpu    tests the kernels on this machine's GPU and measures everything there, in under ten minutes
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 # Where mypy finds envs/ and kernels/ under the names they install as, worldsim.envs and worldsim.kernels.
 TYPED := build/typed
 
-.PHONY: play test lint clean
+.PHONY: play test lint gpu clean
 
 play: $(VENV)/doom.stamp
 	@$(BIN)/worldsim-play
@@ -22,6 +23,15 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs "$(CURDIR)"/kernels $(TYPED)/worldsim
 	MYPYPATH=$(TYPED) $(BIN)/mypy $(TYPED)/worldsim tests
+
+gpu: $(VENV)/dev.stamp
+	@date -u; uname -n; git describe --always --dirty; nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+	$(BIN)/python -m pytest -m gpu tests/kernels
+	$(BIN)/worldsim bench kernels --json docs/results/bench-kernels.json --plot docs/results/bench-kernels.svg
+	$(BIN)/worldsim bench stream --preset 360p-250m 360p-1b --batch 1 --device cuda --json docs/results/bench-stream-360p.json
+	$(BIN)/worldsim bench stream --device cuda --json docs/results/bench-stream-gpu.json
+	$(BIN)/worldsim bench env --device cuda --json docs/results/bench-env-gpu.json
+	@date -u
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

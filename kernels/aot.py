@@ -27,6 +27,9 @@ MODULES = (
     "qkv_write.triton",
 )
 TENSOR_CORES = ("wgmma.mma_async", "tcgen05.mma", "mma.sync")  # what they are called in PTX
+# Which of them a kernel should use; products of fewer than 64 rows are too small for the newer ones.
+EXPECTED = {80: ("mma.sync",), 90: ("wgmma.mma_async", "mma.sync"), 100: ("tcgen05.mma", "mma.sync")}
+MULTIPLYING = ("forward_kernel", "query_grad_kernel", "key_grad_kernel", "ring_attention_kernel")
 
 
 class Case(NamedTuple):
@@ -68,9 +71,14 @@ class Figures:
     tensor_cores: str
 
     @property
-    def fits(self) -> bool:
-        """Whether nothing is spilled and shared memory suffices."""
-        return not self.stack and not self.local and self.shared <= SHARED_LIMITS[self.arch]
+    def problems(self) -> list[str]:
+        """Why it must not ship: spilled registers, too much shared memory, or matrix products without tensor cores."""
+        found = [f"spills (stack {self.stack}, local {self.local} bytes)"] if self.stack or self.local else []
+        if self.shared > SHARED_LIMITS[self.arch]:
+            found.append(f"{self.shared} bytes of shared memory, of {SHARED_LIMITS[self.arch]}")
+        if self.name.split()[0] in MULTIPLYING and "PRECISION=tf32" in self.name and self.tensor_cores not in EXPECTED[self.arch]:
+            found.append(f"multiplies by {self.tensor_cores or 'no tensor cores'}, not {' or '.join(EXPECTED[self.arch])}")
+        return found
 
 
 def shipped(arch: int, modules: tuple[str, ...] = MODULES) -> Iterator[Case]:

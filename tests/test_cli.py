@@ -18,7 +18,7 @@ from worldsim.train.loop import LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.world import World
 
-COMMANDS = ("collect", "train", "eval", "play", "record", "generate", "worlds", "bench")
+COMMANDS = ("collect", "train", "eval", "transfer", "play", "record", "generate", "worlds", "bench")
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -61,6 +61,7 @@ def test_a_wrong_duration_is_explained(text: str) -> None:
 
 def test_what_is_unknown_is_one_line_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'doom/take-cover'?" in failure(capsys, "train", "doom/take-cove", "--budget", "1s")
+    assert "Did you mean 'doom/take-cover'?" in failure(capsys, "transfer", "doom/take-cove", "--budget", "1s")
     assert "Did you mean 'doom/my-way-home'?" in failure(capsys, "collect", "doom/my-way-hom")
     assert "no world 'doom/nowhere'" in failure(capsys, "eval", "doom/nowhere")
     assert "no world 'doom/nowhere'" in failure(capsys, "record", "doom/nowhere")

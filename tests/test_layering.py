@@ -24,7 +24,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device": ("errors",),
     "images": ("errors",),
     "tokenizer": ("errors", "kernels"),
-    "dit": ("rope", "kernels"),
+    "attention": ("kernels",),
+    "dit": ("rope", "kernels", "attention"),
     "sampler": ("dit", "heads", "noise", "kernels"),
     "world": ("controls", "device", "errors", "dit", "tokenizer", "sampler", "folder", "worlds"),
     "folder": ("controls", "errors", "dit", "tokenizer", "worlds"),
@@ -32,7 +33,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "generate": ("controls", "errors", "noise", "sampler", "world"),
     "record": ("controls", "errors", "images", "world"),
     "shelf": ("world",),
-    "bench": ("errors", "machine", "world", "worlds"),
+    "bench": ("device", "dit", "errors", "folder", "machine", "presets", "tokenizer", "world", "worlds"),
+    "bench_kernels": ("errors", "kernels", "machine"),
+    "bench_plot": ("kernels",),
     "bench_env": ("errors", "machine", "world", "worlds", "bench", "envs"),
     "data": ("controls", "errors", "images"),
     "envs.games": ("controls", "errors"),
@@ -40,9 +43,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(PLAYER, (*PLAYER, "controls", "errors", "images", "data", "world", "envs", "envs.games")),
     "train": ("controls", "device", "errors", "images", "noise", "heads", "tokenizer", "dit", "sampler", "world", "data"),
     "eval": ("controls", "errors", "images", "machine", "noise", "tokenizer", "sampler", "world", "data", "envs", "envs.games"),
-    "presets": ("errors", "noise", "tokenizer", "dit", "train"),
+    "presets": ("controls", "errors", "folder", "noise", "tokenizer", "dit", "train"),
+    "transfer": ("train", "eval"),
 }
-FREE = ("", "cli")  # the package itself, and the command, which may import everything
+FREE = ("", "cli", "cli_bench")  # the package itself, and the command, which may import everything
 
 
 def module_of(path: Path) -> str:

@@ -21,8 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldsim.device import pick_device
+from worldsim.dit import DiT
 from worldsim.errors import WorldsimError, suggest
+from worldsim.folder import WorldConfig
 from worldsim.machine import describe_machine, resident_bytes
+from worldsim.presets import find_stream
+from worldsim.tokenizer import Tokenizer
 from worldsim.world import World
 from worldsim.worlds import shipped_worlds
 
@@ -44,7 +49,7 @@ class Case:
     """One measurement.
 
     Attributes:
-        world: name, folder or Hub id.
+        world: name, folder or Hub id; or sizes, of random weights.
         batch: worlds at a time.
         mode: one of `MODES`.
         dtype: one of `DTYPES`.
@@ -55,7 +60,7 @@ class Case:
         threads: of torch; 0 leaves the number to it.
     """
 
-    world: str
+    world: str | WorldConfig
     batch: int
     mode: str
     dtype: str
@@ -69,6 +74,7 @@ class Case:
 def bench_stream(
     worlds: Sequence[str] = (),
     *,
+    presets: Sequence[str] = (),
     batch: Sequence[int] = (1, 32),
     modes: Sequence[str] = ("eager",),
     dtypes: Sequence[str] = ("auto",),
@@ -81,7 +87,8 @@ def bench_stream(
     """Measures every combination of what is given, prints a table and returns it.
 
     Args:
-        worlds: names, folders or Hub ids; by default all shipped ones.
+        worlds: names, folders or Hub ids; by default, and without presets, all shipped ones.
+        presets: of `worldsim.presets.STREAMS`, which have random weights.
         batch: numbers of worlds at a time.
         modes: of `MODES`.
         dtypes: of `DTYPES`; "auto" is what playing would use.
@@ -92,13 +99,14 @@ def bench_stream(
         threads: of torch; 0 leaves the number to it.
 
     Returns:
-        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each.
+        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each. On a GPU also the
+        kernels it runs per step.
 
     Raises:
         WorldsimError: if an argument is out of range.
         WorldError: if there is no such world.
     """
-    worlds = list(worlds) or shipped_worlds()
+    chosen: list[str | WorldConfig] = [*(worlds or ([] if presets else shipped_worlds())), *map(find_stream, presets)]
     for what, given, allowed in (("mode", modes, MODES), ("dtype", dtypes, list(DTYPES)), ("isa", isa, list(LIMITS))):
         for value in given:
             if value not in allowed:
@@ -109,7 +117,7 @@ def bench_stream(
         )
     cases = [
         Case(world, size, mode, dtype, limit, frames, long, device, threads)
-        for world, limit, dtype, mode, size in itertools.product(worlds, isa, dtypes, modes, batch)
+        for world, limit, dtype, mode, size in itertools.product(chosen, isa, dtypes, modes, batch)
     ]
     results = []
     for case in cases:
@@ -141,9 +149,9 @@ def measure(case: Case) -> dict[str, Any]:
     if case.threads:
         torch.set_num_threads(case.threads)
     begun = time.perf_counter()
-    world = World.load(
-        case.world, batch=case.batch, device=case.device, dtype=DTYPES[case.dtype], compiled=case.mode == "compiled"
-    )
+    options: dict[str, Any] = {"batch": case.batch, "device": case.device, "dtype": DTYPES[case.dtype]}
+    options["compiled"] = case.mode == "compiled"
+    world = World.load(case.world, **options) if isinstance(case.world, str) else untrained_world(case.world, **options)
     step = _stepper(world)
     world.reset(seed=0)
     run(step, WARM_UP)
@@ -152,6 +160,7 @@ def measure(case: Case) -> dict[str, Any]:
     times = run(step, case.frames)
     figures = {
         **asdict(case),
+        "world": case.world if isinstance(case.world, str) else case.world.name,
         "dtype": str(world.dtype).removeprefix("torch."),
         "device": str(world.device),
         "steps": world.steps,
@@ -161,8 +170,26 @@ def measure(case: Case) -> dict[str, Any]:
         "parts": {name: 1e3 * parts[name] / case.frames for name in PARTS},
         "machine": describe_machine(),
     }
+    if world.device.type == "cuda":
+        figures["launches_per_frame"] = count_launches(step)
     figures["parts"]["other"] = 1e3 * float(times.mean()) - sum(figures["parts"].values())
     return figures | ({"constancy": constancy(step, case.long)} if case.long else {})
+
+
+def untrained_world(config: WorldConfig, **options: Any) -> World:
+    """A world of these sizes with random weights, made where it runs. `options` are those of `World`."""
+    with pick_device(options["device"]):
+        tokenizer, dynamics = Tokenizer(config.tokenizer), DiT(config.dynamics)
+        model, grid = config.dynamics, config.tokenizer.grid(config.height, config.width)
+        starts = torch.randn(1, model.window, *grid, model.latent_channels)
+        return World(config, tokenizer, dynamics, starts, torch.zeros(1, model.window, model.controls), **options)
+
+
+def count_launches(step: Callable[[], None], steps: int = 4) -> float:
+    """Kernels that a step runs on the GPU, copies and those inside captured graphs included."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run(step, steps)
+    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events() or ()) / steps
 
 
 def constancy(step: Callable[[], None], steps: int) -> dict[str, Any]:
@@ -245,6 +272,8 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
         times = (*result["milliseconds"].values(), *result["parts"].values())
         named = (str(result[name]) for name in ("world", "batch", "dtype", "mode", "isa"))
         lines.append(_line((*named, f"{result['frames_per_second']:.1f}", *(f"{ms:.1f}" for ms in times))))
+        if "launches_per_frame" in result:
+            lines.append(f"  {result['launches_per_frame']:.0f} kernels a frame")
         if "constancy" in result:
             long = result["constancy"]
             gained = "unknown" if long["mebibytes_gained"] is None else f"{long['mebibytes_gained']:+.1f} MiB"

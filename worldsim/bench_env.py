@@ -25,6 +25,7 @@ class Case:
         world: name, folder or Hub id.
         obs: "latent" or "pixels".
         batch: dreams at a time.
+        mode: "eager" or "compiled".
         frames: steps measured.
         device: "auto", "cpu" or "cuda".
         threads: of torch; 0 leaves the number to it.
@@ -33,6 +34,7 @@ class Case:
     world: str
     obs: str
     batch: int
+    mode: str
     frames: int
     device: str
     threads: int
@@ -43,6 +45,7 @@ def bench_env(
     *,
     batch: Sequence[int] = (1, 8, 32, 128),
     obs: Sequence[str] = ("latent", "pixels"),
+    modes: Sequence[str] = ("eager",),
     frames: int = 60,
     device: str = "auto",
     threads: int = 0,
@@ -53,6 +56,7 @@ def bench_env(
         world: name, folder or Hub id.
         batch: numbers of dreams at a time.
         obs: what agents see, "latent" or "pixels".
+        modes: "eager" or "compiled" (takes a minute and a C++ compiler, each).
         frames: steps to measure, after the warm-up.
         device: "auto", "cpu" or "cuda".
         threads: of torch; 0 leaves the number to it.
@@ -67,8 +71,8 @@ def bench_env(
     if min(batch, default=0) < 1 or frames < 1 or threads < 0:
         raise WorldsimError(f"batch, frames, threads were {batch}, {frames}, {threads}; give at least 1, 1, 0.")
     results: list[dict[str, Any]] = []
-    for kind, size in itertools.product(obs, batch):
-        results.append(in_own_process(measure, Case(world, kind, size, frames, device, threads)))
+    for kind, size, mode in itertools.product(obs, batch, modes):
+        results.append(in_own_process(measure, Case(world, kind, size, mode, frames, device, threads)))
         print(format_results(results[-1:], header=len(results) == 1), flush=True)
     return {"results": results}
 
@@ -79,7 +83,14 @@ def measure(case: Case) -> dict[str, Any]:
         torch.set_num_threads(case.threads)
     begun = time.perf_counter()
     env = DreamVectorEnv(
-        case.world, case.batch, obs=case.obs, actions="flat", horizon="game", autoreset_mode="SameStep", device=case.device
+        case.world,
+        case.batch,
+        obs=case.obs,
+        actions="flat",
+        horizon="game",
+        autoreset_mode="SameStep",
+        device=case.device,
+        compiled=case.mode == "compiled",
     )
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -115,13 +126,14 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
     """Results as aligned lines, after one about the machine and one of column titles; times are milliseconds per step."""
     lines = []
     if header and results:
-        titles = ("obs", "batch", "dtype", "steps/s", "p50 ms", "p95", "p99", *PARTS, "other", "ended")
+        titles = ("obs", "batch", "mode", "dtype", "steps/s", "p50 ms", "p95", "p99", *PARTS, "other", "ended")
         lines += [format_machine(results[0]["machine"]), "".join(title.rjust(10) for title in titles)]
     for result in results:
         times = (*result["milliseconds"].values(), *result["parts"].values())
         cells = (
             result["obs"],
             result["batch"],
+            result["mode"],
             result["dtype"],
             f"{result['steps_per_second']:.1f}",
             *(f"{ms:.1f}" for ms in times),

@@ -9,24 +9,24 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from worldsim.cli_bench import Device, bench, write_json
 from worldsim.errors import WorldsimError, one_line_errors, suggest
+from worldsim.eval.transfer_config import TransferConfig
 
 if TYPE_CHECKING:
     from worldsim.presets import Collection
 
-Device = Literal["auto", "cpu", "cuda"]
 Policies = Literal["auto", "random", "coverage"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
+CARD = TransferConfig()
 
 app = SubcommandApp()
-bench = SubcommandApp()
 
 
 @app.command
@@ -141,7 +141,7 @@ def worlds(*, json: Path | None = None) -> None:
 
     table = [describe_world(SHIPPED / name) for name in shipped_worlds()]
     print(format_worlds(table))
-    _write(json, {"worlds": table})
+    write_json(json, {"worlds": table})
 
 
 @app.command
@@ -185,7 +185,7 @@ def collect(
         lossless=lossless,
     )
     print(format_coverage(figures))
-    _write(json, figures)
+    write_json(json, figures)
 
 
 @app.command
@@ -223,7 +223,7 @@ def train(
     world = run(config, data, out, seconds, device, compile and _compiler_found())
     print(f"{world}\nplay it: worldsim play {world}\nmeasure it: worldsim eval {world} --data {data}")
     figures = {"world": str(world), "hash": world_hash(world), "budget_s": seconds, "wall_s": time.monotonic() - begun}
-    _write(json, figures)
+    write_json(json, figures)
 
 
 @app.command(name="eval")
@@ -261,66 +261,50 @@ def evaluate(
     run(world, data or Path("data") / game, out or Path("runs/eval") / game, config=config, device=device, json=json)
 
 
-@bench.command(name="stream")
-def bench_stream(
-    worlds: Positional[tuple[str, ...]] = (),
+@app.command
+def transfer(
+    name: Positional[str],
     *,
-    batch: tuple[int, ...] = (1, 32),
-    modes: tuple[Literal["eager", "compiled"], ...] = ("eager",),
-    dtypes: tuple[Literal["auto", "fp32", "bf16"], ...] = ("auto",),
-    isa: tuple[Literal["default", "avx512_core_bf16", "avx2"], ...] = ("default",),
-    frames: int = 300,
-    long: int = 0,
-    threads: int = 0,
+    worlds: tuple[str, ...] = (),
+    shuffled: tuple[str, ...] = (),
+    budget: str = "2h",
+    seeds: tuple[int, ...] = (0, 1),
+    data: Path | None = None,
+    out: Path | None = None,
+    card: Path | None = None,
+    config: TransferConfig = CARD,
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
-    """Time imagined frames, decoding and context included, by part.
+    """Train agents in dreams alone, play the real game with them, and write the card; the same command again resumes.
 
     Args:
-        worlds: Names, folders or Hub ids; by default all that ship.
-        batch: Worlds at a time.
-        modes: Whether networks are compiled (takes a minute and a C++ compiler).
-        dtypes: "auto" is what playing would use here.
-        isa: Newest instructions allowed: how a processor without the others would do.
-        frames: Steps measured.
-        long: So many steps more, to compare the last thousand with the first; 0 for none.
-        threads: Of torch; 0 leaves the number to it.
+        name: Of a preset, such as doom/take-cover.
+        worlds: Names, folders or Hub ids; by default they are trained, one per seed.
+        shuffled: Worlds of shuffled actions; by default one is trained.
+        budget: Training time of each world, such as 90s, 10m or 2h.
+        seeds: Of the worlds.
+        data: Dataset that the worlds are trained on; by default data/NAME.
+        out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
+        card: Markdown file that gets the tables, its plot beside it; by default docs/transfer-NAME.md.
+        config: How much of everything.
         device: Where the worlds run.
         json: File that gets the figures.
     """
-    from worldsim.bench import bench_stream as run
+    seconds = parse_duration(budget)
+    from worldsim.eval.transfer import transfer as run
+    from worldsim.presets import find_collection, find_preset
+    from worldsim.transfer import train_shuffled, train_worlds
 
-    options: dict[str, Any] = {"batch": batch, "modes": modes, "dtypes": dtypes, "isa": isa}
-    _write(json, run(worlds, **options, frames=frames, long=long, threads=threads, device=device))
-
-
-@bench.command(name="env")
-def bench_env(
-    world: Positional[str] = "",
-    *,
-    batch: tuple[int, ...] = (1, 8, 32, 128),
-    obs: tuple[Literal["latent", "pixels"], ...] = ("latent", "pixels"),
-    frames: int = 60,
-    threads: int = 0,
-    device: Device = "auto",
-    json: Path | None = None,
-) -> None:
-    """Time steps of agents in the batched environment, ends and resets included.
-
-    Args:
-        world: Name, folder or Hub id; by default the one that ships first.
-        batch: Dreams at a time.
-        obs: What the agents see; latents need no decoding.
-        frames: Steps measured, of `batch` frames each.
-        threads: Of torch; 0 leaves the number to it.
-        device: Where the world runs.
-        json: File that gets the figures.
-    """
-    from worldsim.bench_env import bench_env as run
-    from worldsim.worlds import DEFAULT_WORLD
-
-    _write(json, run(world or DEFAULT_WORLD, batch=batch, obs=obs, frames=frames, threads=threads, device=device))
+    preset, data, out = find_preset(name), data or Path("data") / name, out or Path("runs/transfer") / name
+    if not data.exists():
+        _collect_whole(name, data, find_collection(name))
+    card = card or Path("docs") / f"transfer-{name.rsplit('/', 1)[-1]}.md"
+    compiled = not (worlds and shuffled) and _compiler_found()
+    true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled)
+    false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled)
+    run(true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
+    print(card)
 
 
 app.command(bench, name="bench", help="Measure speed.")
@@ -375,12 +359,6 @@ def _compiler_found() -> bool:
             "no C++ compiler found (on Debian or Ubuntu: apt install g++): training uncompiled, which is slower", file=sys.stderr
         )
     return found
-
-
-def _write(path: Path | None, figures: dict[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

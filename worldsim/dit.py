@@ -19,6 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim import rope
+from worldsim.attention import Layout, attend, attend_prompted, causal_mask, modulate, normalize
 from worldsim.kernels.qkv_write import qkv_write
 from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
@@ -79,9 +80,6 @@ class DiTConfig:
         return self.temporal if layer % self.temporal_every == 0 else "space"
 
 
-SMALL = 64 * 64
-
-
 class Prediction(NamedTuple):
     """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)` and,
     with codewords, which of them each patch is nearest to, as logits `(B, T, h, w, codes)`."""
@@ -131,14 +129,6 @@ class Ring:
         return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
 
 
-class Layout(NamedTuple):
-    """Where the tokens of this call stand: rotations and masks shared by all layers."""
-
-    space: tuple[Tensor, Tensor]  # cos, sin (N, 1, pairs)
-    full: tuple[Tensor, Tensor]  # cos, sin (B, T, N, 1, pairs)
-    frame_mask: Tensor | None  # (.., T queries, S keys) bool, True where a frame may look; None: everywhere
-
-
 class Attention(nn.Module):
     def __init__(self, config: DiTConfig, layer: int):
         super().__init__()
@@ -159,20 +149,16 @@ class Attention(nn.Module):
         q, k = normalize(q, self.query_norm.weight), normalize(k, self.key_norm.weight)
         cos, sin = (a.to(q.dtype) for a in (layout.space if self.kind == "space" else layout.full))
         q, k = rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
+        q, k = q.to(v.dtype), k.to(v.dtype)  # autocast may keep norms in float32
+        mask = None if self.kind == "space" else layout.frame_mask
         if ring is not None and self.kind != "space":
             k, v = (a.to(q.dtype) for a in ring.write(self.slot, k[:, 0], v[:, 0]))
-        extra = self._prompt(prompt_BLC)
+        extra = None if self.kind == "time" else self._prompt(prompt_BLC)
+        if extra is None:
+            return self.out(attend(self.kind, q, k, v, layout).reshape(x_BTNC.shape))
         if self.kind == "space":
-            y = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None, extra)
-        elif self.kind == "time":
-            q, k, v = (rearrange(a, "b t n h d -> (b n) t h d") for a in (q, k, v))
-            y = rearrange(attend(q, k, v, layout.frame_mask, None), "(b n) t h d -> b t n h d", b=x_BTNC.shape[0])
-        else:
-            n = x_BTNC.shape[2]
-            mask = layout.frame_mask
-            mask = None if mask is None else mask.repeat_interleave(n, -1).repeat_interleave(n, -2)
-            y = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), mask, extra)
-        return self.out(y.reshape(x_BTNC.shape))
+            q, k, v = (a.flatten(0, 1)[:, None] for a in (q, k, v))
+        return self.out(attend_prompted(q, k, v, mask, extra).reshape(x_BTNC.shape))
 
     def write(self, x_BTNC: Tensor, layout: Layout, ring: Ring) -> Tensor:
         """Puts keys and values of one frame (`T` is 1) into the ring; returns its queries `(B, N, heads, D)`."""
@@ -194,29 +180,12 @@ class Attention(nn.Module):
         return normalize(k, self.key_norm.weight), v
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, extra: tuple[Tensor, Tensor] | None) -> Tensor:
-    """The one attention seam. `q (B, Q, H, D)`, `k`, `v (B, K, G, D)`, mask `(B or 1, Q, K)` bool -> `(B, Q, H, D)`.
+class Trunk(NamedTuple):
+    """What runs from block to block, `(B, T, N, width)`: the sum so far, and what is still to be added, `gate * branch`."""
 
-    `extra` holds prompt keys and values `(B', L, G, D)`, seen by every query; `B` must be a multiple of `B'`.
-    """
-    if extra is not None:
-        repeats = q.shape[0] // extra[0].shape[0]
-        more_k, more_v = (e.repeat_interleave(repeats, 0).to(k.dtype) for e in extra)
-        k, v = torch.cat([more_k, k], 1), torch.cat([more_v, v], 1)
-        mask = None if mask is None else F.pad(mask, (more_k.shape[1], 0), value=True)
-    q, k, v = (a.transpose(1, 2) for a in (q, k, v))
-    mask = None if mask is None else mask[:, None]
-    if q.device.type == "cpu" and q.shape[2] * k.shape[2] <= SMALL and q.shape[0] > 1:
-        return _attend_small(q, k, v, mask).transpose(1, 2)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
-
-
-def _attend_small(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    k, v = (a.repeat_interleave(q.shape[1] // a.shape[1], 1) if a.shape[1] != q.shape[1] else a for a in (k, v))
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -1e4)
-    return scores.softmax(-1) @ v
+    residual: Tensor
+    branch: Tensor | None = None
+    gate: Tensor | None = None
 
 
 class Block(nn.Module):
@@ -227,33 +196,18 @@ class Block(nn.Module):
         self.enter = nn.Linear(config.width, 2 * config.hidden, bias=False)
         self.leave = nn.Linear(config.hidden, config.width, bias=False)
 
-    def forward(self, x: Tensor, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Tensor:
+    def forward(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Trunk:
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, dim=-1)
-        x = x + gate1 * self.attention(modulate(x, shift1, scale1), layout, ring, prompt)
-        up, gate = self.enter(modulate(x, shift2, scale2)).chunk(2, dim=-1)
-        return x + gate2 * self.leave(F.silu(gate) * up)
+        residual, y = modulate(x.residual, shift1, scale1, x.branch, x.gate)
+        y = self.attention(y, layout, ring, prompt)
+        residual, y = modulate(residual, shift2, scale2, y, gate1)
+        up, gate = self.enter(y).chunk(2, dim=-1)
+        return Trunk(residual, self.leave(F.silu(gate) * up), gate2)
 
-    def write(self, x: Tensor, modulation: Tensor, layout: Layout, ring: Ring) -> None:
+    def write(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring) -> None:
         """All that the ring keeps of this layer, and nothing more."""
         shift, scale = modulation[:, :, None].chunk(6, dim=-1)[:2]
-        self.attention.write(modulate(x, shift, scale), layout, ring)
-
-
-def causal_mask(story: int, drafts: int, window: int, device: torch.device) -> Tensor:
-    """Which frames see which, `(T, T)` bool with `T = (1 + drafts) * story`; see `DiT.forward`."""
-    index = torch.arange((1 + drafts) * story, device=device)
-    time, drafted = index % story, index >= story
-    age = time[:, None] - time[None, :]
-    past = (age > 0) & (age < window) & ~drafted[None, :]
-    return past | (index[:, None] == index[None, :])
-
-
-def normalize(x: Tensor, weight: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), None, 1e-6) * weight.to(x.dtype)
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), None, 1e-6) * (1 + scale) + shift
+        self.attention.write(modulate(x.residual, shift, scale, x.branch, x.gate)[1], layout, ring)
 
 
 def embed_scalar(value: Tensor, size: int) -> Tensor:
@@ -336,19 +290,19 @@ class DiT(nn.Module):
             Prediction for every frame, in the dtype of the weights or autocast.
         """
         batch, frames, height, width, _ = z.shape
-        x = self.embed(z, controls)
+        x = Trunk(self.embed(z, controls))
         layout = self.layout(batch, frames, height, width, causal, ring, drafts)
         made = self.modulations(levels, steps, controls) if modulations is None else modulations
         tokens = self._prompt(prompt, batch)
         for block, modulation in zip(self.blocks, made.blocks, strict=True):
             x = block(x, modulation, layout, ring, tokens)
         shift, scale = made.final[:, :, None].chunk(2, dim=-1)
-        x = modulate(x, shift, scale)
-        latents = rearrange(self.final(x[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
-        code = None if self.code_head is None else self.code_head(x[:, :, 1:]).unflatten(2, (height, width))
+        _, y = modulate(x.residual, shift, scale, x.branch, x.gate)
+        latents = rearrange(self.final(y[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
+        code = None if self.code_head is None else self.code_head(y[:, :, 1:]).unflatten(2, (height, width))
         if self.config.prediction == "v":
             latents = z - levels[..., None, None, None].to(z.dtype) * latents
-        readout = x[:, :, 0]
+        readout = y[:, :, 0]
         return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
 
     def write(
@@ -356,7 +310,7 @@ class DiT(nn.Module):
     ) -> None:
         """Writes one frame to the ring as `forward` does, and stops after the last layer that keeps it."""
         batch, frames, height, width, _ = z.shape
-        x = self.embed(z, controls)
+        x = Trunk(self.embed(z, controls))
         layout = self.layout(batch, frames, height, width, True, ring)
         made = self.modulations(levels, steps, controls)
         tokens = self._prompt(prompt, batch)
@@ -386,19 +340,20 @@ class DiT(nn.Module):
     def layout(
         self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, drafts: int = 0
     ) -> Layout:
-        device = self.row_speeds.device
+        device, window, prompted = self.row_speeds.device, self.config.window, self.prompt_in is not None
         space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
         if ring is None:
             story = frames // (1 + drafts)
             position = torch.arange(frames, device=device)[None] % story
-            mask = causal_mask(story, drafts, self.config.window, device)[None] if causal and frames > 1 else None
+            mask = causal_mask(story, drafts, window, device)[None] if prompted and causal and frames > 1 else None
         else:
-            position, mask = ring.position[:, None], ring.valid()[:, None, :]
+            position, mask = ring.position[:, None], ring.valid()[:, None, :] if prompted else None
         time = rope.time_angles(position, self.time_speeds)
         tokens = space.shape[0]
         full = torch.cat([time[:, :, None].expand(-1, -1, tokens, -1), space.expand(*time.shape[:2], -1, -1)], dim=-1)
         still = F.pad(space, (self.time_speeds.shape[0], 0))
-        return Layout((still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None]), mask)
+        rotations = (still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None])
+        return Layout(*rotations, causal, window, drafts, mask)
 
     def _prompt(self, prompt: Tensor | None, batch: int) -> Tensor | None:
         if self.prompt_in is None:

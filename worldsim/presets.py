@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from worldsim.controls import ControlSpec
 from worldsim.dit import DiTConfig
 from worldsim.errors import WorldsimError, suggest
+from worldsim.folder import WorldConfig
 from worldsim.noise import NoiseConfig
 from worldsim.tokenizer import TokenizerConfig
 from worldsim.train.dynamics import DynamicsObjective
@@ -54,8 +57,33 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 
 COLLECTIONS: dict[str, Collection] = {
     "doom/take-cover": Collection(frames=160_000),
+    "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
 }
+
+
+def stream_360p_250m() -> WorldConfig:
+    """Frames of 704x384, 265 tokens each with the register; a ring of 32 frames, every fourth layer temporal; 250M parameters."""
+    return _stream("360p-250m", DiTConfig(width=1024, depth=20, heads=16, kv_heads=4, hidden=2752, **_LARGE))
+
+
+def stream_360p_1b() -> WorldConfig:
+    """The same with a billion parameters."""
+    return _stream("360p-1b", DiTConfig(width=2048, depth=21, heads=16, kv_heads=4, hidden=5504, **_LARGE))
+
+
+STREAMS: dict[str, Callable[[], WorldConfig]] = {"360p-250m": stream_360p_250m, "360p-1b": stream_360p_1b}
+
+
+def find_stream(name: str) -> WorldConfig:
+    """A world that has sizes but was never trained, to measure speed with.
+
+    Raises:
+        WorldsimError: if there is none of that name.
+    """
+    if name not in STREAMS:
+        raise WorldsimError(f"preset was {name!r}; allowed: {', '.join(STREAMS)}.{suggest(name, STREAMS)}")
+    return STREAMS[name]()
 
 
 def find_preset(name: str) -> TrainConfig:
@@ -72,6 +100,16 @@ def find_preset(name: str) -> TrainConfig:
 def find_collection(game: str) -> Collection:
     """What to record of a game; random play where nothing else is known to be better."""
     return COLLECTIONS.get(game, Collection())
+
+
+_LARGE: dict[str, Any] = {"latent_channels": 64, "controls": 12, "condition": 256, "window": 32, "temporal_every": 4}
+
+
+def _stream(name: str, dynamics: DiTConfig) -> WorldConfig:
+    """Four steps a frame, and a decoder that compresses 32 times along each side."""
+    tokenizer = TokenizerConfig(channels=(64, 128, 256, 384), latent_channels=64)
+    spec = ControlSpec(keys=("w", "a", "s", "d", "space", "shift", "e", "q"), mouse_limit=(30.0, 20.0), buttons=("left", "right"))
+    return WorldConfig(name, name, 384, 704, 60.0, 1, spec, tokenizer, dynamics, steps=4)
 
 
 def _tokenizer() -> TokenizerStage:

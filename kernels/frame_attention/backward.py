@@ -85,7 +85,7 @@ def query_grad_kernel(
 ):
     """Gradient of queries; also writes `delta`, the sum of out times its gradient, which `key_grad_kernel` needs."""
     begin, story, tokens, segment, start = place(
-        tl.program_id(0), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
     )
     if start >= story:
         return
@@ -95,7 +95,7 @@ def query_grad_kernel(
     row = start + tl.arange(0, BLOCK_M)
     row_low, row_high, own = rows_see(row, story, tokens, segment, window, CAUSAL)
 
-    b, head, heads = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
     mine = clip + segment * story
     at_out, at_number = (mine * heads + head) * D, (b * heads + head) * length + begin + segment * story
@@ -202,7 +202,7 @@ def key_grad_kernel(
 ):
     """Gradients of keys and values, of all query heads that share them, one after another: the same bits every time."""
     begin, story, tokens, segment, start = place(
-        tl.program_id(0), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_N, CLIPS
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_N, CLIPS
     )
     if start >= story:
         return
@@ -213,7 +213,7 @@ def key_grad_kernel(
     sinks = tl.where(segment == 0, sinks, 0)
     segments = tl.where(segment == 0, 1 + DRAFTS, 1)
 
-    b, key_head, key_heads = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    b, key_head, key_heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     heads = key_heads * group
     clip = b * length + begin
     mine = clip + segment * story

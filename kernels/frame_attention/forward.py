@@ -73,7 +73,7 @@ def forward_kernel(
     PRECISION: tl.constexpr,
 ):
     begin, story, tokens, segment, start = place(
-        tl.program_id(0), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
     )
     if start >= story:
         return
@@ -83,7 +83,7 @@ def forward_kernel(
     row = start + tl.arange(0, BLOCK_M)
     row_low, row_high, own = rows_see(row, story, tokens, segment, window, CAUSAL)
 
-    b, head, heads = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
     mine = clip + segment * story
     q = load_rows(q_ptr + mine * q_step + head * D, q_step, start, stop, D, BLOCK_M, True)

@@ -63,7 +63,8 @@ def visible(places: Places, layout: Layout) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """`q (B, Q, H, D)`, `k`, `v (B, K, G, D)`, mask `(Q, K)` bool, True where seen -> `(B, Q, H, D)`."""
     q, k, v = (a.transpose(1, 2) for a in (q, k, v))
-    if q.device.type == "cpu" and q.shape[2] * k.shape[2] <= SMALL and q.shape[0] > 1:
+    small = q.shape[2] * k.shape[2] <= SMALL and q.shape[0] > 1
+    if q.device.type == "cpu" and small and q.dtype != torch.float16:  # whose scores would be rounded too far
         return _attend_small(q, k, v, mask).transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
 

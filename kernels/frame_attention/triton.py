@@ -89,12 +89,18 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor, v: T
     block, programs = (tile.keys, k.shape[2]) if kernel is key_grad_kernel else (tile.queries, heads)
     blocks = triton.cdiv(length // segments, block) if not clips else length // segments // block + clips
     with torch.cuda.device_of(q):
-        kernel[(blocks * segments, programs, batch)](
+        kernel[(batch, blocks * segments, programs)](  # the first axis may be as long as it likes
             *tensors, layout.offsets, layout.clip_tokens, size**-0.5 * LOG2E, row_step(q, 2), row_step(k, 2), row_step(v, 2),
             length, layout.tokens, clips, layout.window, layout.sinks, heads // k.shape[2],
             **_constants(size, q.dtype, layout.drafts, layout.causal, triton.next_power_of_2(clips) if clips else 0, tile),
-            num_warps=tile.warps, num_stages=tile.stages,
+            **_options(tile, size, q.dtype, _major(q.device)),
         )  # fmt: skip
+
+
+def _options(tile: Tile, size: int, dtype: torch.dtype, major: int) -> dict[str, int]:
+    """How it is launched. Left to itself, the assembler spills some registers where it then fits another program."""
+    roomy = {"maxnreg": 255} if dtype == torch.float32 or (major < 9 and size <= 64) else {}
+    return {"num_warps": tile.warps, "num_stages": tile.stages} | roomy
 
 
 def _constants(size: int, dtype: torch.dtype, drafts: int, causal: bool, clips: int, tile: Tile) -> dict[str, Any]:
@@ -123,4 +129,4 @@ def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], d
                 types |= {"offsets_ptr": "*i32", "clip_tokens_ptr": "*i32"} if clips else {}
                 constants = _constants(size, dtype, drafts, causal, clips, tile)
                 constants |= {} if clips else {"offsets_ptr": None, "clip_tokens_ptr": None}
-                yield kernel, types, constants, {"num_warps": tile.warps, "num_stages": tile.stages}
+                yield kernel, types, constants, _options(tile, size, dtype, major)

@@ -13,7 +13,7 @@ from worldsim.kernels.norm_modulate import reference
 
 __all__ = ["norm_modulate"]
 
-WIDEST = 8192  # numbers that one program can hold
+WIDEST = 4096  # numbers that one program can hold, the backward pass too
 
 torch.library.define(
     "worldsim::norm_modulate_forward",
@@ -111,7 +111,7 @@ def norm_modulate(
     """`residual = x + gate * branch` and `out = rms_norm(residual) * (1 + scale) + shift`. Differentiable once.
 
     Args:
-        x: `(B, T, N, W)` contiguous, float32, bfloat16 or float16; `W` at most 8192.
+        x: `(B, T, N, W)` contiguous, float32, bfloat16 or float16; `W` at most 4096.
         shift, scale: `(B, T, 1, W)` in the dtype of `x`, one per frame; parts of one projection as they are.
         branch: what the last sublayer gave, like `x`; None at the first, where the residual is `x` itself.
         gate: like `shift`; given exactly if `branch` is.

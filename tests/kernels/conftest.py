@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import torch
+
+from .rings import poison
 
 
 @pytest.fixture
 def poisoned() -> Iterator[None]:
-    """Memory that is allocated but not yet written holds NaN."""
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+    """See `poison`."""
+    with poison():
+        yield

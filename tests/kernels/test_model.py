@@ -1,0 +1,115 @@
+"""The transformer computes the same whichever implementation its ops go through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from conftest import TINY_DIT, randomize
+from torch import Tensor
+
+from worldsim import attention, dit
+from worldsim.dit import DiT, DiTConfig
+from worldsim.kernels.frame_attention import frame_attention
+from worldsim.kernels.norm_modulate import norm_modulate
+from worldsim.kernels.qkv_write import qkv_write
+from worldsim.kernels.ring_attention import ring_attention
+from worldsim.kernels.temporal_decode import temporal_decode
+from worldsim.sampler import Stream
+
+from .rings import DEVICE
+
+CONFIGS = {
+    "joint": replace(TINY_DIT, depth=2, window=3),
+    "time": replace(TINY_DIT, depth=2, window=3, temporal="time", temporal_every=2),
+}
+FRAMES = [5, pytest.param(64, marks=pytest.mark.gpu)]
+
+
+def through(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, every op of the model goes through this implementation."""
+
+    def see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: attention.Layout) -> Tensor:
+        options = {"causal": layout.causal, "window": layout.window, "drafts": layout.drafts}
+        return frame_attention(q, k, v, tokens, **options, impl=impl)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(attention, "_see", see)
+    monkeypatch.setattr(dit, "modulate", partial(norm_modulate, impl=impl))
+    for op in (qkv_write, ring_attention, temporal_decode):
+        monkeypatch.setattr(dit, op.__name__, partial(op, impl=impl))
+
+
+def build(config: DiTConfig) -> DiT:
+    torch.manual_seed(0)
+    model = DiT(config)
+    randomize(model)
+    return model
+
+
+def rollout(model: DiT, frames: int, device: str) -> Tensor:
+    """Latents of two dreams, on the CPU."""
+    generator = torch.Generator().manual_seed(1)
+    stream, latents = Stream(model.to(device), (1, 2), 2, steps=2), []
+    for _ in range(frames):
+        controls = torch.randn(2, TINY_DIT.controls, generator=generator).to(device)
+        noise, later = torch.randn(2, 2, 1, 2, TINY_DIT.latent_channels, generator=generator).to(device)
+        made = stream.imagine(controls, noise, torch.rand(2, 1, 2, generator=generator).to(device))
+        stream.commit(made.latent, controls, later)
+        latents.append(made.latent.cpu())
+    return torch.stack(latents)
+
+
+@pytest.mark.parametrize("frames", FRAMES)
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_rollouts_agree_past_the_wrap(layout: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, where every frame is a captured graph, against the references on the CPU."""
+    model = build(CONFIGS[layout]).eval()
+    through("reference", monkeypatch)
+    expected = rollout(model, frames, "cpu")
+    through("triton", monkeypatch)
+    torch.testing.assert_close(rollout(model, frames, DEVICE), expected, atol=1e-4, rtol=1e-4)
+
+
+def clip() -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(1, 8, 1, 2, TINY_DIT.latent_channels, generator=generator)
+    scalars = torch.rand(2, 1, 8, generator=generator)
+    return tuple(a.to(DEVICE) for a in (z, *scalars, torch.randn(1, 8, TINY_DIT.controls, generator=generator)))
+
+
+def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
+    """Of a loss over a story of four frames and their drafts."""
+    model = model.to(DEVICE)
+    network = torch.compile(model, fullgraph=True, backend="aot_eager" if DEVICE == "cpu" else "inductor") if compiled else model
+    made = network(*clip(), drafts=1)
+    loss = sum(part.square().mean() for part in made)
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_gradients_of_every_weight_agree(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, found = build(CONFIGS[layout]), []
+    for impl in ("reference", "triton"):
+        through(impl, monkeypatch)
+        found.append(gradients(model))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch itself does, when it traces
+@pytest.mark.parametrize("layout", ["joint", pytest.param("time", marks=pytest.mark.slow)])
+def test_model_compiles_without_a_break(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    through("triton", monkeypatch)
+    model = build(CONFIGS[layout])
+    for one, other in zip(gradients(model, compiled=True), gradients(model), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_model_on_a_cpu_compiles_without_a_break(layout: str) -> None:
+    model = build(CONFIGS[layout])
+    network = torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager")
+    given = tuple(a.cpu() for a in clip())
+    torch.testing.assert_close(network(*given, drafts=1).x, model(*given, drafts=1).x)
