@@ -55,6 +55,14 @@ class FlatActions:
             raise ControlError(f"actions were {given.tolist()}; each must be one of {self.space}, counted from 0.")
         return np.sum([table[column] for table, column in zip(self._tables, chosen.T, strict=True)], axis=0)
 
+    def nearest(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Control vectors `(B, A)` -> the actions `(B,)` or `(B, axes)` that come nearest to them."""
+        chosen = []
+        for table in self._tables:
+            own = table.any(0)  # the controls that this axis decides
+            chosen.append(np.abs(vectors[:, None, own] - table[:, own]).sum(-1).argmin(1))
+        return np.stack(chosen, 1) if len(chosen) > 1 else chosen[0]
+
     def keys(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         """Keys held (pygame codes, sorted) -> option of each axis. Turning is on the arrows, the left button on the space bar."""
         keyed: dict[tuple[int, ...], tuple[int, ...]] = {}

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldsim.controls import ControlSpec
 from worldsim.envs import games
 from worldsim.envs.view import View, ViewEnv, flat_axes, horizon_steps
 from worldsim.errors import EnvError
-from worldsim.world import World, find_world, read_config
+from worldsim.world import World, WorldConfig, find_world, read_config
+
+Game = gymnasium.Env[NDArray[np.uint8], Any]
 
 
 class TwinEnv(ViewEnv):
@@ -24,9 +28,10 @@ class TwinEnv(ViewEnv):
     Info: that of the game, such as `tics`.
 
     Args:
-        game: one of `worldsim.envs.games.GAMES`; by default the world's.
-        world: name, folder or Hub id of the world whose twin this is: it gives frame size, frame skip, and the tokenizer for
-            `obs="latent"`. By default the game's own size and skip.
+        game: one of `worldsim.envs.games.GAMES`, by default the world's; or any environment with its `control_spec`, `fps` and
+            `frame_skip` that gives uint8 `(H, W, 3)` frames.
+        world: name, folder or Hub id of the world whose twin this is, or a loaded `World`: it gives frame size, frame skip, and
+            the tokenizer for `obs="latent"`. By default the game's own size and skip.
         obs, actions, stack, render_mode: as for `DreamEnv`.
         horizon: steps until truncation; "game" for what the game itself does, None for never.
         device: where the tokenizer runs.
@@ -39,9 +44,9 @@ class TwinEnv(ViewEnv):
 
     def __init__(
         self,
-        game: str | None = None,
+        game: str | Game | None = None,
         *,
-        world: str | Path | None = None,
+        world: str | Path | World | None = None,
         obs: str = "pixels",
         actions: str = "native",
         stack: int = 1,
@@ -51,22 +56,22 @@ class TwinEnv(ViewEnv):
     ) -> None:
         if game is None and world is None:
             raise EnvError(f"give a game or a world; games: {', '.join(games.GAMES)}.")
-        config = None if world is None else read_config(find_world(world))
-        same: dict[str, Any] = (
-            {} if config is None else {"frame_skip": config.frame_skip, "height": config.height, "width": config.width}
-        )
-        name = game or (config.game if config else "")
-        # The game cuts no episodes itself: its tics are the horizon's.
-        self.game = games.make(name, max_tics=10**9, **same)
-        settings = self.game.config
-        if config is not None and config.control_spec != settings.control_spec:
-            raise EnvError(f"world {config.name!r} listens to {config.control_spec}, the game to {settings.control_spec}.")
-        self._world = World.load(world, device=device) if world is not None and obs == "latent" else None
-        latent = int(np.prod(self._world.latent_shape)) if self._world else 0
-        axes, size = flat_axes(name), (settings.height, settings.width)
-        view = View(settings.control_spec, size, latent, axes, obs=obs, actions=actions, stack=stack)
-        super().__init__(view, self.game.fps, render_mode)
-        self.frame_skip, self.horizon = self.game.frame_skip, horizon_steps(horizon, name, self.game.frame_skip)
+        config = world.config if isinstance(world, World) else None if world is None else read_config(find_world(world))
+        name = game if isinstance(game, str) else config.game if config else ""
+        self.game = _make(name, config) if game is None or isinstance(game, str) else game
+        spec = self.game.get_wrapper_attr("control_spec")
+        height, width, _ = self.game.observation_space.shape  # type: ignore[misc]
+        size = (height, width)
+        if config is not None:
+            _check_fit(config, spec, size, self.game.get_wrapper_attr("frame_skip"))
+        if obs == "latent" and isinstance(world, str | Path):
+            world = World.load(world, device=device)
+        self.world = world if obs == "latent" and isinstance(world, World) else None
+        latent = int(np.prod(self.world.latent_shape)) if self.world else 0
+        view = View(spec, size, latent, flat_axes(name), obs=obs, actions=actions, stack=stack)
+        super().__init__(view, self.game.get_wrapper_attr("fps"), render_mode)
+        self.frame_skip = self.game.get_wrapper_attr("frame_skip")
+        self.horizon = horizon_steps(horizon, name, self.frame_skip)
         self._frame = np.zeros((*size, 3), np.uint8)
         self._obs = torch.zeros(())
         self._age = 0
@@ -74,19 +79,21 @@ class TwinEnv(ViewEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
         """Starts an episode; equal seeds give equal episodes under equal actions."""
         super().reset(seed=seed)
-        self._frame, info = self.game.reset(seed=seed)
+        frame, info = self.game.reset(seed=seed)
+        self._frame = np.array(frame)
         self._obs, self._age, self._over = self.view.first(self._see()), 0, False
         return self._observation(), info
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Plays the tics of one step with the same controls held."""
         self._check_running()
-        self._frame, reward, terminated, _, info = self.game.step(self.view.vector(action))
+        frame, reward, terminated, _, info = self.game.step(self.control_spec.to_action(self.view.vector(action)))
+        self._frame = np.array(frame)  # a copy: some games draw into the same array
         self._obs = self.view.next(self._obs, self._see())
         self._age += 1
         truncated = self.horizon is not None and self._age >= self.horizon
         self._over = terminated or truncated
-        return self._observation(), reward, terminated, truncated, info
+        return self._observation(), float(reward), terminated, truncated, info
 
     def frame(self) -> NDArray[np.uint8]:
         return self._frame.copy()
@@ -97,11 +104,30 @@ class TwinEnv(ViewEnv):
 
     def _see(self) -> torch.Tensor:
         """What the agent sees of the current frame, `(1, ...)`."""
-        if self._world is not None:
-            return self.view.flatten(self._world.encode(self._frame[None]))
+        if self.world is not None:
+            return self.view.flatten(self.world.encode(self._frame[None]))
         return torch.from_numpy(self._frame[None])
 
     def _observation(self) -> NDArray[Any]:
         if self._screen is not None:
             self.render()
         return self._obs[0].cpu().numpy().copy()
+
+
+def _make(name: str, config: WorldConfig | None) -> Game:
+    """A game of ours, as the world saw it."""
+    same: dict[str, Any] = {}
+    if config is not None:
+        same = {"frame_skip": config.frame_skip, "height": config.height, "width": config.width}
+    # The game cuts no episodes itself: its tics are the horizon's.
+    return games.make(name, max_tics=10**9, **same)
+
+
+def _check_fit(config: WorldConfig, spec: ControlSpec, size: tuple[int, int], frame_skip: int) -> None:
+    """Raises `EnvError` unless the game is what the world was learned from."""
+    own = {"controls": config.control_spec, "frames (H, W)": (config.height, config.width), "frame skip": config.frame_skip}
+    for what, given in {"controls": spec, "frames (H, W)": size, "frame skip": frame_skip}.items():
+        if given != own[what]:
+            raise EnvError(
+                f"{what} of the game are {given}, of the world {config.name!r} {own[what]}; give the world's own game."
+            )

@@ -1,6 +1,6 @@
 """A TorchRL collector over the batched dreams, with a policy on latents. About a minute on two CPU cores.
 
-pip install torchrl
+pip install "worldsim-dit[rl]"  # on Python 3.11 or newer
 python examples/torchrl_collector.py --total-frames 4096
 """
 
@@ -45,7 +45,13 @@ def main(args: Args) -> None:
     policy = ProbabilisticActor(
         TensorDictModule(network, ["observation"], ["logits"]), in_keys=["logits"], distribution_class=OneHotCategorical
     )
-    collector = Collector(env, policy, frames_per_batch=args.frames_per_batch, total_frames=args.total_frames)
+    collector = Collector(
+        env,
+        policy,
+        frames_per_batch=args.frames_per_batch,
+        total_frames=args.total_frames,
+        auto_register_policy_transforms=True,
+    )
     begun, frames = time.perf_counter(), 0
     for batch in collector:
         frames += batch.numel()

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from conftest import TINY_SPEC
 from gymnasium.utils.env_checker import check_env
 
 from worldsim.controls import Controls
@@ -16,6 +17,7 @@ from worldsim.envs.games import GAMES
 from worldsim.envs.registration import env_id
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import EnvError, GameError
+from worldsim.world import World
 
 pytest.importorskip("vizdoom")
 TAKE_COVER = "doom/take-cover"
@@ -65,7 +67,7 @@ def test_a_dream_and_its_twin_are_told_apart_by_their_pictures_alone(view: dict[
 def test_latents_of_the_twin_are_its_frames_through_the_tokenizer() -> None:
     twin = TwinEnv(world=TAKE_COVER, obs="latent", device="cpu", render_mode="rgb_array")
     latent, _ = twin.reset(seed=0)
-    world, frame = twin._world, twin.render()
+    world, frame = twin.world, twin.render()
     assert world is not None and frame is not None
     decoded = world.decode(world.encode(frame[None]))[0].numpy()
     assert np.array_equal(latent, twin.view.flatten(world.encode(frame[None]))[0].numpy())
@@ -89,6 +91,35 @@ def test_ends_are_the_games_and_the_horizon() -> None:
         *_, terminated, truncated, _ = env.step(Controls())
     assert terminated and not truncated
     env.close()
+
+
+def test_any_game_with_our_controls_has_a_twin(tiny_world_path: Path) -> None:
+    with pytest.raises(EnvError, match=r"frames \(H, W\) of the game are \(40, 64\), of the world 'test/tiny' \(32, 48\)"):
+        TwinEnv(Walker((40, 64)), world=tiny_world_path)
+    env = TwinEnv(Walker((32, 48)), world=World.load(tiny_world_path, device="cpu"), obs="latent", actions="flat", horizon=3)
+    check_env(env, skip_render_check=True)
+    env.reset(seed=0)
+    steps = [env.step(np.array([2, 0, 0]))[1:4] for _ in range(3)]
+    assert steps == [(1.0, False, False), (1.0, False, False), (1.0, False, True)]
+
+
+class Walker(gymnasium.Env[Any, Any]):
+    """Pays 1 for "d", in a room as grey as it has lasted."""
+
+    control_spec, fps, frame_skip = TINY_SPEC, 17.5, 2
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 255, (*size, 3), np.uint8)
+        self.action_space = TINY_SPEC.action_space()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._frame = np.zeros(self.observation_space.shape or (), np.uint8)
+        return self._frame, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._frame += np.uint8(9)
+        return self._frame, float(TINY_SPEC.from_action(action)[1]), False, False, {}
 
 
 def test_wrong_options(tiny_world_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import NumpyToTorch, RecordEpisodeStatistics
 
+from worldsim.dit import DiT
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import ControlError, EnvError, WorldError
-from worldsim.world import World
+from worldsim.world import World, export_world
 
 OPTIONS: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
 MODES = list(AutoresetMode)
@@ -205,6 +207,57 @@ def test_partial_resets_take_the_seeds_of_their_rows(tiny_world_path: Path) -> N
     assert np.array_equal(listed, again)
 
 
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
+def test_modes_come_as_members_or_values(tiny_world_path: Path, mode: AutoresetMode) -> None:
+    for given in (mode, mode.value):
+        assert dreams(tiny_world_path, autoreset_mode=given).metadata["autoreset_mode"] == mode
+    assert DreamVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+
+
+def test_a_finished_row_is_refilled_as_its_mode_says(tiny_world_path: Path) -> None:
+    """Row 1 starts a step later than the others, and so is cut a step later."""
+    still = np.zeros((3, 3), int)
+
+    def play(mode: str) -> tuple[DreamVectorEnv, list[Any]]:
+        env = dreams(tiny_world_path, 3, horizon=2, autoreset_mode=mode)
+        env.reset(seed=0)
+        state = env.get_state([1])
+        env.step(still)
+        env.set_state(state, [1])
+        return env, [env.step(still) for _ in range(1)]
+
+    env, [(first, _, _, cut, _)] = play("NextStep")
+    assert cut.tolist() == [True, False, True]
+    obs, reward, _, cut, _ = env.step(still + 1)
+    assert cut.tolist() == [False, True, False] and (reward[[0, 2]] == 0).all() and reward[1] != 0
+    assert not np.array_equal(obs[0], first[0])
+
+    env, [(obs, reward, _, cut, infos)] = play("SameStep")
+    assert cut.tolist() == infos["_final_obs"].tolist() == infos["_final_info"].tolist() == [True, False, True]
+    assert np.array_equal(infos["final_obs"][0], first[0]) and infos["final_obs"][1] is None and reward.all()
+    assert not np.array_equal(obs[0], first[0]) and np.array_equal(obs[1], first[1])
+    assert set(infos["final_info"]) == {"has_frame", "_has_frame", "end_probability", "_end_probability"}
+    assert "final_obs" in env.step(still)[4]
+
+    env, [(obs, _, _, cut, _)] = play("Disabled")
+    again, _ = env.reset(options={"reset_mask": cut})
+    assert np.array_equal(again[1], obs[1]) and not np.array_equal(again[0], obs[0])
+    assert env.step(still)[3].tolist() == [False, True, False]
+
+
+def test_refills_call_no_network(short_world_path: Path) -> None:
+    env = dreams(short_world_path, 8, obs="latent", autoreset_mode="SameStep")
+    for start in range(len(env.world.starts)):
+        env.reset(seed=0, options={"start": start})
+    calls: list[int] = []
+    env.world.dynamics.register_forward_hook(lambda *_: calls.append(1))
+    ended = 0
+    for step in range(1, 13):
+        ended += int(env.step(env.action_space.sample())[2].sum())
+        assert len(calls) == step * env.world.steps, "as many calls as without any end"
+    assert ended > 3
+
+
 def test_make_vec(tiny_world_path: Path) -> None:
     options = {"world": str(tiny_world_path), **OPTIONS}
     env = gymnasium.make_vec("WorldSim/Dream-v0", num_envs=3, max_episode_steps=2, render_mode="rgb_array", **options)
@@ -242,6 +295,15 @@ def test_gymnasium_wrappers(tiny_world_path: Path) -> None:
 def test_wrong_options(tiny_world_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises((EnvError, WorldError), match=message):
         dreams(tiny_world_path, **options)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_world_without_rewards_teaches_nothing(tiny_world: World, tmp_path: Path) -> None:
+    sizes = replace(tiny_world.config.dynamics, reward_bins=0)
+    config = replace(tiny_world.config, dynamics=sizes)
+    folder = export_world(tmp_path / "w", config, tiny_world.tokenizer, DiT(sizes), tiny_world.starts, tiny_world.start_controls)
+    with pytest.raises(EnvError, match=r"'test/tiny' has no reward head"):
+        dreams(folder)
 
 
 def test_wrong_calls(tiny_world_path: Path) -> None:

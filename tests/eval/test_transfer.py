@@ -1,0 +1,205 @@
+"""The whole transfer card on a tiny game: collect, train worlds, learn in dreams, play for real, write the card."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_DIT, TINY_TOKENIZER
+from steady import processor_budgets
+
+from eval.dodge import SPEC, Dodge
+from worldsim.data import Dataset, PolicySource, collect
+from worldsim.envs.games.policies import StickyRandom
+from worldsim.errors import WorldError
+from worldsim.eval.transfer_config import PPOConfig, Randomness, TransferConfig
+from worldsim.eval.transfer_stats import DREAM, EQUAL, RANDOM, ROWS, SHUFFLED, alarms, bootstrap, rank_correlation
+from worldsim.folder import write_config
+from worldsim.noise import NoiseConfig
+from worldsim.train.dynamics import DynamicsObjective
+from worldsim.train.loop import LoopConfig
+from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
+from worldsim.transfer import train_shuffled, train_worlds, with_seed
+from worldsim.world import World, read_config
+
+pytest.importorskip("stable_baselines3")
+
+from worldsim.eval.transfer import transfer
+from worldsim.eval.transfer_play import open_twin
+from worldsim.eval.transfer_train import real_envs
+
+LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
+WORLD = TrainConfig(
+    "test/dodge",
+    tokenizer=TokenizerStage(replace(TINY_TOKENIZER, channels=(16, 24, 32), latent_channels=12), loop=LOOP, batch=16),
+    dynamics=DynamicsStage(
+        replace(TINY_DIT, depth=2, width=64, hidden=96, codes=0, temporal="time", temporal_every=2),
+        DynamicsObjective(NoiseConfig(shortcut_share=0), reward_weight=0.05, end_weight=0.5),
+        LOOP,
+        batch=16,
+        frames=4,
+    ),
+    tokenizer_share=0.35,
+)
+CARD = TransferConfig(
+    policy_seeds=(0,),
+    levels=(Randomness(1.0), Randomness(0.5), Randomness(1.5, context_level=0.1)),
+    dream_steps=8_000,
+    long_steps=1_000,
+    clone_frames=300,
+    clone_epochs=1,
+    dreams=32,
+    games=2,
+    stack=2,
+    dream_episodes=32,
+    checkpoint_episodes=3,
+    choice_episodes=3,
+    episodes=20,
+    cap_tics=40,
+    solved=None,
+    record=None,
+    head_clips=16,
+    resamples=500,
+    ppo=PPOConfig(rollout=16, batch=128, learning_rate=1e-3, gamma=0.95, layers=(32,)),
+)
+
+
+def policy() -> StickyRandom:
+    return StickyRandom(SPEC, hold=(1.0, 4.0))
+
+
+@pytest.fixture(scope="module")
+def dodge(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Arguments of `transfer` on the dodge game."""
+    folder = tmp_path_factory.mktemp("dodge")
+    sources = [PolicySource("random", policy)]
+    collect(Dodge, sources, folder / "data", game="test/dodge", frames=1_500, eval_frames=200, lossless=True, progress=False)
+    data = folder / "data"
+    with processor_budgets():
+        worlds = train_worlds(WORLD, data, folder / "worlds", 20.0, [0], "cpu", False)
+        shuffled = train_shuffled(WORLD, data, folder / "shuffled", 3.0, "cpu", False)
+    paths = {"out": folder / "out", "card": folder / "docs" / "transfer-dodge.md", "json": folder / "transfer.json"}
+    return {"worlds": worlds, "shuffled": shuffled, "data": data, **paths, "config": CARD, "device": "cpu", "make_game": Dodge}
+
+
+@pytest.fixture(scope="module")
+def figures(dodge: dict[str, Any]) -> dict[str, Any]:
+    return transfer(**dodge)
+
+
+def test_every_row_is_played(figures: dict[str, Any]) -> None:
+    assert tuple(figures["rows"]) == tuple(figures["summary"]) == ROWS
+    for row in figures["summary"].values():
+        assert row["episodes"] == 20 and 4 <= row["low"] <= row["mean"] <= row["high"] <= 40
+    dream, equal = figures["summary"][DREAM], figures["summary"][EQUAL]
+    assert equal["real_frames"] >= 1_700 and dream["real_frames"] == 0
+    assert dream["gap"] == pytest.approx(dream["dream"] - dream["mean"])
+    assert len(figures["randomness"]) == 3 and figures["correlation"]["checkpoints"] == 10
+    for mode in ("teacher-forced", "free-running"):
+        assert {"end_recall", "end_precision"} <= set(figures["heads"][0][mode])
+
+
+def test_what_is_learned_in_the_dream_works_in_the_real_game(figures: dict[str, Any]) -> None:
+    summary = figures["summary"]
+    assert summary[DREAM]["mean"] > 1.3 * max(summary[RANDOM]["mean"], summary[SHUFFLED]["mean"])
+
+
+def test_the_checkpoint_is_chosen_by_dream_score_alone(figures: dict[str, Any]) -> None:
+    (run,) = figures["rows"][DREAM]
+    assert run["checkpoints"][run["chosen"]]["dream"] == max(c["dream"] for c in run["checkpoints"])
+
+
+def test_the_card_holds_what_was_measured(figures: dict[str, Any], dodge: dict[str, Any]) -> None:
+    card = dodge["card"].read_text()
+    for row in ROWS:
+        assert f"| {row} | {figures['summary'][row]['mean']:.1f} |" in card
+    assert figures["data"]["hash"] in card and figures["worlds"][0] in card and "seeds 900000 to 900019" in card
+    assert "(transfer-dodge.svg)" in card and dodge["card"].with_suffix(".svg").read_text().count("<circle") > 15
+    assert json.loads(dodge["json"].read_text())["summary"][DREAM]["mean"] == figures["summary"][DREAM]["mean"]
+
+
+def test_an_interrupted_run_goes_on(figures: dict[str, Any], dodge: dict[str, Any]) -> None:
+    runs = dodge["out"] / "runs"
+    kept = {path: path.stat().st_mtime_ns for path in [*runs.iterdir(), *(dodge["out"] / "policies").rglob("*.safetensors")]}
+    (runs / "random.json").unlink()
+    again = transfer(**dodge)
+    assert again["summary"] == figures["summary"]
+    changed = {path.name for path, time in kept.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"random.json"}
+
+
+def test_shuffled_controls_are_those_of_other_moments(dodge: dict[str, Any]) -> None:
+    true, shuffled = Dataset(dodge["data"]), Dataset(dodge["data"].with_name("shuffled") / "data")
+    assert np.array_equal(true.lengths, shuffled.lengths) and np.array_equal(true.rows.rewards, shuffled.rows.rewards)
+    assert np.array_equal(true.frames(3), shuffled.frames(3))
+    assert np.array_equal(true.rows.actions.sum(0), shuffled.rows.actions.sum(0))
+    agree = (true.rows.actions == shuffled.rows.actions).all(1).mean()
+    assert agree < 0.5, "no more than chance"
+
+
+def test_real_games_at_once_are_seen_as_one_is(dodge: dict[str, Any]) -> None:
+    world = World.load(dodge["worlds"][0], device="cpu", dtype=torch.float32)
+    games: Any = real_envs(partial(open_twin, world, CARD, Dodge, frames=True), 2, world, CARD.stack)
+    twin = open_twin(world, CARD, Dodge)
+    assert games.observation_space == twin.observation_space and games.action_space == twin.action_space
+    games.seed(3)
+    assert np.allclose(games.reset()[1], twin.reset(seed=4)[0], atol=1e-4)
+    over = False
+    while not over:  # who rests is hit by the first brick
+        obs, _, dones, infos = games.step(np.zeros(2, int))
+        single, _, over, *_ = twin.step(0)
+        assert over == dones[1] and np.allclose(infos[1]["terminal_observation"] if over else obs[1], single, atol=1e-4)
+    first, second = np.split(obs[1], 2)
+    assert np.array_equal(first, second), "the next episode begins with its first frame repeated"
+
+
+def test_other_worlds_are_refused(dodge: dict[str, Any], tiny_world_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match="no worlds given"):
+        transfer(**{**dodge, "worlds": []})
+    with pytest.raises(ValueError, match="does not fit the world test/tiny"):
+        transfer(**{**dodge, "worlds": [tiny_world_path]})
+    other = shutil.copytree(dodge["worlds"][0], tmp_path / "other")
+    write_config(other, replace(read_config(other), data="0123"))
+    with pytest.raises(WorldError, match="of different recordings"):
+        transfer(**{**dodge, "worlds": [*dodge["worlds"], other]})
+    with pytest.raises(WorldError, match="at least 1 of everything"):
+        replace(CARD, episodes=0)
+
+
+def test_impossible_dream_scores_sound_the_alarm() -> None:
+    runs: list[dict[str, Any]] = [
+        {"name": "good", "dream_scores": [39.0, 40.2], "checkpoints": [{"dream": 40.0}]},
+        {"name": "exploited", "dream_scores": [39.0, 55.0], "checkpoints": [{"dream": 47.0}]},
+        {"name": "real", "checkpoints": [{"training": 12.0}]},
+    ]
+    (alarm,) = alarms(runs, CARD)
+    assert alarm["run"] == "exploited" and alarm["count"] == 2 and alarm["largest"] == 55.0
+
+
+def test_worlds_differ_by_their_seed_alone() -> None:
+    other = with_seed(WORLD, 3)
+    assert (other.tokenizer.loop.seed, other.dynamics.loop.seed) == (3, 3) and with_seed(other, 0) == WORLD
+
+
+def test_intervals_cover_runs_and_episodes() -> None:
+    rng = np.random.default_rng(0)
+    alike, apart = (rng.normal(means, 1, (100, 3)).T.tolist() for means in ((5, 5, 5), (4, 5, 6)))
+    low, high = bootstrap(alike, 2_000)
+    assert 4.8 < low < 5 < high < 5.2
+    low, high = bootstrap(apart, 2_000)
+    assert high - low > 1, "runs that disagree widen it"
+
+
+def test_rank_correlation() -> None:
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 1000]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 1, 2, 3], [1, 1, 2, 3]) == pytest.approx(1)
+    assert math.isnan(rank_correlation([1, 2], [3, 3]))

@@ -1,0 +1,121 @@
+"""What `worldsim transfer` trains and plays, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldsim.errors import WorldError
+
+# Seeds of the real game. Collected episodes have odd or even 31-bit seeds drawn at random; these ranges are for playing alone.
+TEST_SEEDS = range(900_000, 1_000_000)  # every score on the card
+CHECKPOINT_SEEDS = range(800_000, 900_000)  # checkpoints, once the choice among them is made
+CHOICE_SEEDS = range(700_000, 800_000)  # the best constant action
+# Seeds of dreams: those that choose a checkpoint, and fresh ones that score it.
+DREAM_CHOICE_SEED, DREAM_SCORE_SEED = 1_000, 500_000
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """How uncertain a dream is made.
+
+    Attributes:
+        temperature: of what happens by chance; see `World`.
+        context_level: noise level at which past frames are kept; by default the world's own.
+    """
+
+    temperature: float = 1.0
+    context_level: float | None = None
+
+    def __str__(self) -> str:
+        context = "" if self.context_level is None else f", context {self.context_level:g}"
+        return f"temperature {self.temperature:g}{context}"
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game.
+
+    Attributes:
+        rollout: steps of each environment between updates.
+        batch: samples of a gradient step.
+        epochs: over each rollout.
+        learning_rate, gamma, entropy: as usual; rewards are scaled to unit variance of the return.
+        layers: hidden sizes of the policy, and of the value.
+    """
+
+    rollout: int = 64
+    batch: int = 512
+    epochs: int = 4
+    learning_rate: float = 3e-4
+    gamma: float = 0.99
+    entropy: float = 0.01
+    layers: tuple[int, ...] = (256, 128)
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Budgets of every row of the card.
+
+    Attributes:
+        policy_seeds: of PPO and of cloning, in every row.
+        levels: randomness of the dreams; the first is the one the dream row is trained at, fixed beforehand.
+        side_seeds: policy seeds at each of the other levels, in the first world.
+        dream_steps: imagined steps of a dream policy.
+        equal_steps: real steps of the equal-frame row; 0 for as many as the dataset has frames.
+        long_steps: real steps of the long row.
+        clone_frames, clone_epochs: of behaviour cloning.
+        checkpoints: policies kept of each training, evenly spaced.
+        dreams: batch of dreams.
+        games: real games played at a time while training in them.
+        stack: frames that a policy sees, as latents.
+        dream_episodes: dreams that score a checkpoint.
+        checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
+        choice_episodes: real episodes per constant action.
+        episodes: real episodes of every final score.
+        cap_tics: game tics at which an episode is cut, real or dreamed.
+        best_reward: largest reward of a tic, from which the largest possible score follows.
+        tolerance: share above the largest possible score at which a dream score sounds the alarm; reward heads round.
+        solved, record: scores to beat, if there are any.
+        head_clips: held-out clips on which the end head is measured.
+        resamples: of the bootstrap.
+        ppo: the learner.
+    """
+
+    policy_seeds: tuple[int, ...] = (0, 1, 2)
+    levels: tuple[Randomness, ...] = (Randomness(1.0), Randomness(0.5), Randomness(1.3))
+    side_seeds: int = 1
+    dream_steps: int = 250_000
+    equal_steps: int = 0
+    long_steps: int = 1_000_000
+    clone_frames: int = 40_000
+    clone_epochs: int = 4
+    checkpoints: int = 10
+    dreams: int = 32
+    games: int = 8
+    stack: int = 4
+    dream_episodes: int = 64
+    checkpoint_episodes: int = 20
+    choice_episodes: int = 20
+    episodes: int = 100
+    cap_tics: int = 2_100
+    best_reward: float = 1.0
+    tolerance: float = 0.01
+    solved: float | None = 750.0
+    record: float | None = 1_092.0
+    head_clips: int = 64
+    resamples: int = 10_000
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        counts = (
+            *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams, self.games),
+            *(self.stack, self.dream_episodes, self.checkpoint_episodes, self.choice_episodes, self.episodes, self.cap_tics),
+            *(self.resamples, len(self.policy_seeds), len(self.levels)),
+        )
+        if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds) < 0:
+            raise WorldError(f"{self}: give at least 2 head clips, and at least 1 of everything but equal_steps and side_seeds.")
+
+    @property
+    def largest_score(self) -> float:
+        """What no episode can exceed."""
+        return self.cap_tics * self.best_reward

@@ -1,0 +1,95 @@
+"""Plays whole episodes, dreamed or real, and says what they scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.envs.twin import Game, TwinEnv
+from worldsim.envs.vector import DreamVectorEnv
+from worldsim.eval.transfer_config import Randomness, TransferConfig
+from worldsim.world import World, read_config
+
+Actor = Callable[[NDArray[Any]], NDArray[Any]]  # observations (B, ...) -> flat actions (B, ...)
+MakeGame = Callable[[], Game]
+
+
+def open_dreams(world: Path, randomness: Randomness, config: TransferConfig, device: str) -> DreamVectorEnv:
+    """Dreams as policies meet them: stacked latents, flat actions, cut where the real game is."""
+    return DreamVectorEnv(
+        world,
+        config.dreams,
+        obs="latent",
+        actions="flat",
+        stack=config.stack,
+        horizon=horizon(config, read_config(world).frame_skip),
+        autoreset_mode="SameStep",
+        temperature=randomness.temperature,
+        context_level=randomness.context_level,
+        device=device,
+    )
+
+
+def open_twin(world: World, config: TransferConfig, make_game: MakeGame | None, *, frames: bool = False) -> TwinEnv:
+    """The real game behind the same view, its frames seen through the world's tokenizer; or single frames as they are."""
+    cut, game = horizon(config, world.config.frame_skip), make_game() if make_game else None
+    if frames:
+        return TwinEnv(game, world=world, actions="flat", horizon=cut)
+    return TwinEnv(game, world=world, obs="latent", actions="flat", stack=config.stack, horizon=cut)
+
+
+def horizon(config: TransferConfig, frame_skip: int) -> int:
+    """Steps of `cap_tics`."""
+    return max(1, config.cap_tics // frame_skip)
+
+
+def play_dreams(env: DreamVectorEnv, act: Actor, episodes: int, seed: int) -> NDArray[np.float64]:
+    """Scores `(episodes,)` of the first episode of every row, in as many rounds as it takes."""
+    scores = []
+    for first in range(0, episodes, env.num_envs):
+        torch.manual_seed(seed + first)
+        obs, _ = env.reset(seed=seed + first)
+        score, alive = np.zeros(env.num_envs), np.ones(env.num_envs, bool)
+        while alive.any():
+            obs, reward, terminated, truncated, _ = env.step(act(obs))
+            score += reward * alive
+            alive &= ~(terminated | truncated)
+        scores.append(score)
+    return np.concatenate(scores)[:episodes]
+
+
+def play_real(env: TwinEnv, act: Actor, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Score of one real episode per seed; what a policy draws comes from the same seed."""
+    scores = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        obs, _ = env.reset(seed=seed)
+        score, over = 0.0, False
+        while not over:
+            obs, reward, terminated, truncated, _ = env.step(act(obs[None])[0])
+            score, over = score + reward, terminated or truncated
+        scores.append(score)
+    return np.array(scores)
+
+
+def random_actor(space: gymnasium.Space[Any], seed: int) -> Actor:
+    """Every step another action, all equally likely."""
+    space.seed(seed)
+    return lambda obs: np.array([space.sample() for _ in obs])
+
+
+def constant_actors(space: gymnasium.Space[Any]) -> dict[str, Actor]:
+    """By name, actors that never change their mind: one for each flat action."""
+    sizes = [int(space.n)] if isinstance(space, gymnasium.spaces.Discrete) else space.nvec.tolist()  # type: ignore[attr-defined]
+    chosen = np.stack([part.reshape(-1) for part in np.indices(sizes)], 1)
+
+    def constant(action: NDArray[Any]) -> Actor:
+        return lambda obs: np.repeat((action if len(sizes) > 1 else action[0])[None], len(obs), 0)
+
+    return {str(action.tolist()): constant(action) for action in chosen}
