@@ -14,6 +14,7 @@ from worldsim.data import Dataset
 from worldsim.errors import WorldsimError
 from worldsim.presets import Collection
 from worldsim.shelf import count_parameters, describe_world, format_worlds
+from worldsim.train.calibrate import CodeCalibration
 from worldsim.train.loop import LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.world import World
@@ -76,7 +77,7 @@ def test_a_world_is_trained_from_nothing(
     tiny = TrainConfig(
         "doom/take-cover",
         tokenizer=TokenizerStage(TINY_TOKENIZER, loop=loop, batch=4),
-        dynamics=DynamicsStage(TINY_DIT, loop=loop, batch=4, frames=6),
+        dynamics=DynamicsStage(TINY_DIT, loop=loop, batch=4, frames=6, calibration=CodeCalibration(rounds=0)),
         starts=2,
     )
     monkeypatch.setitem(presets.PRESETS, "doom/take-cover", lambda: tiny)

@@ -60,7 +60,7 @@ class WorldConfig:
     dynamics: DiTConfig
     steps: int = 2
     context_level: float = 0.05
-    draw_level: float = 0.25
+    draw_level: float = 0.15
     data: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION

@@ -107,7 +107,7 @@ class Stream:
         *,
         steps: int = 2,
         context_level: float = 0.05,
-        draw_level: float = 0.25,
+        draw_level: float = 0.15,
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):

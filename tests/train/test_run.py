@@ -15,6 +15,7 @@ from torch import nn
 
 from worldsim.controls import Controls
 from worldsim.errors import TrainingError
+from worldsim.train.calibrate import CodeCalibration
 from worldsim.train.loop import Loop, LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
 from worldsim.world import World
@@ -23,7 +24,13 @@ QUICK = LoopConfig(warmup=5, checkpoint_minutes=0.01)
 CONFIG = TrainConfig(
     "test/square",
     tokenizer=TokenizerStage(model=TINY_TOKENIZER, loop=QUICK, batch=8),
-    dynamics=DynamicsStage(model=replace(TINY_DIT, temporal="time", temporal_every=2), loop=QUICK, batch=8, frames=6),
+    dynamics=DynamicsStage(
+        model=replace(TINY_DIT, temporal="time", temporal_every=2),
+        loop=QUICK,
+        batch=8,
+        frames=6,
+        calibration=CodeCalibration(rounds=1, batches=1),
+    ),
     tokenizer_share=0.5,
     starts=2,
 )

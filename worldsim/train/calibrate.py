@@ -1,20 +1,110 @@
-"""Makes a world's episodes last as long as the game's: one number is added to the logit of the end.
+"""Makes a world's episodes last as long as the game's, and what happens by chance in it happen as often.
 
 Ends are so rare that most steps see none, and Adam, which divides each gradient by the size of the recent ones, makes less of the
-rare large gradients than they are worth: chances come out several times too small, though in the right order.
+rare large gradients than they are worth: chances come out several times too small, though in the right order. One number added to
+the logit of the end makes up for it.
+
+Codewords are trained on true stories and drawn in dreamt ones, where a little less happens than did in the last frame, and so
+less still in the next: dreams calm down. One number per codeword, found by dreaming, makes each as frequent as it is in the game.
 """
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from worldsim.dit import DiT
+from worldsim.heads import nearest_code
 from worldsim.noise import add_noise
+from worldsim.sampler import Stream
 from worldsim.train.store import LatentStore, Windows
 
 BATCH = 16
+SMOOTHING = 20  # patches added to every count, so that codewords hardly seen are left alone
+LARGEST = 3.0  # shift of a logit
+
+
+@dataclass(frozen=True)
+class CodeCalibration:
+    """How codewords are made as frequent as they are in the game.
+
+    Attributes:
+        temperature: that becomes the new 1 of draws; somewhat above 1, since patches are drawn apart and what takes several of
+            them comes out too seldom.
+        rounds: of dreaming and correcting; 0 leaves the model alone.
+        batches: of dreams in a round.
+        batch: dreams that run at once.
+        frames: of a dream, at most; recorded episodes have to be longer by a window.
+        rate: share of a difference that a round makes up for.
+    """
+
+    temperature: float = 1.2
+    rounds: int = 5
+    batches: int = 8
+    batch: int = 32
+    frames: int = 64
+    rate: float = 0.7
+
+
+@torch.no_grad()
+def calibrate_codes(
+    model: DiT, store: LatentStore, calibration: CodeCalibration, *, context_level: float, draw_level: float, seed: int = 0
+) -> list[float]:
+    """Shifts the code head until dreams under recorded controls hold as much of every codeword as the frames recorded there.
+
+    Args:
+        model: trained; one without codewords is left as it is. The weights and the bias of its code head are changed.
+        store: the frames it was trained on.
+        calibration: how long to dream.
+        context_level, draw_level: of the world; see `Stream`.
+        seed: of windows and noise.
+
+    Returns:
+        How far dreams were from the game at the start of each round, as KL(game || dreams) over codewords, in nats.
+    """
+    head = model.code_head
+    said: list[float] = []
+    if head is None or not calibration.rounds:
+        return said
+    head.weight.div_(calibration.temperature)
+    head.bias.div_(calibration.temperature)
+    base = head.bias.clone()
+    for i in tqdm(range(calibration.rounds), desc="calibrating codewords", unit="round"):
+        dreamer = copy.deepcopy(model).to(torch.bfloat16)
+        real, dreamt = _frequencies(dreamer, store, calibration, context_level, draw_level, seed + i)
+        ratio = (real / dreamt).log()
+        said.append(float((real * ratio).sum()))
+        shift = (head.bias - base + calibration.rate * ratio.to(head.bias)).clamp(-LARGEST, LARGEST)
+        head.bias.copy_(base + shift)
+    return said
+
+
+def _frequencies(
+    model: DiT, store: LatentStore, calibration: CodeCalibration, context_level: float, draw_level: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """How often each codeword is the nearest one in recorded stretches, and in dreams that start as those do: both `(codes,)`."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    device, window, batch = model.codebook.device, model.config.window, calibration.batch
+    frames = window + min(calibration.frames, int((store.lengths + store.ended).max()) - window)
+    real, dreamt = torch.full((2, model.config.codes), float(SMOOTHING), device=device)
+    for _ in range(calibration.batches):
+        windows = store.batch(batch, frames, rng)
+        latents, controls, there = (part.to(device) for part in (windows.latents.float(), windows.controls, windows.real))
+        noise = torch.randn(2, *latents.shape, generator=generator).to(device)
+        dice = torch.rand(latents.shape[:-1], generator=generator).to(device)
+        stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, context_level=context_level, draw_level=draw_level)
+        stream.prefill(latents[:, :window], controls[:, :window], noise[0, :, :window])
+        for t in range(window, frames):
+            imagined = stream.imagine(controls[:, t], noise[1, :, t], dice[:, t]).latent
+            stream.commit(imagined, controls[:, t], noise[0, :, t])
+            for counts, seen in ((real, latents[:, t]), (dreamt, imagined)):
+                counts += nearest_code(seen[there[:, t]], model.codebook).flatten().bincount(minlength=len(counts))
+    return real / real.sum(), dreamt / dreamt.sum()
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from worldsim.dit import DiT, DiTConfig
 from worldsim.errors import TrainingError
 from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_images
 from worldsim.train import dynamics, previews
-from worldsim.train.calibrate import calibrate_ends
+from worldsim.train.calibrate import CodeCalibration, calibrate_codes, calibrate_ends
 from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import Loop, LoopConfig, Losses
@@ -37,13 +37,14 @@ class TokenizerStage:
 
 @dataclass(frozen=True)
 class DynamicsStage:
-    """The dynamics, its objective and batches; `model.controls` and `latent_channels` are filled in from data and tokenizer."""
+    """The dynamics, its objective, batches and calibration; data and tokenizer fill in `model.controls` and `latent_channels`."""
 
     model: DiTConfig = field(default_factory=DiTConfig)
     objective: DynamicsObjective = field(default_factory=DynamicsObjective)
     loop: LoopConfig = field(default_factory=LoopConfig)
     batch: int = 12
     frames: int = 16
+    calibration: CodeCalibration = field(default_factory=CodeCalibration)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ def train_dynamics(
         preview=preview,
     )
     average = cast(DiT, loop.run()).eval()
-    calibrate_ends(average, store, WorldConfig.context_level, seed=stage.loop.seed)
+    context_level, seed = WorldConfig.context_level, stage.loop.seed
+    calibrate_ends(average, store, context_level, seed=seed)
+    calibrate_codes(average, store, stage.calibration, context_level=context_level, draw_level=WorldConfig.draw_level, seed=seed)
     return average
 
 
