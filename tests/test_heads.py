@@ -45,6 +45,18 @@ def test_temperature_decides_how_often_the_rare_comes(temperature: float, rare: 
     assert count == pytest.approx(expected, rel=0.2, abs=1) and count >= rare
 
 
+def test_what_is_all_but_impossible_is_never_drawn_unless_everything_is() -> None:
+    chances = torch.cat([torch.tensor([0.7, 0.1]), torch.full((200,), 0.001)])
+    book, dice = torch.randn(202, 3, generator=torch.Generator().manual_seed(0)), (torch.arange(800) + 0.5) / 800
+
+    def drawn(chances: torch.Tensor) -> list[int]:
+        given = surprise(chances.log().expand(800, -1), book, dice, 1.0)
+        return torch.bincount(nearest_code(given + chances @ book, book), minlength=202).tolist()
+
+    assert drawn(chances)[:2] == [700, 100] and not any(drawn(chances)[2:])
+    assert min(drawn(torch.full((202,), 1 / 202))) >= 3
+
+
 def test_the_certain_holds_no_surprise() -> None:
     certain = torch.tensor([-50.0, 50.0, -50.0])
     assert torch.allclose(surprise(certain, BOOK, torch.tensor(0.99), 1.0), torch.zeros(2), atol=1e-6)

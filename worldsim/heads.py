@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SYMLOG_LIMIT = 10.0  # rewards up to about 22,000
+NEVER = 0.005  # codewords less likely than this are not drawn: a thousand such chances add up to patches that fit nothing
 
 
 def symlog(x: Tensor) -> Tensor:
@@ -59,5 +60,7 @@ def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float)
         Codeword drawn minus codeword expected, `(..., C)`, float32; zero where the model is certain.
     """
     logits, book = logits.float(), codebook.float()
-    drawn = (logits / max(temperature, 1e-3)).softmax(-1).cumsum(-1) < dice[..., None]
+    chances = (logits / max(temperature, 1e-3)).softmax(-1)
+    chances = torch.where(chances < chances.amax(-1, keepdim=True).clamp_max(NEVER), 0, chances)
+    drawn = (chances / chances.sum(-1, keepdim=True)).cumsum(-1) < dice[..., None]
     return book[drawn.sum(-1).clamp_max(len(book) - 1)] - logits.softmax(-1) @ book

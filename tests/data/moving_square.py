@@ -5,6 +5,7 @@ Run as a program it collects itself: `python moving_square.py OUT FRAMES PROCESS
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Any
@@ -93,5 +94,6 @@ class GoRight:
 POLICIES = (PolicySource("random", RandomKeys, 3.0), PolicySource("right", GoRight, 1.0))
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells make background jobs deaf to it
     out, frames, processes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     collect(SlowSquare, POLICIES, out, game="square", frames=frames, eval_frames=EVAL_FRAMES, processes=processes, progress=False)

@@ -33,10 +33,13 @@ def test_a_world_is_measured(
     for mode in ("free-running", "teacher-forced"):
         rows = figures["psnr"][mode]
         wrong = ["mirrored controls", "shuffled controls"]
-        assert list(rows) == ["tokenizer ceiling", "copy-last-frame", "model", "model, expected", *wrong]
+        drawn = ["tokenizer ceiling", "copy-last-frame", "model", "model, expected", *wrong]
+        assert list(rows) == [*drawn, *(f"{row}, expected" for row in wrong)]
         assert all(len(row) == 4 and len(figures["ssim"][mode][name]) == 3 for name, row in rows.items())
         lead = rows["model"][2]["value"] - rows["copy-last-frame"][2]["value"]
         assert figures["lead"][mode]["copy-last-frame"][2]["value"] == pytest.approx(lead)
+        cost = rows["model, expected"][3]["value"] - rows["mirrored controls, expected"][3]["value"]
+        assert figures["lead"][mode]["mirrored controls, expected"][3]["value"] == pytest.approx(cost)
     assert rows["tokenizer ceiling"][0]["count"] == 6
     assert figures["heads"]["teacher-forced"]["reward_error"]["count"] == rows["model"][3]["count"] + ends(figures)
     printed = capsys.readouterr().out

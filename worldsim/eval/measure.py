@@ -25,10 +25,11 @@ from worldsim.world import World
 
 MODES = FREE, FORCED = "free-running", "teacher-forced"
 REAL, TOKENIZER, COPY, MODEL = "real frames", "tokenizer ceiling", "copy-last-frame", "model"
-EXPECTED = "model, expected"  # nothing left to the dice
 MIRRORED, SHUFFLED = "mirrored controls", "shuffled controls"
+LUCKLESS = {row: f"{row}, expected" for row in (MODEL, MIRRORED, SHUFFLED)}  # nothing left to the dice
+EXPECTED = LUCKLESS[MODEL]
 
-ROWS = (TOKENIZER, COPY, MODEL, EXPECTED, MIRRORED, SHUFFLED)
+ROWS = (TOKENIZER, COPY, MODEL, EXPECTED, MIRRORED, SHUFFLED, LUCKLESS[MIRRORED], LUCKLESS[SHUFFLED])
 SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED)  # rows in which objects are looked for
 
 Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
@@ -149,16 +150,17 @@ def _imagine(world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: S
     horizon, latents = shuffled.shape[1], encode(world, clips.frames)
     true, before = clips.controls[:, -horizon:], clips.frames[:, -horizon - 1 : -1]
     mirrored = world.control_spec.mirror(true)
-    controls = {MODEL: true, EXPECTED: true, MIRRORED: mirrored, SHUFFLED: shuffled}
+    controls = {MODEL: true, MIRRORED: mirrored, SHUFFLED: shuffled}
     if not mirrors(world.control_spec):
         del controls[MIRRORED]
-    if not world.config.dynamics.codes:
-        del controls[EXPECTED]
+    if world.config.dynamics.codes:
+        controls |= {LUCKLESS[row]: given for row, given in controls.items()}
     views = {(mode, TOKENIZER): decode(world, latents[:, -horizon:]) for mode in MODES}
     views |= {(FORCED, COPY): before, (FREE, COPY): before[:, :1].repeat(horizon, 1)}
     for mode in MODES:
         for row, imagined in controls.items():
-            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=row == EXPECTED)
+            luckless = row in LUCKLESS.values()
+            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=luckless)
             views[mode, row] = rollout.frames
             if row == MODEL:
                 tally.add("reward", mode, values=rollout.rewards)
@@ -218,12 +220,12 @@ def _fidelity(tally: Tally, horizons: tuple[int, ...]) -> dict[str, Any]:
         return [masked(values[:, i], exists[:, h]) for i, h in enumerate(picked)]
 
     for mode in MODES:
-        model = tally.all("psnr", mode, MODEL)
         for row in (row for row in ROWS if tally.has("psnr", mode, row)):
             values = tally.all("psnr", mode, row)
             figures["psnr"][mode][row] = [*at_horizons(values[:, picked]), masked(values, exists)]
             figures["ssim"][mode][row] = at_horizons(tally.all("ssim", mode, row))
             if row not in (TOKENIZER, MODEL, EXPECTED):
+                model = tally.all("psnr", mode, EXPECTED if row in LUCKLESS.values() else MODEL)
                 figures["lead"][mode][row] = [*at_horizons((model - values)[:, picked]), masked(model - values, exists)]
     life = half_life(tally.all("psnr", FREE, MODEL), tally.all("psnr", FREE, COPY), exists)
     return {**figures, "half_life": {"step": life, "steps_measured": exists.shape[1]}}

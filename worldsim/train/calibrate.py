@@ -43,7 +43,7 @@ class CodeCalibration:
         rate: share of a difference that a round makes up for.
     """
 
-    temperature: float = 1.2
+    temperature: float = 1.5
     rounds: int = 5
     batches: int = 8
     batch: int = 32
