@@ -59,8 +59,11 @@ def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float)
     Returns:
         Codeword drawn minus codeword expected, `(..., C)`, float32; zero where the model is certain.
     """
-    logits, book = logits.float(), codebook.float()
-    chances = (logits / max(temperature, 1e-3)).softmax(-1)
-    chances = torch.where(chances < chances.amax(-1, keepdim=True).clamp_max(NEVER), 0, chances)
-    drawn = (chances / chances.sum(-1, keepdim=True)).cumsum(-1) < dice[..., None]
-    return book[drawn.sum(-1).clamp_max(len(book) - 1)] - logits.softmax(-1) @ book
+    book, chances = codebook.float(), logits.softmax(-1, dtype=torch.float32)
+    expected = chances @ book
+    if temperature != 1:
+        chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
+    impossible = chances < chances.amax(-1, keepdim=True).clamp_max(NEVER)
+    sums = chances.masked_fill(impossible, 0).cumsum(-1)
+    drawn = torch.searchsorted(sums, dice[..., None] * sums[..., -1:], right=True)[..., 0]
+    return book[drawn.clamp_max(len(book) - 1)] - expected
