@@ -185,7 +185,6 @@ def test_gymnasium_wrappers(env: DreamEnv) -> None:
 
 
 def test_videos_are_recorded(env: DreamEnv, tmp_path: Path) -> None:
-    pytest.importorskip("moviepy")
     video = RecordVideo(TimeLimit(env, 4), str(tmp_path / "videos"), disable_logger=True)
     video.reset(seed=0)
     while not video.step(LEFT)[3]:
