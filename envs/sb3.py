@@ -57,8 +57,8 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         obs, rewards, terminated, truncated, infos = self.env.step(self._actions)
-        final = infos.pop("final_obs", None)
-        rows = _rows(infos, self.num_envs)
+        final, last = infos.pop("final_obs", None), _rows(infos.pop("final_info", {}), self.num_envs)
+        rows = [new | old for new, old in zip(_rows(infos, self.num_envs), last, strict=True)]  # of the episode that is over
         for i, row in enumerate(rows):
             row["TimeLimit.truncated"] = bool(truncated[i] and not terminated[i])
             if terminated[i] or truncated[i]:

@@ -33,8 +33,8 @@ from worldsim.world import World, read_config
 pytest.importorskip("stable_baselines3")
 
 from worldsim.eval.transfer import transfer
+from worldsim.eval.transfer_envs import real_envs
 from worldsim.eval.transfer_play import open_twin
-from worldsim.eval.transfer_train import real_envs
 
 LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
 WORLD = TrainConfig(
@@ -59,6 +59,7 @@ CARD = TransferConfig(
     dreams=32,
     games=2,
     stack=2,
+    hold=2,
     dream_episodes=32,
     checkpoint_episodes=3,
     choice_episodes=3,
@@ -102,7 +103,7 @@ def test_every_row_is_played(figures: dict[str, Any]) -> None:
     dream, equal = figures["summary"][DREAM], figures["summary"][EQUAL]
     assert equal["real_frames"] >= 1_700 and dream["real_frames"] == 0
     assert dream["gap"] == pytest.approx(dream["dream"] - dream["mean"])
-    assert len(figures["randomness"]) == 3 and figures["correlation"]["checkpoints"] == 10
+    assert len(figures["randomness"]) == 3 and figures["correlation"]["checkpoints"] >= 5
     for mode in ("teacher-forced", "free-running"):
         assert {"end_recall", "end_precision"} <= set(figures["heads"][0][mode])
 
@@ -114,7 +115,7 @@ def test_what_is_learned_in_the_dream_works_in_the_real_game(figures: dict[str, 
 
 def test_the_checkpoint_is_chosen_by_dream_score_alone(figures: dict[str, Any]) -> None:
     (run,) = figures["rows"][DREAM]
-    assert run["checkpoints"][run["chosen"]]["dream"] == max(c["dream"] for c in run["checkpoints"])
+    assert run["checkpoints"][run["chosen"]]["training"] == max(c["training"] or 0 for c in run["checkpoints"])
 
 
 def test_the_card_holds_what_was_measured(figures: dict[str, Any], dodge: dict[str, Any]) -> None:
@@ -176,8 +177,8 @@ def test_other_worlds_are_refused(dodge: dict[str, Any], tiny_world_path: Path, 
 
 def test_impossible_dream_scores_sound_the_alarm() -> None:
     runs: list[dict[str, Any]] = [
-        {"name": "good", "dream_scores": [39.0, 40.2], "checkpoints": [{"dream": 40.0}]},
-        {"name": "exploited", "dream_scores": [39.0, 55.0], "checkpoints": [{"dream": 47.0}]},
+        {"name": "good", "dream_scores": [39.0, 40.2], "checkpoints": [{"training": 40.0}]},
+        {"name": "exploited", "dream_scores": [39.0, 55.0, 47.0], "checkpoints": [{"training": 47.0}]},
         {"name": "real", "checkpoints": [{"training": 12.0}]},
     ]
     (alarm,) = alarms(runs, CARD)

@@ -25,16 +25,16 @@ from worldsim.eval.transfer_card import format_card, write_card
 from worldsim.eval.transfer_config import (
     CHECKPOINT_SEEDS,
     CHOICE_SEEDS,
-    DREAM_CHOICE_SEED,
     DREAM_SCORE_SEED,
     TEST_SEEDS,
     Randomness,
     TransferConfig,
 )
+from worldsim.eval.transfer_envs import VecEnv, dream_envs, real_envs
 from worldsim.eval.transfer_play import MakeGame, constant_actors, open_dreams, open_twin, play_dreams, play_real, random_actor
 from worldsim.eval.transfer_stats import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, SHUFFLED, summarise
 from worldsim.eval.transfer_store import Result, Store, write_json
-from worldsim.eval.transfer_train import VecEnv, actor, clone, dream_envs, load_policy, real_envs, train_ppo
+from worldsim.eval.transfer_train import actor, clone, load_policy, train_ppo
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
@@ -109,7 +109,7 @@ class _Runs:
         recordings = {world.config.data for world in self.worlds.values()}
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
-        names = ("stack", "episodes", "cap_tics", "checkpoints", "dreams", "games", "head_clips")
+        names = ("stack", "hold", "episodes", "cap_tics", "checkpoints", "dreams", "games", "head_clips")
         self.store = Store(out, {"game": self.train.info.game, **{name: getattr(config, name) for name in names}})
 
     def circumstances(self) -> Result:
@@ -177,7 +177,7 @@ class _Runs:
             seeds = CHOICE_SEEDS[: self.config.choice_episodes]
             with closing(self._twin(folder, frames=True)) as env:
                 actors = constant_actors(env.action_space)
-                tried = {name: float(play_real(env, act, seeds).mean()) for name, act in actors.items()}
+                tried = {name: float(play_real(env, act, self.config.hold, seeds).mean()) for name, act in actors.items()}
                 best = max(tried, key=lambda name: tried[name])
                 return {"scores": self._score(env, actors[best]), "chosen": best, "tried": tried, "real_frames": 0}
 
@@ -202,8 +202,7 @@ class _Runs:
 
         def run() -> Result:
             policies, log = self._trained(name, key, make_envs, steps, seed)
-            trained = [-math.inf if entry["training"] is None else entry["training"] for entry in log]
-            chosen = int(np.argmax(trained))
+            chosen = _best(log)
             with closing(self._twin(folder)) as env:
                 scores = self._score(env, actor(load_policy(policies[chosen], env, self.config)))
             return {"scores": scores, "chosen": chosen, "checkpoints": log, "real_frames": log[-1]["steps"]}
@@ -211,10 +210,10 @@ class _Runs:
         return self.store.result(name, key, run)
 
     def _dream(self, folder: Path, level: Randomness, seed: int, follow: bool = False) -> Result:
-        """PPO in dreams; the checkpoint with the best dream score is frozen, and scored on fresh dreams and in the real game."""
+        """PPO in dreams; the checkpoint that did best while training is frozen, and scored on fresh dreams and in the game."""
         config = self.config
         key = {"world": self.hashes[folder], "level": dataclasses.asdict(level), "steps": config.dream_steps}
-        key |= {"ppo": dataclasses.asdict(config.ppo), "episodes": config.dream_episodes}
+        key |= {"ppo": dataclasses.asdict(config.ppo)}
         name = f"dream-{self.hashes[folder]}-{config.levels.index(level)}-{seed}"
 
         def make_envs() -> VecEnv:
@@ -223,19 +222,17 @@ class _Runs:
         def run() -> Result:
             policies, log = self._trained(name, key, make_envs, config.dream_steps, seed)
             with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, config, self.device)) as dreams:
-                actors = [actor(load_policy(path, env, config)) for path in policies]
-                for entry, act in zip(log, actors, strict=True):
-                    entry["dream"] = float(play_dreams(dreams, act, config.dream_episodes, DREAM_CHOICE_SEED).mean())
-                chosen = max(range(len(log)), key=lambda i: log[i]["dream"])
-                dreamed = play_dreams(dreams, actors[chosen], config.dream_episodes, DREAM_SCORE_SEED).tolist()
+                actors, chosen = [actor(load_policy(path, env, config)) for path in policies], _best(log)
+                dreamed = play_dreams(dreams, actors[chosen], config.hold, config.dream_episodes, DREAM_SCORE_SEED).tolist()
                 scores = self._score(env, actors[chosen])
                 if follow:  # only now, when nothing can be chosen any more
                     seeds = CHECKPOINT_SEEDS[: config.checkpoint_episodes]
                     for entry, act in zip(log, actors, strict=True):
-                        entry["real"] = float(play_real(env, act, seeds).mean())
+                        entry["real"] = float(play_real(env, act, config.hold, seeds).mean())
             return {"scores": scores, "dream_scores": dreamed, "chosen": chosen, "checkpoints": log, "real_frames": 0}
 
-        return self.store.result(name, {**key, "follow": follow and config.checkpoint_episodes}, run)
+        also = {"dreamed": config.dream_episodes, "follow": follow and config.checkpoint_episodes}
+        return self.store.result(name, {**key, **also}, run)
 
     def _trained(
         self, name: str, key: Result, make_envs: Callable[[], VecEnv], steps: int, seed: int
@@ -252,7 +249,12 @@ class _Runs:
         return open_twin(self.worlds[folder], self.config, self.make_game, frames=frames)
 
     def _score(self, env: TwinEnv, act: Callable[[NDArray[Any]], NDArray[Any]]) -> list[float]:
-        return play_real(env, act, TEST_SEEDS[: self.config.episodes]).tolist()
+        return play_real(env, act, self.config.hold, TEST_SEEDS[: self.config.episodes]).tolist()
+
+
+def _best(log: Sequence[Result]) -> int:
+    """The checkpoint that did best while training; those before anything ended come last."""
+    return max(range(len(log)), key=lambda i: -math.inf if log[i]["training"] is None else log[i]["training"])
 
 
 def _episode_scores(dataset: Dataset) -> NDArray[np.float64]:

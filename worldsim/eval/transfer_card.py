@@ -112,7 +112,7 @@ def _correlation(figures: Figures) -> str:
     found, config = figures["correlation"], figures["config"]
     runs = ", ".join(f"{_number(value, 2)} (`{name}`)" for name, value in found["by_run"].items())
     return (
-        f"Spearman's rank correlation of dream score ({config['dream_episodes']} dreams) and real score "
+        "Spearman's rank correlation of dream score (while training) and real score "
         f"({config['checkpoint_episodes']} episodes, on seeds of their own) over {found['checkpoints']} checkpoints: "
         f"**{_number(found['pooled'], 2)}**. By run: {runs}."
     )
@@ -134,14 +134,16 @@ def _method(figures: Figures) -> str:
     config, machine, seeds = figures["config"], figures["machine"], figures["seeds"]["test"]
     ppo = config["ppo"]
     return (
-        f"Policies see {config['stack']} frames as latents of the world's tokenizer, in dreams and in the real game alike; they "
-        "sample their actions. A dream sets out from a held-out moment, a real episode from its beginning. "
-        f"PPO: {config['dream_steps']:,} imagined steps in {config['dreams']} dreams at a time, or real steps in "
-        f"{config['games']} games; {ppo['rollout']} steps between updates, {ppo['epochs']} epochs of batches of {ppo['batch']}, "
-        f"learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}, hidden layers "
-        f"{list(ppo['layers'])}. Of {config['checkpoints']} checkpoints, dreams choose the one with the best mean of "
-        f"{config['dream_episodes']} dreams, whose dream score is then taken on fresh ones; real PPO chooses by its last 100 "
-        f"training episodes. Real episodes have seeds {seeds[0]} to {seeds[1]}, the same for every row. Intervals: "
+        f"Policies see {config['stack']} frames as latents of the world's tokenizer, in dreams and in the real game alike, and "
+        f"sample an action that holds for {config['hold']} frames, in every row. A dream sets out from a held-out moment, a real "
+        f"episode from its beginning. PPO: {config['dream_steps']:,} imagined frames in {config['dreams']} dreams at a time, or "
+        f"real frames in {config['games']} games; {ppo['rollout']} decisions between updates, {ppo['epochs']} epochs of batches "
+        f"of {ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}, "
+        f"hidden layers {list(ppo['layers'])}. In dreams every frame is charged its chance of an end instead of the ends drawn. "
+        f"Of {config['checkpoints']} checkpoints the one with the best score while training is chosen (rewards over ends since "
+        "the one before, ends in dreams being counted by their chance); a dream policy then gets its dream score on "
+        f"{config['dream_episodes']} fresh dreams, whose ends are drawn. Real episodes have seeds {seeds[0]} to {seeds[1]}, "
+        "the same for every row. Intervals: "
         f"{config['resamples']:,} bootstrap samples of runs, and of episodes within them.\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['device']} "
         f"{machine['dtype']}, torch {machine['torch']}."

@@ -10,8 +10,7 @@ from worldsim.errors import WorldError
 TEST_SEEDS = range(900_000, 1_000_000)  # every score on the card
 CHECKPOINT_SEEDS = range(800_000, 900_000)  # checkpoints, once the choice among them is made
 CHOICE_SEEDS = range(700_000, 800_000)  # the best constant action
-# Seeds of dreams: those that choose a checkpoint, and fresh ones that score it.
-DREAM_CHOICE_SEED, DREAM_SCORE_SEED = 1_000, 500_000
+DREAM_SCORE_SEED = 500_000  # of the dreams that score a policy when it is chosen
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,18 @@ class PPOConfig:
     """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game.
 
     Attributes:
-        rollout: steps of each environment between updates.
+        rollout: decisions in each environment between updates.
         batch: samples of a gradient step.
         epochs: over each rollout.
-        learning_rate, gamma, entropy: as usual; rewards are scaled to unit variance of the return.
+        learning_rate, gamma, entropy: as usual, gamma per decision; rewards are scaled to unit variance of the return.
         layers: hidden sizes of the policy, and of the value.
     """
 
-    rollout: int = 64
-    batch: int = 512
-    epochs: int = 4
+    rollout: int = 16
+    batch: int = 128
+    epochs: int = 6
     learning_rate: float = 3e-4
-    gamma: float = 0.99
+    gamma: float = 0.97
     entropy: float = 0.01
     layers: tuple[int, ...] = (256, 128)
 
@@ -68,7 +67,8 @@ class TransferConfig:
         dreams: batch of dreams.
         games: real games played at a time while training in them.
         stack: frames that a policy sees, as latents.
-        dream_episodes: dreams that score a checkpoint.
+        hold: frames for which its decision holds.
+        dream_episodes: dreams that score a policy when it is chosen.
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.
         episodes: real episodes of every final score.
@@ -93,6 +93,7 @@ class TransferConfig:
     dreams: int = 32
     games: int = 8
     stack: int = 4
+    hold: int = 4
     dream_episodes: int = 64
     checkpoint_episodes: int = 20
     choice_episodes: int = 20
@@ -109,7 +110,15 @@ class TransferConfig:
     def __post_init__(self) -> None:
         counts = (
             *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams, self.games),
-            *(self.stack, self.dream_episodes, self.checkpoint_episodes, self.choice_episodes, self.episodes, self.cap_tics),
+            *(
+                self.stack,
+                self.hold,
+                self.dream_episodes,
+                self.checkpoint_episodes,
+                self.choice_episodes,
+                self.episodes,
+                self.cap_tics,
+            ),
             *(self.resamples, len(self.policy_seeds), len(self.levels)),
         )
         if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds) < 0:

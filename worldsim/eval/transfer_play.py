@@ -49,37 +49,41 @@ def horizon(config: TransferConfig, frame_skip: int) -> int:
     return max(1, config.cap_tics // frame_skip)
 
 
-def play_dreams(env: DreamVectorEnv, act: Actor, episodes: int, seed: int) -> NDArray[np.float64]:
-    """Scores `(episodes,)` of the first episode of every row, in as many rounds as it takes."""
+def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:
+    """Scores `(episodes,)` of the first episode of every row, in as many rounds as it takes; decisions hold for `hold` frames."""
     scores = []
     for first in range(0, episodes, env.num_envs):
         torch.manual_seed(seed + first)
         obs, _ = env.reset(seed=seed + first)
-        score, alive = np.zeros(env.num_envs), np.ones(env.num_envs, bool)
+        score, alive, frame = np.zeros(env.num_envs), np.ones(env.num_envs, bool), 0
         while alive.any():
-            obs, reward, terminated, truncated, _ = env.step(act(obs))
+            if frame % hold == 0:
+                action = act(obs)
+            obs, reward, terminated, truncated, _ = env.step(action)
             score += reward * alive
-            alive &= ~(terminated | truncated)
+            alive, frame = alive & ~(terminated | truncated), frame + 1
         scores.append(score)
     return np.concatenate(scores)[:episodes]
 
 
-def play_real(env: TwinEnv, act: Actor, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """Score of one real episode per seed; what a policy draws comes from the same seed."""
+def play_real(env: TwinEnv, act: Actor, hold: int, seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Score of one real episode per seed, as in `play_dreams`; what a policy draws comes from the same seed."""
     scores = []
     for seed in seeds:
         torch.manual_seed(seed)
         obs, _ = env.reset(seed=seed)
-        score, over = 0.0, False
+        score, over, frame = 0.0, False, 0
         while not over:
-            obs, reward, terminated, truncated, _ = env.step(act(obs[None])[0])
-            score, over = score + reward, terminated or truncated
+            if frame % hold == 0:
+                action = act(obs[None])[0]
+            obs, reward, terminated, truncated, _ = env.step(action)
+            score, over, frame = score + reward, terminated or truncated, frame + 1
         scores.append(score)
     return np.array(scores)
 
 
 def random_actor(space: gymnasium.Space[Any], seed: int) -> Actor:
-    """Every step another action, all equally likely."""
+    """Every time another action, all equally likely."""
     space.seed(seed)
     return lambda obs: np.array([space.sample() for _ in obs])
 

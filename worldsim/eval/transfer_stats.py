@@ -60,8 +60,7 @@ def alarms(runs: Runs, config: TransferConfig) -> list[dict[str, Any]]:
     limit = config.largest_score * (1 + config.tolerance)
     found = {}
     for run in runs:
-        scores = [*run.get("dream_scores", ()), *(c["dream"] for c in run.get("checkpoints", ()) if "dream" in c)]
-        above = [score for score in scores if score > limit]
+        above = [score for score in run.get("dream_scores", ()) if score > limit]
         if above:
             found[run["name"]] = {"run": run["name"], "largest": max(above), "count": len(above), "limit": limit}
     return list(found.values())
@@ -94,13 +93,14 @@ def _summary(runs: Runs, config: TransferConfig) -> dict[str, Any]:
 def _correlation(runs: Runs) -> dict[str, Any]:
     """Between dream and real score, over the checkpoints of each run and over all of them."""
     points = [
-        {"run": run["name"], "world": run["name"].split("-")[1], **{name: c[name] for name in ("steps", "dream", "real")}}
+        {"run": run["name"], "world": run["name"].split("-")[1], "steps": c["steps"], "dream": c["training"], "real": c["real"]}
         for run in runs
         for c in run["checkpoints"]
+        if c["training"] is not None
     ]
     by_run = {}
     for run in runs:
-        pairs = [(c["dream"], c["real"]) for c in run["checkpoints"]]
+        pairs = [(p["dream"], p["real"]) for p in points if p["run"] == run["name"]]
         by_run[run["name"]] = rank_correlation(*zip(*pairs, strict=True))
     pooled = rank_correlation([p["dream"] for p in points], [p["real"] for p in points]) if points else float("nan")
     return {"checkpoints": len(points), "pooled": pooled, "by_run": by_run, "points": points}

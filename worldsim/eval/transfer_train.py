@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from safetensors.torch import load_file, save
 
 from worldsim.data import Dataset
 from worldsim.envs.twin import TwinEnv
-from worldsim.envs.vector import DreamVectorEnv
-from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
 from worldsim.eval.transfer_config import TransferConfig
 from worldsim.eval.transfer_play import Actor
@@ -26,31 +23,33 @@ from worldsim.world import World
 try:
     from stable_baselines3 import PPO
     from stable_baselines3.common.policies import ActorCriticPolicy
-    from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
     from worldsim.envs.sb3 import SB3VecEnv
+    from worldsim.eval.transfer_envs import ExpectedEnds, Held, Tally
 except ImportError as error:
     raise WorldsimError('transfer needs Stable-Baselines3; pip install "worldsim-dit[doom,rl]".') from error
 
 
 def train_ppo(envs: VecEnv, steps: int, seed: int, config: TransferConfig, folder: Path) -> list[Result]:
-    """PPO over at least `steps` steps, keeping `config.checkpoints` policies on the way.
+    """PPO over at least `steps` frames, keeping `config.checkpoints` policies on the way.
 
     Args:
         envs: of stacked latents and flat actions.
-        steps: of all environments together.
+        steps: frames of all environments together.
         seed: of weights, actions and environments.
         config: the learner.
         folder: gets the policies.
 
     Returns:
-        For each policy its `steps`, and in `training` the mean score of the last 100 episodes, NaN before the first is over.
+        For each policy its `steps`, and in `training` the mean score since the one before it, or None; see `Tally`.
     """
-    ppo = config.ppo
-    rollout = ppo.rollout * envs.num_envs
+    ppo, tally = config.ppo, Tally(envs)
+    dreamed, rollout = isinstance(envs, SB3VecEnv), ppo.rollout * envs.num_envs
+    played = ExpectedEnds(tally, ppo.gamma ** (1 / config.hold)) if dreamed else tally
     model = PPO(
         "MlpPolicy",
-        VecNormalize(VecMonitor(envs), norm_obs=False, gamma=ppo.gamma),
+        VecNormalize(Held(played, config.hold), norm_obs=False, gamma=ppo.gamma),
         n_steps=ppo.rollout,
         batch_size=min(ppo.batch, rollout),
         n_epochs=ppo.epochs,
@@ -61,61 +60,14 @@ def train_ppo(envs: VecEnv, steps: int, seed: int, config: TransferConfig, folde
         seed=seed,
         device="cpu",
     )
-    rollouts, notes = math.ceil(steps / rollout), []
+    rollouts, notes = math.ceil(steps / (rollout * config.hold)), []
     for i in range(config.checkpoints):
         wanted = math.ceil(rollouts * (i + 1) / config.checkpoints) * rollout - model.num_timesteps
         if wanted > 0:
             model.learn(wanted, reset_num_timesteps=i == 0)
-        recent = [episode["r"] for episode in model.ep_info_buffer or ()]
         save_policy(model.policy, folder / f"{i:03d}.safetensors")
-        notes.append({"steps": model.num_timesteps, "training": float(np.mean(recent)) if recent else math.nan})
+        notes.append({"steps": model.num_timesteps * config.hold, "training": tally.take()})
     return notes
-
-
-def dream_envs(dreams: DreamVectorEnv) -> VecEnv:
-    """Dreams as Stable-Baselines3 takes them."""
-    return SB3VecEnv(dreams)
-
-
-def real_envs(make: Callable[[], TwinEnv], count: int, world: World, stack: int) -> VecEnv:
-    """Real games, one after the other in this process; their frames are encoded together.
-
-    Args:
-        make: makes a game that gives frames and takes flat actions.
-        count: games.
-        world: whose tokenizer encodes.
-        stack: frames that a policy sees.
-    """
-    return _Encoded(DummyVecEnv([make] * count), world, stack)
-
-
-class _Encoded(VecEnvWrapper):
-    """Frames `(B, H, W, 3)` as stacked latents, which is how `DreamEnv` shows them."""
-
-    def __init__(self, games: VecEnv, world: World, stack: int) -> None:
-        size, latent = (world.config.height, world.config.width), int(np.prod(world.latent_shape))
-        self.view, self.world = View(world.control_spec, size, latent, obs="latent", stack=stack), world
-        super().__init__(games, self.view.observation_space)
-
-    def reset(self) -> NDArray[np.float32]:
-        self._obs = self.view.first(self._see(self.venv.reset()))
-        return self._obs.cpu().numpy()
-
-    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
-        frames, rewards, dones, infos = self.venv.step_wait()
-        seen, over = self._see(frames), np.flatnonzero(dones)
-        obs = self.view.next(self._obs, seen)
-        if len(over):
-            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
-            for row, ended in zip(over, self.view.next(self._obs[over], last), strict=True):
-                infos[row]["terminal_observation"] = ended.cpu().numpy()
-            obs = obs.clone()
-            obs[over] = self.view.first(seen[over])
-        self._obs = obs
-        return obs.cpu().numpy(), rewards, dones, infos
-
-    def _see(self, frames: Any) -> torch.Tensor:
-        return self.view.flatten(self.world.encode(frames))
 
 
 def clone(dataset: Dataset, twin: TwinEnv, seed: int, config: TransferConfig) -> ActorCriticPolicy:

@@ -1,0 +1,80 @@
+"""Decisions that hold, scores by the chance of an end, and ends that are charged by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+pytest.importorskip("stable_baselines3")
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from worldsim.eval.transfer_envs import ExpectedEnds, Held, Tally
+
+
+class Counting(VecEnv):
+    """Two rows that count their frames; row i ends after `lengths[i]`, which every frame had a chance of 0.1 to do."""
+
+    def __init__(self, lengths: tuple[int, ...] = (3, 100), cut: bool = False) -> None:
+        super().__init__(len(lengths), spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Discrete(5))
+        self.lengths, self.cut, self.seen = np.array(lengths), cut, []
+
+    def reset(self) -> NDArray[np.float32]:
+        self.age = np.zeros(self.num_envs, np.int64)
+        return self.age[:, None].astype(np.float32)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self.seen.append(actions.tolist())
+
+    def step_wait(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
+        self.age += 1
+        done, rewards = self.age >= self.lengths, self.age.astype(np.float32)
+        infos = [
+            {"age": age, "end_probability": 0.1, "TimeLimit.truncated": bool(over and self.cut)}
+            for age, over in zip(self.age.tolist(), done, strict=True)
+        ]
+        self.age[done] = 0
+        return self.age[:, None].astype(np.float32), rewards, done, infos
+
+    def close(self) -> None: ...
+    def get_attr(self, *_: Any, **__: Any) -> list[Any]:
+        return [None] * self.num_envs
+
+    def set_attr(self, *_: Any, **__: Any) -> None: ...
+    def env_method(self, *_: Any, **__: Any) -> Any: ...
+    def env_is_wrapped(self, *_: Any, **__: Any) -> Any: ...
+
+
+def test_an_action_holds_and_its_rewards_are_summed() -> None:
+    inner = Counting()
+    env = Held(inner, 4)
+    env.reset()
+    obs, rewards, dones, infos = env.step(np.array([1, 2]))
+    assert inner.seen == [[1, 2]] * 4
+    assert rewards.tolist() == [1 + 2 + 3, 1 + 2 + 3 + 4] and dones.tolist() == [True, False]
+    assert obs.ravel().tolist() == [1, 4] and [info["age"] for info in infos] == [3, 4]
+    assert env.step(np.array([0, 0]))[1].tolist() == [1 + 2 + 3, 5 + 6 + 7 + 8]  # the new episode's first frame was carried over
+
+
+@pytest.mark.parametrize(("cut", "ends"), [(False, 6 * 2 * 0.1), (True, 2 + 10 * 0.1)])
+def test_scores_count_ends_by_their_chance_and_cuts_whole(cut: bool, ends: float) -> None:
+    env = Tally(Counting(cut=cut))
+    env.reset()
+    assert env.take() is None
+    for _ in range(6):
+        env.step(np.array([0, 0]))
+    assert env.take() == pytest.approx((2 * (1 + 2 + 3) + 21) / ends)
+    assert env.take() is None
+
+
+def test_every_frame_is_charged_its_chance_of_an_end() -> None:
+    env = ExpectedEnds(Counting((1, 1)), gamma=0.9)
+    env.reset()
+    _, rewards, dones, infos = env.step(np.array([0, 0]))
+    worth = 1 / (1 - 0.9 * (1 - 0.1))  # a reward of 1 and a chance of 0.1 in every frame
+    assert rewards == pytest.approx([1 - 0.1 * worth] * 2) and dones.all()
+    assert all(info["TimeLimit.truncated"] for info in infos)

@@ -1,0 +1,163 @@
+"""What policies learn in: dreams or real games in the same view, decisions that hold, ends that are paid for by their chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.envs.twin import TwinEnv
+from worldsim.envs.vector import DreamVectorEnv
+from worldsim.envs.view import View
+from worldsim.errors import WorldsimError
+from worldsim.world import World
+
+try:
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
+
+    from worldsim.envs.sb3 import SB3VecEnv
+except ImportError as error:
+    raise WorldsimError('transfer needs Stable-Baselines3; pip install "worldsim-dit[doom,rl]".') from error
+
+Stepped = tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], list[dict[str, Any]]]
+
+
+def dream_envs(dreams: DreamVectorEnv) -> VecEnv:
+    """Dreams as Stable-Baselines3 takes them."""
+    return SB3VecEnv(dreams)
+
+
+def real_envs(make: Callable[[], TwinEnv], count: int, world: World, stack: int) -> VecEnv:
+    """Real games, one after the other in this process; their frames are encoded together.
+
+    Args:
+        make: makes a game that gives frames and takes flat actions.
+        count: games.
+        world: whose tokenizer encodes.
+        stack: frames that a policy sees.
+    """
+    return _Encoded(DummyVecEnv([make] * count), world, stack)
+
+
+class Tally(VecEnvWrapper):
+    """Keeps the mean score of the episodes of late: rewards over ends. In dreams an end counts by its probability, so that far
+    fewer frames tell as much."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        super().__init__(venv)
+        self.rewards = self.ends = 0.0
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Stepped:
+        obs, rewards, dones, infos = self.venv.step_wait()
+        self.rewards += float(rewards.sum())
+        self.ends += float(np.where(_cut(infos), 1.0, _chance(dones, infos)).sum())
+        return obs, rewards, dones, infos
+
+    def take(self) -> float | None:
+        """The mean score since this was asked last; None if nothing can have ended."""
+        score = self.rewards / self.ends if self.ends > 0 else None
+        self.rewards = self.ends = 0.0
+        return score
+
+
+class ExpectedEnds(VecEnvWrapper):
+    """Dreams in which each frame is charged its chance of an end, as the world says it, times what an end costs. The ends that
+    are drawn become cuts that cost nothing, so a policy hears of every danger at once and not only of the few that came true.
+
+    An end costs what is still to come on average: with rewards `r` and chances `p` per frame, `r / (1 - gamma * (1 - p))`.
+
+    Args:
+        venv: of dreams.
+        gamma: discount per frame.
+    """
+
+    MEMORY = 0.999  # of the running means of r and p, per step
+
+    def __init__(self, venv: VecEnv, gamma: float) -> None:
+        super().__init__(venv)
+        self.gamma, self.means, self.weight = gamma, np.zeros(2), 0.0
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Stepped:
+        obs, rewards, dones, infos = self.venv.step_wait()
+        chance = _chance(dones, infos)
+        self.means = self.MEMORY * self.means + (1 - self.MEMORY) * np.array([rewards.mean(), chance.mean()])
+        self.weight = self.MEMORY * self.weight + (1 - self.MEMORY)
+        reward, end = self.means / self.weight
+        for row in np.flatnonzero(dones):
+            infos[row]["TimeLimit.truncated"] = True
+        return obs, (rewards - chance * reward / (1 - self.gamma * (1 - end))).astype(np.float32), dones, infos
+
+
+class Held(VecEnvWrapper):
+    """Every action holds for some frames, whose rewards are summed.
+
+    Where an episode ends meanwhile, the next one begins at once under the same action; its rewards come with the next step.
+    """
+
+    def __init__(self, venv: VecEnv, frames: int) -> None:
+        super().__init__(venv)
+        self.frames, self.carried = frames, np.zeros(venv.num_envs, np.float32)
+
+    def reset(self) -> Any:
+        self.carried[:] = 0
+        return self.venv.reset()
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self.actions = actions
+
+    def step_wait(self) -> Stepped:
+        total, self.carried = self.carried, np.zeros_like(self.carried)
+        over, last = np.zeros(self.num_envs, bool), [{} for _ in range(self.num_envs)]
+        for _ in range(self.frames):
+            obs, rewards, dones, infos = self.venv.step(self.actions)
+            total, self.carried = total + rewards * ~over, self.carried + rewards * over
+            last = [old if ended else new for old, new, ended in zip(last, infos, over, strict=True)]
+            over |= dones
+        return obs, total, over, last
+
+
+def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """How likely each episode was to end with this frame; in a real game that is known."""
+    return np.array([info.get("end_probability", float(done)) for done, info in zip(dones, infos, strict=True)])
+
+
+def _cut(infos: list[dict[str, Any]]) -> NDArray[np.bool_]:
+    return np.array([info.get("TimeLimit.truncated", False) for info in infos])
+
+
+class _Encoded(VecEnvWrapper):
+    """Frames `(B, H, W, 3)` as stacked latents, which is how `DreamEnv` shows them."""
+
+    def __init__(self, games: VecEnv, world: World, stack: int) -> None:
+        size, latent = (world.config.height, world.config.width), int(np.prod(world.latent_shape))
+        self.view, self.world = View(world.control_spec, size, latent, obs="latent", stack=stack), world
+        super().__init__(games, self.view.observation_space)
+
+    def reset(self) -> NDArray[np.float32]:
+        self._obs = self.view.first(self._see(self.venv.reset()))
+        return self._obs.cpu().numpy()
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
+        frames, rewards, dones, infos = self.venv.step_wait()
+        seen, over = self._see(frames), np.flatnonzero(dones)
+        obs = self.view.next(self._obs, seen)
+        if len(over):
+            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
+            for row, ended in zip(over, self.view.next(self._obs[over], last), strict=True):
+                infos[row]["terminal_observation"] = ended.cpu().numpy()
+            obs = obs.clone()
+            obs[over] = self.view.first(seen[over])
+        self._obs = obs
+        return obs.cpu().numpy(), rewards, dones, infos
+
+    def _see(self, frames: Any) -> torch.Tensor:
+        return self.view.flatten(self.world.encode(frames))
