@@ -21,7 +21,8 @@ class Counting(VecEnv):
 
     def __init__(self, lengths: tuple[int, ...] = (3, 100), cut: bool = False) -> None:
         super().__init__(len(lengths), spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Discrete(5))
-        self.lengths, self.cut, self.seen = np.array(lengths), cut, []
+        self.lengths, self.cut = np.array(lengths), cut
+        self.seen: list[list[int]] = []
 
     def reset(self) -> NDArray[np.float32]:
         self.age = np.zeros(self.num_envs, np.int64)
@@ -53,6 +54,7 @@ def test_an_action_holds_and_its_rewards_are_summed() -> None:
     inner = Counting()
     env = Held(inner, 4)
     env.reset()
+    obs: Any
     obs, rewards, dones, infos = env.step(np.array([1, 2]))
     assert inner.seen == [[1, 2]] * 4
     assert rewards.tolist() == [1 + 2 + 3, 1 + 2 + 3 + 4] and dones.tolist() == [True, False]

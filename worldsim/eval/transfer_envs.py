@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise WorldsimError('transfer needs Stable-Baselines3; pip install "worldsim-dit[doom,rl]".') from error
 
-Stepped = tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], list[dict[str, Any]]]
+Stepped = tuple[Any, NDArray[Any], NDArray[Any], list[dict[str, Any]]]
 
 
 def dream_envs(dreams: DreamVectorEnv) -> VecEnv:
@@ -116,7 +116,8 @@ class Held(VecEnvWrapper):
 
     def step_wait(self) -> Stepped:
         total, self.carried = self.carried, np.zeros_like(self.carried)
-        over, last = np.zeros(self.num_envs, bool), [{} for _ in range(self.num_envs)]
+        over = np.zeros(self.num_envs, bool)
+        last: list[dict[str, Any]] = [{}] * self.num_envs
         for _ in range(self.frames):
             obs, rewards, dones, infos = self.venv.step(self.actions)
             total, self.carried = total + rewards * ~over, self.carried + rewards * over
@@ -146,7 +147,7 @@ class _Encoded(VecEnvWrapper):
         self._obs = self.view.first(self._see(self.venv.reset()))
         return self._obs.cpu().numpy()
 
-    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
+    def step_wait(self) -> Stepped:
         frames, rewards, dones, infos = self.venv.step_wait()
         seen, over = self._see(frames), np.flatnonzero(dones)
         obs = self.view.next(self._obs, seen)
