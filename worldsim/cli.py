@@ -22,7 +22,7 @@ from worldsim.eval.transfer_config import TransferConfig
 if TYPE_CHECKING:
     from worldsim.presets import Collection
 
-Policies = Literal["auto", "random", "coverage"]
+Policies = Literal["auto", "random", "patient", "coverage"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CARD = TransferConfig()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -246,7 +247,11 @@ class Coverage:
         return self.spec.check_vector(np.array([*held, dx, 0.0, *(0.0 for _ in self.spec.buttons)]))
 
 
-POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {"random": StickyRandom, "coverage": Coverage}
+POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
+    "random": StickyRandom,
+    "patient": partial(StickyRandom, hold=(8.0, 64.0)),  # goes all the way; what taps never meet is met at full speed
+    "coverage": Coverage,
+}
 
 
 def make_policy(name: str, spec: ControlSpec) -> Policy:

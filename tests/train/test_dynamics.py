@@ -51,6 +51,19 @@ def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
     assert one.shortcuts == 2 and (one.steps[:2] >= 0.5).all() and (one.steps[2:] <= 0.25).all()
 
 
+def test_drilled_rows_teach_the_end_head_alone() -> None:
+    given, objective = windows(), DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=1))
+    batch = make_batch(given, objective, CPU, 1, drilled=2, excess=4.0)
+    assert not batch.windows.real[6:].any() and batch.windows.real[1:6].all()
+    assert batch.windows.known[6:].all() and (batch.levels[1:] == 1).all()
+    logits = torch.zeros(8, 4, requires_grad=True)
+    end_loss(logits, batch, boost=1.0).backward()
+    assert logits.grad is not None
+    usual, excessive = logits.grad[2, 0].item(), logits.grad[0, 0].item()
+    assert excessive == pytest.approx(usual / 4), "windows of which there are four times too many count a quarter"
+    assert logits.grad[7, 0].item() == usual
+
+
 def test_drafts_count_and_the_story_before_them_does_not() -> None:
     objective = DynamicsObjective(noise=NoiseConfig(context_share=0, context_max=0.2, shortcut_share=0.25), drafts=2)
     given = windows()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from worldsim.dit import DiT
 from worldsim.errors import DataError
 from worldsim.tokenizer import Tokenizer
 from worldsim.train.calibrate import calibrate_ends
+from worldsim.train.dynamics import draw_windows
 from worldsim.train.store import FrameStore, LatentStore
 
 CPU = torch.device("cpu")
@@ -85,6 +87,20 @@ def test_windows_that_end(store: LatentStore) -> None:
     windows = store.ending(9, 8, np.random.default_rng(0))
     assert len(windows.ends) == int(store.ended.sum()) == 2 and windows.ends[:, -1].all() and not windows.ends[:, :-1].any()
     assert len(store.ending(9, 26, np.random.default_rng(0)).ends) == 0, "no episode is as long"
+
+
+def test_batches_hold_more_ends_than_the_data(store: LatentStore) -> None:
+    rng = np.random.default_rng(0)
+    natural = np.mean([store.batch(8, 8, rng).ends.any(1).float().mean() for _ in range(300)])
+    assert store.ending_rate(8) == pytest.approx(natural, rel=0.3)
+    drawn = [draw_windows(store, 8, 8, 0.2, rng) for _ in range(300)]
+    assert {len(windows.ends) for windows, _, _ in drawn} == {8} and {drilled for _, drilled, _ in drawn} == {1, 2}
+    assert all(windows.ends[8 - drilled :].any(1).all() for windows, drilled, _ in drawn)
+    found = np.mean([windows.ends.any(1).float().mean() for windows, _, _ in drawn])
+    assert found / store.ending_rate(8) == pytest.approx(drawn[0][2], rel=0.2)
+    endless = copy.copy(store)
+    endless.ended = np.zeros_like(store.ended)
+    assert draw_windows(endless, 8, 8, 0.2, rng)[1:] == (0, 1.0)
 
 
 @pytest.mark.parametrize("informed", [False, True])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from worldsim.dit import DiT, Prediction
 from worldsim.heads import nearest_code, two_hot
 from worldsim.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
-from worldsim.train.store import Windows
+from worldsim.train.store import LatentStore, Windows
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class DynamicsObjective:
         reward_weight: weight of the reward head's cross-entropy.
         end_weight: weight of the end head's binary cross-entropy.
         end_boost: how much more a true end counts than its frequency; the head's logit stays calibrated all the same.
+        ending_share: share of the rows that run onto an episode's end, from which the end head alone learns: without them it
+            sees an end in one of many steps. Other losses leave them out, since what leads to an end is not what usually comes.
         code_weight: weight of the cross-entropy of codewords, where the model has them.
         space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
         bidirectional_share: chance that a batch lets every frame see all frames, for offline tasks.
@@ -42,6 +45,7 @@ class DynamicsObjective:
     reward_weight: float = 0.01
     end_weight: float = 0.05
     end_boost: float = 10.0
+    ending_share: float = 0.125
     code_weight: float = 0.03
     bidirectional_share: float = 0.0
     space: str = "x"
@@ -57,7 +61,8 @@ class Batch:
         noise: like `windows.latents`.
         levels, steps: `(B, T)`; steps of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
-        rarity: `(B, T)` frames of a window times the chance that one has level 1; weighs the end head's samples.
+        rarity: `(B, T)` frames of a window times the chance that one has level 1; weighs the end head's true ends.
+        excess: how many times as many windows run onto an end as do in the data; weighs all that the end head sees in them.
         drafts: copies of the story.
     """
 
@@ -67,11 +72,30 @@ class Batch:
     steps: Tensor
     shortcuts: int
     rarity: Tensor
+    excess: float = 1.0
     drafts: int = 0
 
 
-def make_batch(windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int) -> Batch:
-    """Draws noise, levels and steps for windows; the same seed gives the same batch."""
+def draw_windows(
+    store: LatentStore, rows: int, frames: int, share: float, rng: np.random.Generator
+) -> tuple[Windows, int, float]:
+    """Random windows, of which on average `share` are made to run onto an end, where any does: those come last.
+
+    Returns:
+        Windows of `rows` rows, how many of them were made to end, and how many times too many end; see `Batch`.
+    """
+    usual = store.ending_rate(frames)
+    wanted = int(share * rows + rng.random()) if usual else 0
+    drilled = store.ending(wanted, frames, rng)
+    usual_ones = store.batch(rows - len(drilled.ends), frames, rng)
+    windows = Windows(**{name: torch.cat([value, getattr(drilled, name)]) for name, value in vars(usual_ones).items()})
+    return windows, len(drilled.ends), 1 - share + share / usual if usual else 1.0
+
+
+def make_batch(
+    windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int, drilled: int = 0, excess: float = 1.0
+) -> Batch:
+    """Draws noise, levels and steps; the last `drilled` rows are for the end head alone. Equal seeds give equal batches."""
     generator = torch.Generator().manual_seed(seed)
     config, drafts = objective.noise, objective.drafts
     rows, story = windows.rewards.shape
@@ -89,10 +113,11 @@ def make_batch(windows: Windows, objective: DynamicsObjective, device: torch.dev
     levels = torch.where(windows.real, levels, torch.ones(()))
     if drafts:
         windows.real[:, :story] = windows.known[:, :story] = False
+    windows.real[rows - drilled :] = False
     noise = torch.randn(windows.latents.shape, generator=generator)
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
-    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device), drafts)
+    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device), excess, drafts)
 
 
 def pure_shortcut_share(config: NoiseConfig) -> float:
@@ -149,10 +174,12 @@ def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`; they only ever stand last
     in a window, where other frames stand at every place, so they are weighed up by its length. On top they weigh `boost`, and
     the logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it calibrated.
+    Windows of which there are too many weigh less by as much.
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known
     weight = torch.where(ends, batch.rarity * boost, torch.ones(())) * counts
+    weight = torch.where(ends.any(1, keepdim=True), weight / batch.excess, weight)
     error = F.binary_cross_entropy_with_logits(logits + torch.tensor(boost).log(), ends.float(), reduction="none")
     return (error * weight).sum() / weight.sum().clamp_min(1)
 

@@ -165,10 +165,10 @@ def train_dynamics(
 
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
-        windows = store.batch(stage.batch, stage.frames, rng)
+        windows, drilled, excess = dynamics.draw_windows(store, stage.batch, stage.frames, stage.objective.ending_share, rng)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
         objective = stage.objective if causal else replace(stage.objective, drafts=0)
-        batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step)
+        batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step, drilled, excess)
         with torch.autocast(device.type, torch.bfloat16):
             return dynamics.losses(net, batch, stage.objective, causal)
 

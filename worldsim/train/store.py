@@ -107,10 +107,10 @@ class LatentStore:
 
     def batch(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
         """Random windows, uniform over all that fit. A window may run one past a terminated episode, onto the end itself."""
-        room = self.lengths + self.ended - frames + 1
+        room = self._room(frames)
         if room.max(initial=0) <= 0:
             raise DataError(f"no episode is {frames} frames long (longest: {self.lengths.max(initial=0)}); use a shorter window.")
-        starts = np.cumsum(np.maximum(room, 0))
+        starts = np.cumsum(room)
         draw = rng.integers(0, starts[-1], size)
         episode = np.searchsorted(starts, draw, side="right")
         return self._windows(episode, draw - np.concatenate([[0], starts])[episode], frames)
@@ -119,6 +119,14 @@ class LatentStore:
         """Windows that run onto the end of their episode, at most `size` of them; none where no episode ends in time."""
         ends = rng.permutation(np.flatnonzero(self.ended & (self.lengths >= frames - 1)))[:size]
         return self._windows(ends, self.lengths[ends] + 1 - frames, frames)
+
+    def ending_rate(self, frames: int) -> float:
+        """Share of all windows of so many frames that run onto an end."""
+        return float((self.ended & (self.lengths >= frames - 1)).sum() / max(self._room(frames).sum(), 1))
+
+    def _room(self, frames: int) -> NDArray[np.int64]:
+        """How many windows of so many frames each episode holds."""
+        return np.maximum(self.lengths + self.ended - frames + 1, 0)
 
     def _windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
         time = first[:, None] + np.arange(frames)
