@@ -14,10 +14,11 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import VecEnv
 
 from worldsim.eval.transfer_envs import ExpectedEnds, Held, Tally
+from worldsim.eval.transfer_play import memory_space, remember
 
 
 class Counting(VecEnv):
-    """Two rows that count their frames; row i ends after `lengths[i]`, which every frame had a chance of 0.1 to do."""
+    """Two rows that show and count their frames; row i ends after `lengths[i]`, which every frame had a chance of 0.1 to do."""
 
     def __init__(self, lengths: tuple[int, ...] = (3, 100), cut: bool = False) -> None:
         super().__init__(len(lengths), spaces.Box(-np.inf, np.inf, (1,), np.float32), spaces.Discrete(5))
@@ -35,7 +36,7 @@ class Counting(VecEnv):
         self.age += 1
         done, rewards = self.age >= self.lengths, self.age.astype(np.float32)
         infos = [
-            {"age": age, "end_probability": 0.1, "TimeLimit.truncated": bool(over and self.cut)}
+            {"age": age, "end_probability": 0.1, "TimeLimit.truncated": bool(over and self.cut), "terminal_observation": [age]}
             for age, over in zip(self.age.tolist(), done, strict=True)
         ]
         self.age[done] = 0
@@ -58,8 +59,28 @@ def test_an_action_holds_and_its_rewards_are_summed() -> None:
     obs, rewards, dones, infos = env.step(np.array([1, 2]))
     assert inner.seen == [[1, 2]] * 4
     assert rewards.tolist() == [1 + 2 + 3, 1 + 2 + 3 + 4] and dones.tolist() == [True, False]
-    assert obs.ravel().tolist() == [1, 4] and [info["age"] for info in infos] == [3, 4]
+    assert obs[:, 0].tolist() == [1, 4] and [info["age"] for info in infos] == [3, 4]
     assert env.step(np.array([0, 0]))[1].tolist() == [1 + 2 + 3, 5 + 6 + 7 + 8]  # the new episode's first frame was carried over
+
+
+def test_policies_see_the_action_that_held_last() -> None:
+    env = Held(Counting(), 4)
+    assert env.observation_space.shape == (1 + 5,) and not env.reset()[:, 1:].any()
+    obs: Any
+    obs, _, _, infos = env.step(np.array([1, 2]))
+    assert not obs[0, 1:].any(), "an episode begins"
+    assert np.flatnonzero(obs[1, 1:]).tolist() == [2] and obs[1, 0] == 4
+    last = infos[0]["terminal_observation"]
+    assert last[0] == 3 and np.flatnonzero(last[1:]).tolist() == [1]
+
+
+def test_actions_with_several_axes_are_remembered_apart() -> None:
+    actions = spaces.MultiDiscrete([3, 2])
+    obs = np.ones((2, 4, 5), np.float32)
+    seen = remember(obs, np.array([[2, 0], [0, 1]]), actions)
+    assert memory_space(spaces.Box(0, 1, (4, 5)), actions).shape == seen.shape[1:] == (25,)
+    assert [np.flatnonzero(row).tolist() for row in seen[:, 20:]] == [[2, 3], [0, 4]]
+    assert not remember(obs, None, actions)[:, 20:].any()
 
 
 @pytest.mark.parametrize(("cut", "ends"), [(False, 6 * 2 * 0.1), (True, 2 + 10 * 0.1)])

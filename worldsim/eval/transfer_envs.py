@@ -1,4 +1,4 @@
-"""What policies learn in: dreams or real games in the same view, decisions that hold, ends that are paid for by their chance."""
+"""What policies learn in: dreams or real games in one view, decisions that hold, ends that are paid for by their chance."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
+from worldsim.eval.transfer_play import memory_space, remember
 from worldsim.world import World
 
 try:
@@ -98,18 +99,18 @@ class ExpectedEnds(VecEnvWrapper):
 
 
 class Held(VecEnvWrapper):
-    """Every action holds for some frames, whose rewards are summed.
+    """Every action holds for some frames, whose rewards are summed. What a policy sees includes the action that held last.
 
     Where an episode ends meanwhile, the next one begins at once under the same action; its rewards come with the next step.
     """
 
     def __init__(self, venv: VecEnv, frames: int) -> None:
-        super().__init__(venv)
+        super().__init__(venv, observation_space=memory_space(venv.observation_space, venv.action_space))
         self.frames, self.carried = frames, np.zeros(venv.num_envs, np.float32)
 
     def reset(self) -> Any:
         self.carried[:] = 0
-        return self.venv.reset()
+        return remember(self.venv.reset(), None, self.venv.action_space)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         self.actions = actions
@@ -123,7 +124,13 @@ class Held(VecEnvWrapper):
             total, self.carried = total + rewards * ~over, self.carried + rewards * over
             last = [old if ended else new for old, new, ended in zip(last, infos, over, strict=True)]
             over |= dones
-        return obs, total, over, last
+        space = self.venv.action_space
+        seen = remember(obs, self.actions, space)
+        seen[over] = remember(obs, None, space)[over]
+        for row in np.flatnonzero(over):
+            ended = np.asarray(last[row]["terminal_observation"])[None]
+            last[row] = {**last[row], "terminal_observation": remember(ended, self.actions[row : row + 1], space)[0]}
+        return seen, total, over, last
 
 
 def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ from worldsim.envs.vector import DreamVectorEnv
 from worldsim.eval.transfer_config import Randomness, TransferConfig
 from worldsim.world import World, read_config
 
-Actor = Callable[[NDArray[Any]], NDArray[Any]]  # observations (B, ...) -> flat actions (B, ...)
+LOUD = 8.0  # the few numbers of an action stand beside thousands of a picture
+Actor = Callable[[NDArray[Any]], NDArray[Any]]  # what `remember` gives (B, D) -> flat actions (B, ...)
 MakeGame = Callable[[], Game]
 
 
@@ -49,16 +50,37 @@ def horizon(config: TransferConfig, frame_skip: int) -> int:
     return max(1, config.cap_tics // frame_skip)
 
 
+def remember(obs: Any, last: NDArray[Any] | None, actions: gymnasium.Space[Any]) -> NDArray[np.float32]:
+    """What a policy sees: observations `(B, ...)` made flat, and the flat actions `(B, ...)` that held last, one-hot `(B, K)`.
+
+    Args:
+        obs: what the game shows.
+        last: actions; None at the start of an episode, which gives zeros.
+        actions: Discrete or MultiDiscrete.
+    """
+    sizes = _sizes(actions)
+    told = np.zeros((len(obs), sum(sizes)), np.float32)
+    if last is not None:
+        places = np.asarray(last).reshape(len(obs), -1) + np.cumsum([0, *sizes[:-1]])
+        np.put_along_axis(told, places, LOUD, 1)
+    return np.concatenate([obs.reshape(len(obs), -1), told], 1, dtype=np.float32)
+
+
+def memory_space(obs: gymnasium.Space[Any], actions: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    """Of what `remember` gives."""
+    return gymnasium.spaces.Box(-np.inf, np.inf, (int(np.prod(obs.shape or ())) + sum(_sizes(actions)),), np.float32)
+
+
 def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:
     """Scores `(episodes,)` of the first episode of every row, in as many rounds as it takes; decisions hold for `hold` frames."""
     scores = []
     for first in range(0, episodes, env.num_envs):
         torch.manual_seed(seed + first)
         obs, _ = env.reset(seed=seed + first)
-        score, alive, frame = np.zeros(env.num_envs), np.ones(env.num_envs, bool), 0
+        score, alive, frame, action = np.zeros(env.num_envs), np.ones(env.num_envs, bool), 0, None
         while alive.any():
             if frame % hold == 0:
-                action = act(obs)
+                action = act(remember(obs, action, env.single_action_space))
             obs, reward, terminated, truncated, _ = env.step(action)
             score += reward * alive
             alive, frame = alive & ~(terminated | truncated), frame + 1
@@ -73,10 +95,11 @@ def play_real(env: TwinEnv, act: Actor, hold: int, seeds: Sequence[int]) -> NDAr
         torch.manual_seed(seed)
         obs, _ = env.reset(seed=seed)
         score, over, frame = 0.0, False, 0
+        action: NDArray[Any] | None = None
         while not over:
-            if frame % hold == 0:
-                action = act(obs[None])[0]
-            obs, reward, terminated, truncated, _ = env.step(action)
+            if action is None or frame % hold == 0:
+                action = act(remember(obs[None], action, env.action_space))
+            obs, reward, terminated, truncated, _ = env.step(action[0])
             score, over, frame = score + reward, terminated or truncated, frame + 1
         scores.append(score)
     return np.array(scores)
@@ -90,10 +113,14 @@ def random_actor(space: gymnasium.Space[Any], seed: int) -> Actor:
 
 def constant_actors(space: gymnasium.Space[Any]) -> dict[str, Actor]:
     """By name, actors that never change their mind: one for each flat action."""
-    sizes = [int(space.n)] if isinstance(space, gymnasium.spaces.Discrete) else space.nvec.tolist()  # type: ignore[attr-defined]
+    sizes = _sizes(space)
     chosen = np.stack([part.reshape(-1) for part in np.indices(sizes)], 1)
 
     def constant(action: NDArray[Any]) -> Actor:
         return lambda obs: np.repeat((action if len(sizes) > 1 else action[0])[None], len(obs), 0)
 
     return {str(action.tolist()): constant(action) for action in chosen}
+
+
+def _sizes(actions: gymnasium.Space[Any]) -> list[int]:
+    return [int(actions.n)] if isinstance(actions, gymnasium.spaces.Discrete) else actions.nvec.tolist()  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from worldsim.data import Dataset
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldsimError
 from worldsim.eval.transfer_config import TransferConfig
-from worldsim.eval.transfer_play import Actor
+from worldsim.eval.transfer_play import Actor, memory_space, remember
 from worldsim.eval.transfer_store import Result
 from worldsim.world import World
 
@@ -73,13 +73,14 @@ def train_ppo(envs: VecEnv, steps: int, seed: int, config: TransferConfig, folde
 def clone(dataset: Dataset, twin: TwinEnv, seed: int, config: TransferConfig) -> ActorCriticPolicy:
     """The policy that acts most like the dataset does, in the view of `twin`."""
     assert twin.world is not None
-    latents, index, actions = _examples(dataset, twin, twin.world, config)
+    latents, index, actions, last = _examples(dataset, twin, twin.world, config)
     policy = new_policy(twin.observation_space, twin.action_space, config, seed)
     optimizer = torch.optim.Adam(policy.parameters(), config.ppo.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(config.clone_epochs):
         for chosen in torch.randperm(len(index), generator=generator).split(config.ppo.batch):
-            _, likelihood, _ = policy.evaluate_actions(latents[index[chosen]].flatten(1).float(), actions[chosen])
+            seen = torch.cat([latents[index[chosen]].flatten(1).float(), last[chosen]], 1)
+            _, likelihood, _ = policy.evaluate_actions(seen, actions[chosen])
             optimizer.zero_grad()
             (-likelihood.mean()).backward()
             optimizer.step()
@@ -89,9 +90,9 @@ def clone(dataset: Dataset, twin: TwinEnv, seed: int, config: TransferConfig) ->
 def new_policy(
     obs: gymnasium.Space[Any], actions: gymnasium.Space[Any], config: TransferConfig, seed: int = 0
 ) -> ActorCriticPolicy:
-    """The network that PPO trains, with random weights."""
+    """The network that PPO trains, with random weights, for what `remember` makes of `obs`."""
     torch.manual_seed(seed)
-    return ActorCriticPolicy(obs, actions, lambda _: 0.0, net_arch=list(config.ppo.layers))
+    return ActorCriticPolicy(memory_space(obs, actions), actions, lambda _: 0.0, net_arch=list(config.ppo.layers))
 
 
 def save_policy(policy: ActorCriticPolicy, path: Path) -> None:
@@ -112,11 +113,12 @@ def actor(policy: ActorCriticPolicy) -> Actor:
 
 def _examples(
     dataset: Dataset, twin: TwinEnv, world: World, config: TransferConfig
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Latents `(N, D)`, for each example the frames it sees `(N, stack)`, and its action."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Latents `(N, D)`; for each example the frames it sees `(N, stack)`, its action, and the one before, as in `remember`."""
     latents: list[torch.Tensor] = []
     index: list[NDArray[np.int64]] = []
     actions: list[NDArray[np.float32]] = []
+    starts: list[int] = []
     count = 0
     for i, length in enumerate(dataset.lengths):
         if count >= config.clone_frames:
@@ -128,6 +130,9 @@ def _examples(
         past = np.arange(length)[:, None] - np.arange(config.stack)[::-1]
         index.append(count + np.maximum(past, 0))  # an episode begins with its first frame repeated
         actions.append(episode.actions)
+        starts.append(count)
         count += length
     chosen = twin.view.flat.nearest(np.concatenate(actions))
-    return torch.cat(latents), torch.from_numpy(np.concatenate(index)), torch.from_numpy(chosen)
+    last = remember(np.zeros((count, 0)), np.roll(chosen, 1, 0), twin.action_space)
+    last[starts] = 0  # nothing came before an episode's first frame
+    return torch.cat(latents), torch.from_numpy(np.concatenate(index)), torch.from_numpy(chosen), torch.from_numpy(last)
