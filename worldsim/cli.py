@@ -195,6 +195,7 @@ def train(
     budget: str = "2h",
     data: Path | None = None,
     out: Path | None = None,
+    start: str | None = None,
     device: Device = "auto",
     compile: bool = True,
     json: Path | None = None,
@@ -206,6 +207,7 @@ def train(
         budget: Training time in all, such as 90s, 10m or 2h.
         data: Dataset; by default data/NAME. It is recorded first where it is missing.
         out: Run folder, which ends up with the world in `world/`; by default runs/NAME.
+        start: World to begin with, whose tokenizer is kept; by default both networks begin with random weights.
         device: Where to train.
         compile: Compile the networks, which pays off after some minutes.
         json: File that gets where the world is, and how long it took.
@@ -220,7 +222,7 @@ def train(
     if not data.exists():
         _collect_whole(name, data, find_collection(name))
     begun = time.monotonic()
-    world = run(config, data, out, seconds, device, compile and _compiler_found())
+    world = run(config, data, out, seconds, device, compile and _compiler_found(), start)
     print(f"{world}\nplay it: worldsim play {world}\nmeasure it: worldsim eval {world} --data {data}")
     figures = {"world": str(world), "hash": world_hash(world), "budget_s": seconds, "wall_s": time.monotonic() - begun}
     write_json(json, figures)
@@ -268,6 +270,7 @@ def transfer(
     worlds: tuple[str, ...] = (),
     shuffled: tuple[str, ...] = (),
     budget: str = "2h",
+    start: str | None = None,
     seeds: tuple[int, ...] = (0, 1),
     data: Path | None = None,
     out: Path | None = None,
@@ -283,6 +286,7 @@ def transfer(
         worlds: Names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: Worlds of shuffled actions; by default one is trained.
         budget: Training time of each world, such as 90s, 10m or 2h.
+        start: World that they begin with; by default each begins with random weights.
         seeds: Of the worlds.
         data: Dataset that the worlds are trained on; by default data/NAME.
         out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
@@ -301,8 +305,8 @@ def transfer(
         _collect_whole(name, data, find_collection(name))
     card = card or Path("docs") / f"transfer-{name.rsplit('/', 1)[-1]}.md"
     compiled = not (worlds and shuffled) and _compiler_found()
-    true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled)
-    false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled)
+    true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)
+    false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
     run(true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
     print(card)
 

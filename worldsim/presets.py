@@ -6,7 +6,7 @@ To train a variant, copy a function, change what differs and hand the result to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldsim.controls import ControlSpec
@@ -35,8 +35,10 @@ class Collection:
 
 
 def take_cover() -> TrainConfig:
-    """Strafe away from fireballs: keys a and d, one room."""
-    return TrainConfig(name="doom/take-cover", tokenizer=_tokenizer(), dynamics=_dynamics())
+    """Strafe away from fireballs: keys a and d, one room. What can be done there is to survive, so ends matter more."""
+    dynamics = _dynamics()
+    objective = replace(dynamics.objective, ending_share=0.25, end_weight=0.2)
+    return TrainConfig(name="doom/take-cover", tokenizer=_tokenizer(), dynamics=replace(dynamics, objective=objective))
 
 
 def my_way_home() -> TrainConfig:
@@ -56,7 +58,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 }
 
 COLLECTIONS: dict[str, Collection] = {
-    "doom/take-cover": Collection(frames=160_000),
+    "doom/take-cover": Collection(frames=400_000),
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
 }

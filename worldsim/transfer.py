@@ -11,7 +11,14 @@ from worldsim.train.run import TrainConfig, train
 
 
 def train_worlds(
-    config: TrainConfig, data: Path, out: Path, budget: float, seeds: Sequence[int], device: str, compiled: bool
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    budget: float,
+    seeds: Sequence[int],
+    device: str,
+    compiled: bool,
+    start: str | None = None,
 ) -> list[Path]:
     """Trains one world per seed, or goes on training it; see `train`.
 
@@ -23,16 +30,20 @@ def train_worlds(
         seeds: of weights, batches and noise.
         device: "auto", "cpu" or "cuda".
         compiled: use torch.compile.
+        start: world that all begin with; by default random weights.
 
     Returns:
         Folders of the worlds.
     """
-    return [train(with_seed(config, seed), data, out / f"seed-{seed}", budget, device, compiled) for seed in seeds]
+    runs = [(with_seed(config, seed), out / f"seed-{seed}") for seed in seeds]
+    return [train(run, data, folder, budget, device, compiled, start) for run, folder in runs]
 
 
-def train_shuffled(config: TrainConfig, data: Path, out: Path, budget: float, device: str, compiled: bool) -> list[Path]:
+def train_shuffled(
+    config: TrainConfig, data: Path, out: Path, budget: float, device: str, compiled: bool, start: str | None = None
+) -> list[Path]:
     """Trains a world on the same recordings with the actions of other moments; arguments as for `train_worlds`."""
-    return train_worlds(config, shuffle_controls(data, out / "data"), out, budget, [0], device, compiled)
+    return train_worlds(config, shuffle_controls(data, out / "data"), out, budget, [0], device, compiled, start)
 
 
 def with_seed(config: TrainConfig, seed: int) -> TrainConfig:

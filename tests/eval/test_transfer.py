@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from steady import processor_budgets
 from eval.dodge import SPEC, Dodge
 from worldsim.data import Dataset, PolicySource, collect
 from worldsim.envs.games.policies import StickyRandom
+from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldError
 from worldsim.eval.transfer_config import PPOConfig, Randomness, TransferConfig
 from worldsim.eval.transfer_stats import DREAM, EQUAL, RANDOM, ROWS, SHUFFLED, alarms, bootstrap, rank_correlation
@@ -33,8 +35,9 @@ from worldsim.world import World, read_config
 pytest.importorskip("stable_baselines3")
 
 from worldsim.eval.transfer import transfer
-from worldsim.eval.transfer_envs import real_envs
-from worldsim.eval.transfer_play import open_twin
+from worldsim.eval.transfer_envs import Seen, real_envs
+from worldsim.eval.transfer_play import LOUD, latent_size, open_twin, see
+from worldsim.eval.transfer_train import actor, load_policy, train_ppo
 
 LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
 WORLD = TrainConfig(
@@ -58,7 +61,6 @@ CARD = TransferConfig(
     clone_epochs=1,
     dreams=32,
     games=2,
-    stack=2,
     hold=2,
     dream_episodes=32,
     checkpoint_episodes=3,
@@ -69,7 +71,7 @@ CARD = TransferConfig(
     record=None,
     head_clips=16,
     resamples=500,
-    ppo=PPOConfig(rollout=16, batch=128, learning_rate=1e-3, gamma=0.95, layers=(32,)),
+    ppo=PPOConfig(rollout=16, batch=128, learning_rate=1e-3, gamma=0.95),
 )
 
 
@@ -146,20 +148,33 @@ def test_shuffled_controls_are_those_of_other_moments(dodge: dict[str, Any]) -> 
     assert agree < 0.5, "no more than chance"
 
 
-def test_real_games_at_once_are_seen_as_one_is(dodge: dict[str, Any]) -> None:
+def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
     world = World.load(dodge["worlds"][0], device="cpu", dtype=torch.float32)
-    games: Any = real_envs(partial(open_twin, world, CARD, Dodge, frames=True), 2, world, CARD.stack)
-    twin = open_twin(world, CARD, Dodge)
-    assert games.observation_space == twin.observation_space and games.action_space == twin.action_space
+    look, size = see(world), latent_size(world)
+    games: Any = Seen(real_envs(partial(open_twin, world, CARD, Dodge), 2), size, look)
+    twin = TwinEnv(Dodge(), world=world, obs="latent", actions="flat", horizon=CARD.cap_tics)
     games.seed(3)
-    assert np.allclose(games.reset()[1], twin.reset(seed=4)[0], atol=1e-4)
+    assert np.allclose(games.reset()[1, :size], twin.reset(seed=4)[0], atol=1e-4)
     over = False
     while not over:  # who rests is hit by the first brick
         obs, _, dones, infos = games.step(np.zeros(2, int))
         single, _, over, *_ = twin.step(0)
-        assert over == dones[1] and np.allclose(infos[1]["terminal_observation"] if over else obs[1], single, atol=1e-4)
-    first, second = np.split(obs[1], 2)
-    assert np.array_equal(first, second), "the next episode begins with its first frame repeated"
+        shown = infos[1]["terminal_observation"] if over else obs[1]
+        assert over == dones[1] and np.allclose(shown[:size], single, atol=1e-4)
+        assert shown[size:].tolist() == [LOUD, 0.0, 0.0]
+    assert not obs[1, size:].any(), "another episode begins, and nothing was done in it"
+
+
+def test_untrained_policies_keep_doing_what_they_did(dodge: dict[str, Any], tmp_path: Path) -> None:
+    world = World.load(dodge["worlds"][0], device="cpu")
+    config = replace(CARD, checkpoints=1, ppo=replace(CARD.ppo, learning_rate=0.0, keep=0.9))
+    games: Any = real_envs(partial(open_twin, world, config, Dodge), 2)
+    train_ppo(games, world, 1, 0, config, tmp_path, dreamed=False)
+    with closing(open_twin(world, config, Dodge)) as env:
+        act = actor(load_policy(tmp_path / "000.safetensors", env.view, world))
+        torch.manual_seed(0)
+        kept = act(np.zeros((1000, latent_size(world)), np.float32), np.full(1000, 2)) == 2
+    assert 0.85 < kept.mean() < 0.95
 
 
 def test_other_worlds_are_refused(dodge: dict[str, Any], tiny_world_path: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("stable_baselines3")
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from worldsim.eval.transfer_envs import ExpectedEnds, Held, Tally
+from worldsim.eval.transfer_envs import ExpectedEnds, Held, Seen, Tally
 from worldsim.eval.transfer_play import memory_space, remember
 
 
@@ -64,7 +64,7 @@ def test_an_action_holds_and_its_rewards_are_summed() -> None:
 
 
 def test_policies_see_the_action_that_held_last() -> None:
-    env = Held(Counting(), 4)
+    env = Seen(Held(Counting(), 4), 1)
     assert env.observation_space.shape == (1 + 5,) and not env.reset()[:, 1:].any()
     obs: Any
     obs, _, _, infos = env.step(np.array([1, 2]))
@@ -78,7 +78,7 @@ def test_actions_with_several_axes_are_remembered_apart() -> None:
     actions = spaces.MultiDiscrete([3, 2])
     obs = np.ones((2, 4, 5), np.float32)
     seen = remember(obs, np.array([[2, 0], [0, 1]]), actions)
-    assert memory_space(spaces.Box(0, 1, (4, 5)), actions).shape == seen.shape[1:] == (25,)
+    assert memory_space(4 * 5, actions).shape == seen.shape[1:] == (25,)
     assert [np.flatnonzero(row).tolist() for row in seen[:, 20:]] == [[2, 3], [0, 4]]
     assert not remember(obs, None, actions)[:, 20:].any()
 

@@ -18,7 +18,7 @@ from worldsim.errors import TrainingError
 from worldsim.train.calibrate import CodeCalibration
 from worldsim.train.loop import Loop, LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
-from worldsim.world import World
+from worldsim.world import World, load_world
 
 QUICK = LoopConfig(warmup=5, checkpoint_minutes=0.01)
 CONFIG = TrainConfig(
@@ -44,6 +44,23 @@ def test_a_world_comes_out(square: Path, tmp_path: Path) -> None:
     assert world.step(Controls(keys=frozenset({"d"}))).frame.shape == (1, 32, 32, 3)
     assert list((tmp_path / "previews").glob("tokenizer-*.png")) and list((tmp_path / "logs").glob("*/events*"))
     assert train(CONFIG, square, tmp_path, budget=4, device="cpu", compiled=False) == folder  # nothing left to do
+
+
+def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) -> None:
+    first = train(CONFIG, square, tmp_path / "first", budget=2, device="cpu", compiled=False)
+    second = train(CONFIG, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=first)
+    old, new = load_world(first), load_world(second)
+    same = zip(old[1].parameters(), new[1].parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same) and torch.equal(old[2].codebook, new[2].codebook)
+    nearer = [
+        float((b - a).detach().norm() / a.detach().norm())
+        for a, b in zip(old[2].parameters(), new[2].parameters(), strict=True)
+        if a.ndim > 1
+    ]
+    assert 0 < sum(nearer) / len(nearer) < 0.5
+    other = replace(CONFIG, dynamics=replace(CONFIG.dynamics, model=replace(CONFIG.dynamics.model, width=64)))
+    with pytest.raises(TrainingError, match="width=64"):
+        train(other, square, tmp_path / "third", budget=1, device="cpu", compiled=False, start=first)
 
 
 def loop(folder: Path, budget: float, seen: list[float], poison: int = -1) -> Loop:

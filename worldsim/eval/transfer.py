@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +30,20 @@ from worldsim.eval.transfer_config import (
     TransferConfig,
 )
 from worldsim.eval.transfer_envs import VecEnv, dream_envs, real_envs
-from worldsim.eval.transfer_play import MakeGame, constant_actors, open_dreams, open_twin, play_dreams, play_real, random_actor
-from worldsim.eval.transfer_stats import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, SHUFFLED, summarise
+from worldsim.eval.transfer_play import (
+    Actor,
+    MakeGame,
+    constant_actors,
+    open_dreams,
+    open_twin,
+    play_dreams,
+    play_real,
+    random_actor,
+    see,
+)
+from worldsim.eval.transfer_stats import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, SHUFFLED, UNTRAINED, summarise
 from worldsim.eval.transfer_store import Result, Store, write_json
-from worldsim.eval.transfer_train import actor, clone, load_policy, train_ppo
+from worldsim.eval.transfer_train import actor, clone, load_policy, new_policy, patient, train_ppo
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
@@ -109,7 +118,7 @@ class _Runs:
         recordings = {world.config.data for world in self.worlds.values()}
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
-        names = ("stack", "hold", "episodes", "cap_tics", "checkpoints", "dreams", "games", "head_clips")
+        names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "games", "head_clips")
         self.store = Store(out, {"game": self.train.info.game, **{name: getattr(config, name) for name in names}})
 
     def circumstances(self) -> Result:
@@ -143,9 +152,10 @@ class _Runs:
         return {
             RANDOM: [self._random(first)],
             CONSTANT: [self._constant(first)],
+            UNTRAINED: [self._untrained(first, seed) for seed in seeds],
             CLONE: [self._clone(first, seed) for seed in seeds],
             EQUAL: [self._real(first, "equal", frames, seed) for seed in seeds],
-            LONG: [self._real(first, "long", self.config.long_steps, seed) for seed in seeds],
+            LONG: [self._real(first, "long", self.config.long_steps, seed) for seed in seeds[: self.config.long_seeds]],
             SHUFFLED: [self._dream(folder, level, seed) for folder in self.shuffled for seed in seeds],
             DREAM: [self._dream(folder, level, seed, follow=True) for folder in self.folders for seed in seeds],
         }
@@ -167,7 +177,7 @@ class _Runs:
 
     def _random(self, folder: Path) -> Result:
         def run() -> Result:
-            with closing(self._twin(folder, frames=True)) as env:
+            with closing(self._twin(folder)) as env:
                 return {"scores": self._score(env, random_actor(env.action_space, 0)), "real_frames": 0}
 
         return self.store.result("random", {}, run)
@@ -175,7 +185,7 @@ class _Runs:
     def _constant(self, folder: Path) -> Result:
         def run() -> Result:
             seeds = CHOICE_SEEDS[: self.config.choice_episodes]
-            with closing(self._twin(folder, frames=True)) as env:
+            with closing(self._twin(folder)) as env:
                 actors = constant_actors(env.action_space)
                 tried = {name: float(play_real(env, act, self.config.hold, seeds).mean()) for name, act in actors.items()}
                 best = max(tried, key=lambda name: tried[name])
@@ -183,10 +193,22 @@ class _Runs:
 
         return self.store.result("constant", {"tried": self.config.choice_episodes}, run)
 
+    def _untrained(self, folder: Path, seed: int) -> Result:
+        def run() -> Result:
+            world, keep = self.worlds[folder], self.config.ppo.keep
+            with closing(self._twin(folder)) as env:
+                policy = patient(new_policy(env.view, world, seed), keep)
+                return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
+
+        key = {"keep": self.config.ppo.keep, "world": self.hashes[folder]}
+        return self.store.result(f"untrained-{seed}", key, run)
+
     def _clone(self, folder: Path, seed: int) -> Result:
         def run() -> Result:
+            world = self.worlds[folder]
             with closing(self._twin(folder)) as env:
-                return {"scores": self._score(env, actor(clone(self.train, env, seed, self.config))), "real_frames": 0}
+                policy = clone(self.train, env.view, world, seed, self.config)
+                return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
 
         key = {"frames": self.config.clone_frames, "epochs": self.config.clone_epochs}
         return self.store.result(f"clone-{seed}", {**key, "world": self.hashes[folder]}, run)
@@ -194,24 +216,24 @@ class _Runs:
     def _real(self, folder: Path, name: str, steps: int, seed: int) -> Result:
         """PPO in the real game; the checkpoint that did best while training is the one that is scored."""
         key = {"steps": steps, "world": self.hashes[folder], "ppo": dataclasses.asdict(self.config.ppo)}
+        world = self.worlds[folder]
         name = f"real-{name}-{seed}"
 
         def make_envs() -> VecEnv:
-            make = partial(self._twin, folder, frames=True)
-            return real_envs(make, self.config.games, self.worlds[folder], self.config.stack)
+            return real_envs(partial(self._twin, folder), self.config.games)
 
         def run() -> Result:
-            policies, log = self._trained(name, key, make_envs, steps, seed)
+            policies, log = self._trained(name, key, make_envs, world, steps, seed, dreamed=False)
             chosen = _best(log)
             with closing(self._twin(folder)) as env:
-                scores = self._score(env, actor(load_policy(policies[chosen], env, self.config)))
+                scores = self._score(env, actor(load_policy(policies[chosen], env.view, world), see(world)))
             return {"scores": scores, "chosen": chosen, "checkpoints": log, "real_frames": log[-1]["steps"]}
 
         return self.store.result(name, key, run)
 
     def _dream(self, folder: Path, level: Randomness, seed: int, follow: bool = False) -> Result:
         """PPO in dreams; the checkpoint that did best while training is frozen, and scored on fresh dreams and in the game."""
-        config = self.config
+        config, world = self.config, self.worlds[folder]
         key = {"world": self.hashes[folder], "level": dataclasses.asdict(level), "steps": config.dream_steps}
         key |= {"ppo": dataclasses.asdict(config.ppo)}
         name = f"dream-{self.hashes[folder]}-{config.levels.index(level)}-{seed}"
@@ -220,10 +242,13 @@ class _Runs:
             return dream_envs(open_dreams(folder, level, config, self.device))
 
         def run() -> Result:
-            policies, log = self._trained(name, key, make_envs, config.dream_steps, seed)
-            with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, config, self.device)) as dreams:
-                actors, chosen = [actor(load_policy(path, env, config)) for path in policies], _best(log)
-                dreamed = play_dreams(dreams, actors[chosen], config.hold, config.dream_episodes, DREAM_SCORE_SEED).tolist()
+            paths, log = self._trained(name, key, make_envs, world, config.dream_steps, seed, dreamed=True)
+            few = dataclasses.replace(config, dreams=min(config.dreams, config.dream_episodes))
+            with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, few, self.device)) as dreams:
+                policies, chosen = [load_policy(path, env.view, world) for path in paths], _best(log)
+                best = actor(policies[chosen])
+                dreamed = play_dreams(dreams, best, config.hold, config.dream_episodes, DREAM_SCORE_SEED).tolist()
+                actors = [actor(policy, see(world)) for policy in policies]
                 scores = self._score(env, actors[chosen])
                 if follow:  # only now, when nothing can be chosen any more
                     seeds = CHECKPOINT_SEEDS[: config.checkpoint_episodes]
@@ -235,20 +260,20 @@ class _Runs:
         return self.store.result(name, {**key, **also}, run)
 
     def _trained(
-        self, name: str, key: Result, make_envs: Callable[[], VecEnv], steps: int, seed: int
+        self, name: str, key: Result, make_envs: Callable[[], VecEnv], world: World, steps: int, seed: int, *, dreamed: bool
     ) -> tuple[list[Path], list[Result]]:
         """Checkpoints of a PPO training, oldest first, and what was noted of each."""
 
         def train(folder: Path) -> list[Result]:
             with closing(make_envs()) as envs:
-                return train_ppo(envs, steps, seed, self.config, folder)
+                return train_ppo(envs, world, steps, seed, self.config, folder, dreamed=dreamed)
 
         return self.store.policies(name, key, train)
 
-    def _twin(self, folder: Path, frames: bool = False) -> TwinEnv:
-        return open_twin(self.worlds[folder], self.config, self.make_game, frames=frames)
+    def _twin(self, folder: Path) -> TwinEnv:
+        return open_twin(self.worlds[folder], self.config, self.make_game)
 
-    def _score(self, env: TwinEnv, act: Callable[[NDArray[Any]], NDArray[Any]]) -> list[float]:
+    def _score(self, env: TwinEnv, act: Actor) -> list[float]:
         return play_real(env, act, self.config.hold, TEST_SEEDS[: self.config.episodes]).tolist()
 
 

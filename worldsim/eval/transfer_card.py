@@ -134,12 +134,13 @@ def _method(figures: Figures) -> str:
     config, machine, seeds = figures["config"], figures["machine"], figures["seeds"]["test"]
     ppo = config["ppo"]
     return (
-        f"Policies see {config['stack']} frames as latents of the world's tokenizer, in dreams and in the real game alike, and "
-        f"sample an action that holds for {config['hold']} frames, in every row. A dream sets out from a held-out moment, a real "
+        "Policies are linear. They see the latest frame as a latent of the world's tokenizer, in dreams and in the real game "
+        f"alike, and what they did last, and sample an action that holds for {config['hold']} frames, as in every row. "
+        f"Untrained, they do as they did last with a chance of {ppo['keep']:g}. A dream sets out from a held-out moment, a real "
         f"episode from its beginning. PPO: {config['dream_steps']:,} imagined frames in {config['dreams']} dreams at a time, or "
         f"real frames in {config['games']} games; {ppo['rollout']} decisions between updates, {ppo['epochs']} epochs of batches "
-        f"of {ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}, "
-        f"hidden layers {list(ppo['layers'])}. In dreams every frame is charged its chance of an end instead of the ends drawn. "
+        f"of {ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}. "
+        f"In dreams every frame is charged its chance of an end instead of the ends drawn. "
         f"Of {config['checkpoints']} checkpoints the one with the best score while training is chosen (rewards over ends since "
         "the one before, ends in dreams being counted by their chance); a dream policy then gets its dream score on "
         f"{config['dream_episodes']} fresh dreams, whose ends are drawn. Real episodes have seeds {seeds[0]} to {seeds[1]}, "

@@ -32,23 +32,24 @@ class Randomness:
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game.
+    """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game. Policy and value are linear, as
+    in World Models (Ha and Schmidhuber 2018, arXiv:1803.10122).
 
     Attributes:
         rollout: decisions in each environment between updates.
         batch: samples of a gradient step.
         epochs: over each rollout.
         learning_rate, gamma, entropy: as usual, gamma per decision; rewards are scaled to unit variance of the return.
-        layers: hidden sizes of the policy, and of the value.
+        keep: chance that an untrained policy decides as it did last; what holds for long can be told from what does not.
     """
 
     rollout: int = 16
     batch: int = 128
     epochs: int = 6
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     gamma: float = 0.97
-    entropy: float = 0.01
-    layers: tuple[int, ...] = (256, 128)
+    entropy: float = 0.003
+    keep: float = 0.85
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TransferConfig:
         policy_seeds: of PPO and of cloning, in every row.
         levels: randomness of the dreams; the first is the one the dream row is trained at, fixed beforehand.
         side_seeds: policy seeds at each of the other levels, in the first world.
+        long_seeds: policy seeds of the long row.
         dream_steps: imagined steps of a dream policy.
         equal_steps: real steps of the equal-frame row; 0 for as many as the dataset has frames.
         long_steps: real steps of the long row.
@@ -66,8 +68,7 @@ class TransferConfig:
         checkpoints: policies kept of each training, evenly spaced.
         dreams: batch of dreams.
         games: real games played at a time while training in them.
-        stack: frames that a policy sees, as latents.
-        hold: frames for which its decision holds.
+        hold: frames for which a policy's decision holds. It sees the latest as latents, and what it decided last.
         dream_episodes: dreams that score a policy when it is chosen.
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.
@@ -82,8 +83,9 @@ class TransferConfig:
     """
 
     policy_seeds: tuple[int, ...] = (0, 1, 2)
-    levels: tuple[Randomness, ...] = (Randomness(1.0), Randomness(0.5), Randomness(1.3))
+    levels: tuple[Randomness, ...] = (Randomness(1.3), Randomness(1.0), Randomness(0.5))
     side_seeds: int = 1
+    long_seeds: int = 1
     dream_steps: int = 250_000
     equal_steps: int = 0
     long_steps: int = 1_000_000
@@ -92,8 +94,7 @@ class TransferConfig:
     checkpoints: int = 10
     dreams: int = 32
     games: int = 8
-    stack: int = 4
-    hold: int = 4
+    hold: int = 8
     dream_episodes: int = 64
     checkpoint_episodes: int = 20
     choice_episodes: int = 20
@@ -111,7 +112,6 @@ class TransferConfig:
         counts = (
             *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams, self.games),
             *(
-                self.stack,
                 self.hold,
                 self.dream_episodes,
                 self.checkpoint_episodes,
@@ -121,8 +121,10 @@ class TransferConfig:
             ),
             *(self.resamples, len(self.policy_seeds), len(self.levels)),
         )
-        if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds) < 0:
-            raise WorldError(f"{self}: give at least 2 head clips, and at least 1 of everything but equal_steps and side_seeds.")
+        if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds, self.long_seeds) < 0:
+            raise WorldError(
+                f"{self}: give at least 2 head clips, and at least 1 of everything but equal_steps, side_seeds and long_seeds."
+            )
 
     @property
     def largest_score(self) -> float:

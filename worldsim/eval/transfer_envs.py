@@ -1,4 +1,4 @@
-"""What policies learn in: dreams or real games in one view, decisions that hold, ends that are paid for by their chance."""
+"""What policies learn in: dreams or real games, decisions that hold, ends that are paid for by their chance."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
-from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
-from worldsim.eval.transfer_play import memory_space, remember
-from worldsim.world import World
+from worldsim.eval.transfer_play import See, memory_space, remember
 
 try:
     from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
@@ -31,16 +28,9 @@ def dream_envs(dreams: DreamVectorEnv) -> VecEnv:
     return SB3VecEnv(dreams)
 
 
-def real_envs(make: Callable[[], TwinEnv], count: int, world: World, stack: int) -> VecEnv:
-    """Real games, one after the other in this process; their frames are encoded together.
-
-    Args:
-        make: makes a game that gives frames and takes flat actions.
-        count: games.
-        world: whose tokenizer encodes.
-        stack: frames that a policy sees.
-    """
-    return _Encoded(DummyVecEnv([make] * count), world, stack)
+def real_envs(make: Callable[[], TwinEnv], count: int) -> VecEnv:
+    """Real games, one after the other in this process."""
+    return DummyVecEnv([make] * count)
 
 
 class Tally(VecEnvWrapper):
@@ -99,18 +89,18 @@ class ExpectedEnds(VecEnvWrapper):
 
 
 class Held(VecEnvWrapper):
-    """Every action holds for some frames, whose rewards are summed. What a policy sees includes the action that held last.
+    """Every action holds for some frames, whose rewards are summed.
 
     Where an episode ends meanwhile, the next one begins at once under the same action; its rewards come with the next step.
     """
 
     def __init__(self, venv: VecEnv, frames: int) -> None:
-        super().__init__(venv, observation_space=memory_space(venv.observation_space, venv.action_space))
+        super().__init__(venv)
         self.frames, self.carried = frames, np.zeros(venv.num_envs, np.float32)
 
     def reset(self) -> Any:
         self.carried[:] = 0
-        return remember(self.venv.reset(), None, self.venv.action_space)
+        return self.venv.reset()
 
     def step_async(self, actions: NDArray[Any]) -> None:
         self.actions = actions
@@ -124,13 +114,35 @@ class Held(VecEnvWrapper):
             total, self.carried = total + rewards * ~over, self.carried + rewards * over
             last = [old if ended else new for old, new, ended in zip(last, infos, over, strict=True)]
             over |= dones
-        space = self.venv.action_space
-        seen = remember(obs, self.actions, space)
-        seen[over] = remember(obs, None, space)[over]
-        for row in np.flatnonzero(over):
-            ended = np.asarray(last[row]["terminal_observation"])[None]
-            last[row] = {**last[row], "terminal_observation": remember(ended, self.actions[row : row + 1], space)[0]}
-        return seen, total, over, last
+        return obs, total, over, last
+
+
+class Seen(VecEnvWrapper):
+    """What a policy sees: latents, made of frames where `look` is given, and the action that was taken last; see `remember`."""
+
+    def __init__(self, venv: VecEnv, numbers: int, look: See | None = None) -> None:
+        super().__init__(venv, observation_space=memory_space(numbers, venv.action_space))
+        self.look = look
+
+    def reset(self) -> Any:
+        return self._see(self.venv.reset(), None)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self.actions = actions
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> Stepped:
+        obs, rewards, dones, infos = self.venv.step_wait()
+        seen, over = self._see(obs, self.actions), np.flatnonzero(dones)
+        if len(over):
+            seen[over] = self._see(np.asarray(obs)[over], None)
+            ended = self._see(np.stack([infos[row]["terminal_observation"] for row in over]), self.actions[over])
+            for row, last in zip(over, ended, strict=True):
+                infos[row] = {**infos[row], "terminal_observation": last}
+        return seen, rewards, dones, infos
+
+    def _see(self, obs: Any, last: NDArray[Any] | None) -> NDArray[np.float32]:
+        return remember(self.look(obs) if self.look else obs, last, self.venv.action_space)
 
 
 def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:
@@ -140,32 +152,3 @@ def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.floa
 
 def _cut(infos: list[dict[str, Any]]) -> NDArray[np.bool_]:
     return np.array([info.get("TimeLimit.truncated", False) for info in infos])
-
-
-class _Encoded(VecEnvWrapper):
-    """Frames `(B, H, W, 3)` as stacked latents, which is how `DreamEnv` shows them."""
-
-    def __init__(self, games: VecEnv, world: World, stack: int) -> None:
-        size, latent = (world.config.height, world.config.width), int(np.prod(world.latent_shape))
-        self.view, self.world = View(world.control_spec, size, latent, obs="latent", stack=stack), world
-        super().__init__(games, self.view.observation_space)
-
-    def reset(self) -> NDArray[np.float32]:
-        self._obs = self.view.first(self._see(self.venv.reset()))
-        return self._obs.cpu().numpy()
-
-    def step_wait(self) -> Stepped:
-        frames, rewards, dones, infos = self.venv.step_wait()
-        seen, over = self._see(frames), np.flatnonzero(dones)
-        obs = self.view.next(self._obs, seen)
-        if len(over):
-            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
-            for row, ended in zip(over, self.view.next(self._obs[over], last), strict=True):
-                infos[row]["terminal_observation"] = ended.cpu().numpy()
-            obs = obs.clone()
-            obs[over] = self.view.first(seen[over])
-        self._obs = obs
-        return obs.cpu().numpy(), rewards, dones, infos
-
-    def _see(self, frames: Any) -> torch.Tensor:
-        return self.view.flatten(self.world.encode(frames))

@@ -13,22 +13,24 @@ from numpy.typing import NDArray
 
 from worldsim.envs.twin import Game, TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
+from worldsim.envs.view import View
 from worldsim.eval.transfer_config import Randomness, TransferConfig
 from worldsim.world import World, read_config
 
 LOUD = 8.0  # the few numbers of an action stand beside thousands of a picture
-Actor = Callable[[NDArray[Any]], NDArray[Any]]  # what `remember` gives (B, D) -> flat actions (B, ...)
+# What the game shows (B, ...), and the flat actions (B, ...) that held last or None -> flat actions (B, ...)
+Actor = Callable[[NDArray[Any], NDArray[Any] | None], NDArray[Any]]
+See = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frames (B, H, W, 3) -> latents (B, D)
 MakeGame = Callable[[], Game]
 
 
 def open_dreams(world: Path, randomness: Randomness, config: TransferConfig, device: str) -> DreamVectorEnv:
-    """Dreams as policies meet them: stacked latents, flat actions, cut where the real game is."""
+    """Dreams as policies meet them: latents, flat actions, cut where the real game is."""
     return DreamVectorEnv(
         world,
         config.dreams,
         obs="latent",
         actions="flat",
-        stack=config.stack,
         horizon=horizon(config, read_config(world).frame_skip),
         autoreset_mode="SameStep",
         temperature=randomness.temperature,
@@ -37,12 +39,20 @@ def open_dreams(world: Path, randomness: Randomness, config: TransferConfig, dev
     )
 
 
-def open_twin(world: World, config: TransferConfig, make_game: MakeGame | None, *, frames: bool = False) -> TwinEnv:
-    """The real game behind the same view, its frames seen through the world's tokenizer; or single frames as they are."""
-    cut, game = horizon(config, world.config.frame_skip), make_game() if make_game else None
-    if frames:
-        return TwinEnv(game, world=world, actions="flat", horizon=cut)
-    return TwinEnv(game, world=world, obs="latent", actions="flat", stack=config.stack, horizon=cut)
+def open_twin(world: World, config: TransferConfig, make_game: MakeGame | None) -> TwinEnv:
+    """The real game with the same actions and cuts, its frames as they are; only those that are decided on need `see`."""
+    game = make_game() if make_game else None
+    return TwinEnv(game, world=world, actions="flat", horizon=horizon(config, world.config.frame_skip))
+
+
+def see(world: World) -> See:
+    """How policies see real frames: as the latents that dreams of `world` would show."""
+    view = View(world.control_spec, (world.config.height, world.config.width), latent_size(world), obs="latent")
+    return lambda frames: view.flatten(world.encode(frames)).cpu().numpy()
+
+
+def latent_size(world: World) -> int:
+    return int(np.prod(world.latent_shape))
 
 
 def horizon(config: TransferConfig, frame_skip: int) -> int:
@@ -58,7 +68,7 @@ def remember(obs: Any, last: NDArray[Any] | None, actions: gymnasium.Space[Any])
         last: actions; None at the start of an episode, which gives zeros.
         actions: Discrete or MultiDiscrete.
     """
-    sizes = _sizes(actions)
+    sizes = action_sizes(actions)
     told = np.zeros((len(obs), sum(sizes)), np.float32)
     if last is not None:
         places = np.asarray(last).reshape(len(obs), -1) + np.cumsum([0, *sizes[:-1]])
@@ -66,9 +76,9 @@ def remember(obs: Any, last: NDArray[Any] | None, actions: gymnasium.Space[Any])
     return np.concatenate([obs.reshape(len(obs), -1), told], 1, dtype=np.float32)
 
 
-def memory_space(obs: gymnasium.Space[Any], actions: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
-    """Of what `remember` gives."""
-    return gymnasium.spaces.Box(-np.inf, np.inf, (int(np.prod(obs.shape or ())) + sum(_sizes(actions)),), np.float32)
+def memory_space(numbers: int, actions: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    """Of what `remember` makes of observations of so many numbers."""
+    return gymnasium.spaces.Box(-np.inf, np.inf, (numbers + sum(action_sizes(actions)),), np.float32)
 
 
 def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:
@@ -80,7 +90,7 @@ def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed:
         score, alive, frame, action = np.zeros(env.num_envs), np.ones(env.num_envs, bool), 0, None
         while alive.any():
             if frame % hold == 0:
-                action = act(remember(obs, action, env.single_action_space))
+                action = act(obs, action)
             obs, reward, terminated, truncated, _ = env.step(action)
             score += reward * alive
             alive, frame = alive & ~(terminated | truncated), frame + 1
@@ -98,7 +108,7 @@ def play_real(env: TwinEnv, act: Actor, hold: int, seeds: Sequence[int]) -> NDAr
         action: NDArray[Any] | None = None
         while not over:
             if action is None or frame % hold == 0:
-                action = act(remember(obs[None], action, env.action_space))
+                action = act(obs[None], action)
             obs, reward, terminated, truncated, _ = env.step(action[0])
             score, over, frame = score + reward, terminated or truncated, frame + 1
         scores.append(score)
@@ -108,19 +118,20 @@ def play_real(env: TwinEnv, act: Actor, hold: int, seeds: Sequence[int]) -> NDAr
 def random_actor(space: gymnasium.Space[Any], seed: int) -> Actor:
     """Every time another action, all equally likely."""
     space.seed(seed)
-    return lambda obs: np.array([space.sample() for _ in obs])
+    return lambda obs, last: np.array([space.sample() for _ in obs])
 
 
 def constant_actors(space: gymnasium.Space[Any]) -> dict[str, Actor]:
     """By name, actors that never change their mind: one for each flat action."""
-    sizes = _sizes(space)
+    sizes = action_sizes(space)
     chosen = np.stack([part.reshape(-1) for part in np.indices(sizes)], 1)
 
     def constant(action: NDArray[Any]) -> Actor:
-        return lambda obs: np.repeat((action if len(sizes) > 1 else action[0])[None], len(obs), 0)
+        return lambda obs, last: np.repeat((action if len(sizes) > 1 else action[0])[None], len(obs), 0)
 
     return {str(action.tolist()): constant(action) for action in chosen}
 
 
-def _sizes(actions: gymnasium.Space[Any]) -> list[int]:
+def action_sizes(actions: gymnasium.Space[Any]) -> list[int]:
+    """Choices on each axis of Discrete or MultiDiscrete actions."""
     return [int(actions.n)] if isinstance(actions, gymnasium.spaces.Discrete) else actions.nvec.tolist()  # type: ignore[attr-defined]

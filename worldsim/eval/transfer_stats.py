@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from worldsim.eval.transfer_config import TransferConfig
 
-RANDOM, CONSTANT, CLONE, EQUAL, LONG, SHUFFLED, DREAM = ROWS = (
+RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM = ROWS = (
     "random",
     "best constant action",
+    "untrained policy",
     "behaviour cloning",
     "PPO, equal real frames",
     "PPO, long in the real game",
     "dream of shuffled actions",
     "dream",
 )
-BASELINES = (RANDOM, EQUAL, SHUFFLED)
+BASELINES = (RANDOM, UNTRAINED, EQUAL, SHUFFLED)
 Runs = Sequence[Mapping[str, Any]]
 
 

@@ -44,7 +44,7 @@ class CodeCalibration:
     """
 
     temperature: float = 1.5
-    rounds: int = 5
+    rounds: int = 3
     batches: int = 8
     batch: int = 32
     frames: int = 64
@@ -115,7 +115,7 @@ def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows
         model: trained; its end head's bias is changed.
         store: the frames it was trained on.
         context_level: noise level at which a world keeps past frames.
-        windows: that end and are looked at, at most, and four times as many of any: what matters in those is rare.
+        windows: that end and are looked at, at most, and eight times as many of any: what matters in those is rare.
         seed: of windows and noise.
 
     Returns:
@@ -125,7 +125,7 @@ def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows
     true = _logits(model, store.ending(windows, frames, rng), context_level, generator)
     if not len(true):
         return 0.0
-    going_on = store.batch(4 * windows, frames, rng)
+    going_on = store.batch(8 * windows, frames, rng)
     other = _logits(model, going_on, context_level, generator)[~going_on.ends[:, -1]]
     ends, rest = int(store.ended.sum()), int(store.lengths.sum())
     low, high = -20.0, 20.0

@@ -22,7 +22,9 @@ from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import Loop, LoopConfig, Losses
 from worldsim.train.store import FrameStore, LatentStore, fingerprint
 from worldsim.train.tokenizer import TokenizerObjective, fit_scale, tokenizer_loss
-from worldsim.world import WorldConfig, export_world
+from worldsim.world import WorldConfig, export_world, find_world, load_world
+
+RESTART = 0.5  # of the learning rate, for weights that have been trained before
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,15 @@ class TrainConfig:
     starts: int = 16
 
 
-def train(config: TrainConfig, data: Path, out: Path, budget: float, device: str = "auto", compiled: bool = True) -> Path:
+def train(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    budget: float,
+    device: str = "auto",
+    compiled: bool = True,
+    start: str | Path | None = None,
+) -> Path:
     """Trains a world, or goes on training it; returns the world's folder.
 
     Args:
@@ -76,17 +86,24 @@ def train(config: TrainConfig, data: Path, out: Path, budget: float, device: str
         budget: seconds of training in all; the preparation of frames and latents comes on top.
         device: "auto", "cpu" or "cuda".
         compiled: use torch.compile (needs a C++ compiler on a CPU).
+        start: a finished world to begin with, as for `World.load`: its tokenizer is kept, its dynamics trained further.
 
     Raises:
-        TrainingError, DataError: with what to do next.
+        TrainingError, DataError, WorldError: with what to do next.
     """
     if budget <= 0:
         raise TrainingError(f"budget was {budget} seconds; give more than 0, such as 2h.")
     torch.manual_seed(config.dynamics.loop.seed)
     where = pick_device(device)
     dataset, held_out = Dataset(data, "train"), Dataset(data, "eval")
-    tokenizer = train_tokenizer(config, dataset, held_out, out, budget * config.tokenizer_share, where, compiled)
-    model = train_dynamics(config, dataset, held_out, tokenizer, out, budget * (1 - config.tokenizer_share), where, compiled)
+    if start is None:
+        first = budget * config.tokenizer_share
+        tokenizer = train_tokenizer(config, dataset, held_out, out, first, where, compiled)
+        model = train_dynamics(config, dataset, held_out, tokenizer, out, budget - first, where, compiled)
+    else:
+        _, tokenizer, begun, *_ = load_world(find_world(start))
+        tokenizer = tokenizer.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        model = train_dynamics(config, dataset, held_out, tokenizer, out, budget, where, compiled, begun)
     return finish(config, dataset, held_out, tokenizer, model, out, where)
 
 
@@ -154,13 +171,21 @@ def train_dynamics(
     budget: float,
     device: torch.device,
     compiled: bool,
+    begun: DiT | None = None,
 ) -> DiT:
-    """Second stage: the averaged transformer, trained on cached latents."""
-    stage = config.dynamics
-    model = DiT(dynamics_config(stage.model, dataset, tokenizer)).to(device)
+    """Second stage: the averaged transformer, trained on cached latents, from random weights or those of `begun`."""
+    stage, loop_config = config.dynamics, config.dynamics.loop
+    sizes = dynamics_config(stage.model, dataset, tokenizer)
     store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
-    if stage.model.codes:
-        model.codebook.copy_(fit_codebook(store.latents, stage.model.codes, stage.loop.seed))
+    if begun is None:
+        model = DiT(sizes).to(device)
+        if sizes.codes:
+            model.codebook.copy_(fit_codebook(store.latents, sizes.codes, stage.loop.seed))
+    else:
+        if begun.config != sizes:
+            raise TrainingError(f"the world to start from has {begun.config}, the preset {sizes}; start from one of its own.")
+        model = begun.to(device)
+        loop_config = replace(loop_config, learning_rate=loop_config.learning_rate * RESTART)
     net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
 
     def losses(step: int) -> Losses:
@@ -179,7 +204,7 @@ def train_dynamics(
     loop = Loop(
         model,
         losses,
-        stage.loop,
+        loop_config,
         out,
         budget,
         name="dynamics",
