@@ -9,7 +9,7 @@ import torch
 from worldsim.dit import DiT
 from worldsim.envs.games import GAMES, POLICIES
 from worldsim.errors import WorldsimError
-from worldsim.presets import COLLECTIONS, PRESETS, find_collection, find_preset
+from worldsim.presets import COLLECTIONS, PRESETS, TRANSFERS, find_collection, find_preset, find_transfer
 from worldsim.tokenizer import Tokenizer
 from worldsim.world import FILES, WorldConfig, export_world
 
@@ -56,3 +56,11 @@ def test_collections_are_of_games() -> None:
 def test_an_unknown_preset_is_explained() -> None:
     with pytest.raises(WorldsimError, match=r"no preset 'doom/takecover'; choose from: .* Did you mean 'doom/take-cover'\?"):
         find_preset("doom/takecover")
+
+
+def test_agents_of_a_game_learn_in_a_cheaper_world_of_it() -> None:
+    for game, cheaper in TRANSFERS.items():
+        assert find_transfer(game).name == cheaper
+        whole, strip = GAMES[game], GAMES[cheaper]
+        assert (whole.scenario, whole.control_spec, whole.max_tics) == (strip.scenario, strip.control_spec, strip.max_tics)
+    assert find_transfer("doom/my-way-home").name == "doom/my-way-home"

@@ -22,7 +22,7 @@ from worldsim.eval.transfer_config import TransferConfig
 if TYPE_CHECKING:
     from worldsim.presets import Collection
 
-Policies = Literal["auto", "random", "patient", "coverage"]
+Policies = Literal["auto", "random", "pacing", "coverage"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CARD = TransferConfig()
 
@@ -282,13 +282,13 @@ def transfer(
     """Train agents in dreams alone, play the real game with them, and write the card; the same command again resumes.
 
     Args:
-        name: Of a preset, such as doom/take-cover.
+        name: Of a preset, such as doom/take-cover, whose agents learn in worlds of doom/take-cover-strip.
         worlds: Names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: Worlds of shuffled actions; by default one is trained.
         budget: Training time of each world, such as 90s, 10m or 2h.
         start: World that they begin with; by default each begins with random weights.
         seeds: Of the worlds.
-        data: Dataset that the worlds are trained on; by default data/NAME.
+        data: Dataset that the worlds are trained on; by default data/ and the name of their preset.
         out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
         card: Markdown file that gets the tables, its plot beside it; by default docs/transfer-NAME.md.
         config: How much of everything.
@@ -297,12 +297,13 @@ def transfer(
     """
     seconds = parse_duration(budget)
     from worldsim.eval.transfer import transfer as run
-    from worldsim.presets import find_collection, find_preset
+    from worldsim.presets import find_collection, find_transfer
     from worldsim.transfer import train_shuffled, train_worlds
 
-    preset, data, out = find_preset(name), data or Path("data") / name, out or Path("runs/transfer") / name
+    preset = find_transfer(name)
+    data, out = data or Path("data") / preset.name, out or Path("runs/transfer") / preset.name
     if not data.exists():
-        _collect_whole(name, data, find_collection(name))
+        _collect_whole(preset.name, data, find_collection(preset.name))
     card = card or Path("docs") / f"transfer-{name.rsplit('/', 1)[-1]}.md"
     compiled = not (worlds and shuffled) and _compiler_found()
     true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)

@@ -41,6 +41,16 @@ def take_cover() -> TrainConfig:
     return TrainConfig(name="doom/take-cover", tokenizer=_tokenizer(), dynamics=replace(dynamics, objective=objective))
 
 
+def take_cover_strip() -> TrainConfig:
+    """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
+    half as many frames a second. No shortcuts, which a world with codewords does not take in play."""
+    preset = take_cover()
+    stage = preset.dynamics
+    objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
+    dynamics = replace(stage, model=replace(stage.model, depth=6), objective=objective, batch=8)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics)
+
+
 def my_way_home() -> TrainConfig:
     """Walk and turn through a textured maze."""
     return TrainConfig(name="doom/my-way-home", tokenizer=_tokenizer(), dynamics=_dynamics())
@@ -53,15 +63,19 @@ def defend_the_center() -> TrainConfig:
 
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "doom/take-cover": take_cover,
+    "doom/take-cover-strip": take_cover_strip,
     "doom/my-way-home": my_way_home,
     "doom/defend-the-center": defend_the_center,
 }
 
 COLLECTIONS: dict[str, Collection] = {
     "doom/take-cover": Collection(frames=400_000),
+    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.4, "pacing": 0.6}),
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
 }
+
+TRANSFERS: dict[str, str] = {"doom/take-cover": "doom/take-cover-strip"}
 
 
 def stream_360p_250m() -> WorldConfig:
@@ -97,6 +111,15 @@ def find_preset(name: str) -> TrainConfig:
     if name not in PRESETS:
         raise WorldsimError(f"no preset {name!r}; choose from: {', '.join(PRESETS)}.{suggest(name, PRESETS)}")
     return PRESETS[name]()
+
+
+def find_transfer(name: str) -> TrainConfig:
+    """The configuration of the worlds in which a game's agents learn: a cheaper one of the same game, where there is one.
+
+    Raises:
+        WorldsimError: if there is none of that name.
+    """
+    return find_preset(TRANSFERS.get(name, name))
 
 
 def find_collection(game: str) -> Collection:

@@ -133,7 +133,6 @@ class World:
         self._check_memory()
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.dynamics = dynamics.to(self.device, self.dtype).eval()
-        self.starts, self.start_controls = starts.to(self.device), start_controls.to(self.device)
         network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
         self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
         self.stream = Stream(network, self.grid, batch, draw_level=config.draw_level)
@@ -144,7 +143,7 @@ class World:
         self._noise = [torch.Generator() for _ in range(batch)]
         self._next_seed = [secrets.randbits(63) for _ in range(batch)]
         self._started = np.zeros(batch, bool)
-        self._context = lru_cache(CACHED_STARTS)(self._prefill)
+        self.set_starts(starts, start_controls)
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their story
 
@@ -202,6 +201,23 @@ class World:
         if not (math.isfinite(value) and value >= 0):
             raise WorldError(f"temperature was {value}; give a number of at least 0, where 1 is what was trained.")
         self.stream.temperature = value
+
+    def set_starts(self, starts: Tensor, start_controls: Tensor) -> None:
+        """Gives the world other start contexts; their keys and values are kept, once they are needed.
+
+        Args:
+            starts: latents `(S, window, h, w, C)`.
+            start_controls: `(S, window, A)` in the model's units, that produced them.
+
+        Raises:
+            WorldError: if they are not of this world.
+        """
+        wanted = (self.config.dynamics.window, *self.latent_shape), (self.config.dynamics.window, self.control_spec.size)
+        given = tuple(starts.shape[1:]), tuple(start_controls.shape[1:])
+        if given != wanted or not len(starts) == len(start_controls) > 0:
+            raise WorldError(f"starts were {tuple(starts.shape)} and {tuple(start_controls.shape)}; each has to be {wanted}.")
+        self.starts, self.start_controls = starts.to(self.device), start_controls.to(self.device)
+        self._context = lru_cache(max(CACHED_STARTS, len(starts)))(self._prefill)
 
     def reset(self, *, seed: int | Sequence[int] | None = 0, start: int | None = None) -> Step:
         """Starts all worlds anew; see `restart`.

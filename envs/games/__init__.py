@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from worldsim.envs.games.doom import DEADLY_CORRIDOR, DEFEND_THE_CENTER, MY_WAY_HOME, TAKE_COVER, DoomConfig, DoomEnv
+from worldsim.envs.games.doom import (
+    DEADLY_CORRIDOR,
+    DEFEND_THE_CENTER,
+    MY_WAY_HOME,
+    TAKE_COVER,
+    TAKE_COVER_STRIP,
+    DoomConfig,
+    DoomEnv,
+)
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
 from worldsim.errors import GameError, suggest
 
@@ -17,6 +25,7 @@ __all__ = ["GAMES", "POLICIES", "DoomConfig", "DoomEnv", "Policy", "make", "make
 
 GAMES: dict[str, DoomConfig] = {
     "doom/take-cover": TAKE_COVER,
+    "doom/take-cover-strip": TAKE_COVER_STRIP,
     "doom/my-way-home": MY_WAY_HOME,
     "doom/defend-the-center": DEFEND_THE_CENTER,
     "doom/deadly-corridor": DEADLY_CORRIDOR,

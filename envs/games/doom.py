@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ class DoomConfig:
         frame_skip: game tics per step; Doom runs 35 tics per second.
         max_tics: episodes are truncated at this many tics.
         height: observation height in pixels.
-        width: observation width in pixels; twice the height and width must be a ViZDoom resolution.
+        width: observation width in pixels.
+        rendered: height that is rendered, of which the observation is the middle; 0 renders no more than is seen. Twice that and
+            twice the width must be a ViZDoom resolution.
         objects: whether `info["objects"]` lists the boxes of visible things.
         flat: options along each axis of the flat view of the actions, of which what is chosen is held together; the first of
             an axis is rest.
@@ -50,6 +52,7 @@ class DoomConfig:
     max_tics: int = 2100
     height: int = 80
     width: int = 128
+    rendered: int = 0
     objects: bool = False
     flat: tuple[tuple[Controls, ...], ...] = ()
 
@@ -57,6 +60,15 @@ class DoomConfig:
         for name in ("frame_skip", "max_tics"):
             if getattr(self, name) < 1:
                 raise GameError(f"{name} was {getattr(self, name)}; give a whole number of at least 1.")
+        if self.rendered and (self.rendered < self.height or (self.rendered - self.height) % 2):
+            raise GameError(
+                f"rendered was {self.rendered}; give 0, or the height ({self.height}) and an even number of rows to cut off."
+            )
+
+    @property
+    def cut(self) -> int:
+        """Rows that are rendered above those seen, and as many below."""
+        return (self.rendered - self.height) // 2 if self.rendered else 0
 
 
 _MOVE = {"w": "MOVE_FORWARD", "s": "MOVE_BACKWARD", "a": "MOVE_LEFT", "d": "MOVE_RIGHT"}
@@ -76,6 +88,8 @@ TAKE_COVER = DoomConfig(
     bindings={"a": "MOVE_LEFT", "d": "MOVE_RIGHT"},
     flat=(_STRAFE,),
 )
+# Everything there happens at eye level, and nothing in less than four tics.
+TAKE_COVER_STRIP = replace(TAKE_COVER, height=32, rendered=80, frame_skip=4)
 MY_WAY_HOME = DoomConfig(
     scenario="my_way_home.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, **_WASD),
@@ -193,11 +207,12 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         state = self._game.get_state()
         if state is None:
             return False
-        self._frame = halve(state.screen_buffer)
+        cut = self.config.cut
+        self._frame = halve(state.screen_buffer)[cut : cut + self.config.height]
         self._position = np.array(state.game_variables, np.float32)
         if self.config.objects:
             self._objects = [
-                (label.object_name, *(v / SUPERSAMPLE for v in (label.x, label.y, label.width, label.height)))
+                (label.object_name, *(v / SUPERSAMPLE for v in (label.x, label.y - cut * SUPERSAMPLE, label.width, label.height)))
                 for label in state.labels
                 if label.object_name != "DoomPlayer"
             ]
@@ -253,11 +268,10 @@ def _import_vizdoom() -> Any:
 def _start(viz: Any, game: Any, config: DoomConfig, folder: Path) -> None:
     """Configures and starts the game process; its files go into `folder`."""
     game.load_config(str(Path(viz.scenarios_path) / config.scenario))
-    size = f"RES_{config.width * SUPERSAMPLE}X{config.height * SUPERSAMPLE}"
+    rendered = config.height + 2 * config.cut
+    size = f"RES_{config.width * SUPERSAMPLE}X{rendered * SUPERSAMPLE}"
     if not hasattr(viz.ScreenResolution, size):
-        raise GameError(
-            f"frames of {config.width}x{config.height} need the ViZDoom mode {size}, which does not exist; try 128x80."
-        )
+        raise GameError(f"frames of {config.width}x{rendered} need the ViZDoom mode {size}, which does not exist; try 128x80.")
     game.set_screen_resolution(getattr(viz.ScreenResolution, size))
     game.set_screen_format(viz.ScreenFormat.RGB24)
     game.set_available_buttons([getattr(viz.Button, name) for name in config.bindings.values()])

@@ -249,7 +249,7 @@ class Coverage:
 
 POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
     "random": StickyRandom,
-    "patient": partial(StickyRandom, hold=(8.0, 64.0)),  # goes all the way; what taps never meet is met at full speed
+    "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # goes far and hardly rests: what is met at full speed
     "coverage": Coverage,
 }
 

@@ -53,7 +53,7 @@ def test_gymnasium_checker(start, name):
 def test_frames_are_uint8_and_rates_follow_the_skip(start, name):
     env = start(name, frame_skip=4, render_mode="rgb_array")
     frame, info = env.reset(seed=0)
-    assert frame.shape == (80, 128, 3) and frame.dtype == np.uint8 and frame.std() > 5
+    assert frame.shape == (GAMES[name].height, 128, 3) and frame.dtype == np.uint8 and frame.std() > 5
     assert info["tics"] == 0 and info["has_frame"] and info["position"].dtype == np.float32
     assert env.fps == 8.75 and env.metadata["render_fps"] == 9
     assert np.array_equal(env.render(), frame)
@@ -204,6 +204,18 @@ def test_fireball_boxes_hold_the_bright_pixels(start):
     assert red[y : y + h, x : x + w].mean() > red.mean() + 50
 
 
+def test_the_strip_is_the_middle_of_the_whole_frame(start):
+    whole, strip = start("doom/take-cover", frame_skip=4, objects=True), start("doom/take-cover-strip", objects=True)
+    for env in (whole, strip):
+        env.reset(seed=5)
+    for _ in range(12):
+        frame, *_, info = whole.step(Controls(keys={"d"}))
+        shown, *_, seen = strip.step(Controls(keys={"d"}))
+        assert np.array_equal(shown, frame[24:56])
+        assert seen["objects"] == [(name, x, y - 24, w, h) for name, x, y, w, h in info["objects"]]
+    assert any(name == "DoomImp" and 0 < y < 32 for name, _, y, *_ in seen["objects"])
+
+
 def test_nothing_is_written_to_the_working_directory(start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path.parent))
@@ -272,6 +284,7 @@ def test_import_needs_no_vizdoom_and_make_says_what_to_install():
         ("doom/take-cover", {"frameskip": 4}, r"unknown option 'frameskip'.*Did you mean 'frame_skip'"),
         ("doom/take-cover", {"frame_skip": 0}, r"frame_skip was 0; give a whole number of at least 1"),
         ("doom/take-cover", {"width": 100}, r"RES_200X160, which does not exist; try 128x80"),
+        ("doom/take-cover-strip", {"height": 33}, r"rendered was 80; give 0, or the height \(33\) and an even number of rows"),
         ("doom/take-cover", {"scenario": "none.cfg"}, r"Doom \(none.cfg\) does not run"),
         ("doom/take-cover", {"render_mode": "human"}, r"render_mode was 'human'"),
         ("doom/take-cover", {"bindings": {"w": "MOVE_FORWARD"}}, r"bindings name the control 'w'; control_spec has: a, d"),

@@ -60,6 +60,8 @@ CARD = TransferConfig(
     clone_frames=300,
     clone_epochs=1,
     dreams=32,
+    dream_frames=20,
+    starts=64,
     games=2,
     hold=2,
     dream_episodes=32,
@@ -161,7 +163,7 @@ def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
         single, _, over, *_ = twin.step(0)
         shown = infos[1]["terminal_observation"] if over else obs[1]
         assert over == dones[1] and np.allclose(shown[:size], single, atol=1e-4)
-        assert shown[size:].tolist() == [LOUD, 0.0, 0.0]
+        assert shown[2 * size :].tolist() == [LOUD, 0.0, 0.0]
     assert not obs[1, size:].any(), "another episode begins, and nothing was done in it"
 
 
@@ -171,9 +173,11 @@ def test_untrained_policies_keep_doing_what_they_did(dodge: dict[str, Any], tmp_
     games: Any = real_envs(partial(open_twin, world, config, Dodge), 2)
     train_ppo(games, world, 1, 0, config, tmp_path, dreamed=False)
     with closing(open_twin(world, config, Dodge)) as env:
-        act = actor(load_policy(tmp_path / "000.safetensors", env.view, world))
+        act = actor(load_policy(tmp_path / "000.safetensors", env.view, world, config.ppo))
         torch.manual_seed(0)
-        kept = act(np.zeros((1000, latent_size(world)), np.float32), np.full(1000, 2)) == 2
+        still = np.zeros((1000, latent_size(world)), np.float32)
+        act(still, None)
+        kept = act(still, np.full(1000, 2)) == 2
     assert 0.85 < kept.mean() < 0.95
 
 

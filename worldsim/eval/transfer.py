@@ -118,7 +118,7 @@ class _Runs:
         recordings = {world.config.data for world in self.worlds.values()}
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
-        names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "games", "head_clips")
+        names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "dream_frames", "starts", "games", "head_clips")
         self.store = Store(out, {"game": self.train.info.game, **{name: getattr(config, name) for name in names}})
 
     def circumstances(self) -> Result:
@@ -197,7 +197,7 @@ class _Runs:
         def run() -> Result:
             world, keep = self.worlds[folder], self.config.ppo.keep
             with closing(self._twin(folder)) as env:
-                policy = patient(new_policy(env.view, world, seed), keep)
+                policy = patient(new_policy(env.view, world, self.config.ppo, seed), keep)
                 return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
 
         key = {"keep": self.config.ppo.keep, "world": self.hashes[folder]}
@@ -226,7 +226,7 @@ class _Runs:
             policies, log = self._trained(name, key, make_envs, world, steps, seed, dreamed=False)
             chosen = _best(log)
             with closing(self._twin(folder)) as env:
-                scores = self._score(env, actor(load_policy(policies[chosen], env.view, world), see(world)))
+                scores = self._score(env, actor(load_policy(policies[chosen], env.view, world, self.config.ppo), see(world)))
             return {"scores": scores, "chosen": chosen, "checkpoints": log, "real_frames": log[-1]["steps"]}
 
         return self.store.result(name, key, run)
@@ -239,13 +239,13 @@ class _Runs:
         name = f"dream-{self.hashes[folder]}-{config.levels.index(level)}-{seed}"
 
         def make_envs() -> VecEnv:
-            return dream_envs(open_dreams(folder, level, config, self.device))
+            return dream_envs(open_dreams(folder, level, config, self.device, self.train))
 
         def run() -> Result:
             paths, log = self._trained(name, key, make_envs, world, config.dream_steps, seed, dreamed=True)
             few = dataclasses.replace(config, dreams=min(config.dreams, config.dream_episodes))
             with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, few, self.device)) as dreams:
-                policies, chosen = [load_policy(path, env.view, world) for path in paths], _best(log)
+                policies, chosen = [load_policy(path, env.view, world, config.ppo) for path in paths], _best(log)
                 best = actor(policies[chosen])
                 dreamed = play_dreams(dreams, best, config.hold, config.dream_episodes, DREAM_SCORE_SEED).tolist()
                 actors = [actor(policy, see(world)) for policy in policies]

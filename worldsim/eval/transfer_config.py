@@ -32,10 +32,12 @@ class Randomness:
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game. Policy and value are linear, as
-    in World Models (Ha and Schmidhuber 2018, arXiv:1803.10122).
+    """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game. Policy and value are linear in
+    what they know and in a hidden layer made from it; without that layer they are those of World Models (Ha and Schmidhuber 2018,
+    arXiv:1803.10122).
 
     Attributes:
+        patch, hidden: units of that layer's first half, for every patch of the frame, and of its second, over all of them.
         rollout: decisions in each environment between updates.
         batch: samples of a gradient step.
         epochs: over each rollout.
@@ -43,13 +45,15 @@ class PPOConfig:
         keep: chance that an untrained policy decides as it did last; what holds for long can be told from what does not.
     """
 
+    patch: int = 32
+    hidden: int = 128
     rollout: int = 16
-    batch: int = 128
-    epochs: int = 6
-    learning_rate: float = 1e-3
+    batch: int = 256
+    epochs: int = 5
+    learning_rate: float = 5e-4
     gamma: float = 0.97
     entropy: float = 0.003
-    keep: float = 0.85
+    keep: float = 0.92
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ class TransferConfig:
         clone_frames, clone_epochs: of behaviour cloning.
         checkpoints: policies kept of each training, evenly spaced.
         dreams: batch of dreams.
+        dream_frames: length of a dream to learn in. It sets out from a recorded moment and stays near what was recorded; what
+            would come after it is worth what the policy's own value says.
+        starts: such moments.
         games: real games played at a time while training in them.
-        hold: frames for which a policy's decision holds. It sees the latest as latents, and what it decided last.
+        hold: frames for which a policy's decision holds; see `remember` for what it knows when it decides.
         dream_episodes: dreams that score a policy when it is chosen.
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.
@@ -86,15 +93,17 @@ class TransferConfig:
     levels: tuple[Randomness, ...] = (Randomness(1.3), Randomness(1.0), Randomness(0.5))
     side_seeds: int = 1
     long_seeds: int = 1
-    dream_steps: int = 250_000
+    dream_steps: int = 300_000
     equal_steps: int = 0
-    long_steps: int = 1_000_000
+    long_steps: int = 800_000
     clone_frames: int = 40_000
     clone_epochs: int = 4
     checkpoints: int = 10
-    dreams: int = 32
+    dreams: int = 64
+    dream_frames: int = 100
+    starts: int = 256
     games: int = 8
-    hold: int = 8
+    hold: int = 2
     dream_episodes: int = 64
     checkpoint_episodes: int = 20
     choice_episodes: int = 20
@@ -110,16 +119,9 @@ class TransferConfig:
 
     def __post_init__(self) -> None:
         counts = (
-            *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams, self.games),
-            *(
-                self.hold,
-                self.dream_episodes,
-                self.checkpoint_episodes,
-                self.choice_episodes,
-                self.episodes,
-                self.cap_tics,
-            ),
-            *(self.resamples, len(self.policy_seeds), len(self.levels)),
+            *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams),
+            *(self.dream_frames, self.starts, self.games, self.hold, self.dream_episodes, self.checkpoint_episodes),
+            *(self.choice_episodes, self.episodes, self.cap_tics, self.resamples, len(self.policy_seeds), len(self.levels)),
         )
         if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds, self.long_seeds) < 0:
             raise WorldError(

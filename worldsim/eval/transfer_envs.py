@@ -34,12 +34,17 @@ def real_envs(make: Callable[[], TwinEnv], count: int) -> VecEnv:
 
 
 class Tally(VecEnvWrapper):
-    """Keeps the mean score of the episodes of late: rewards over ends. In dreams an end counts by its probability, so that far
-    fewer frames tell as much."""
+    """Keeps what an episode of late is worth: its mean reward per frame, for as long as it lasts at the mean chance of an end and
+    under the cap. In dreams an end counts by its probability, so that far fewer frames tell as much, and cuts do not matter.
 
-    def __init__(self, venv: VecEnv) -> None:
+    Args:
+        venv: of dreams or games.
+        cap: frames after which an episode is cut when it is scored.
+    """
+
+    def __init__(self, venv: VecEnv, cap: int) -> None:
         super().__init__(venv)
-        self.rewards = self.ends = 0.0
+        self.cap, self.rewards, self.ends, self.frames = cap, 0.0, 0.0, 0
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -47,14 +52,17 @@ class Tally(VecEnvWrapper):
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
         self.rewards += float(rewards.sum())
-        self.ends += float(np.where(_cut(infos), 1.0, _chance(dones, infos)).sum())
+        self.ends += float(_chance(dones, infos).sum())
+        self.frames += self.num_envs
         return obs, rewards, dones, infos
 
     def take(self) -> float | None:
-        """The mean score since this was asked last; None if nothing can have ended."""
-        score = self.rewards / self.ends if self.ends > 0 else None
-        self.rewards = self.ends = 0.0
-        return score
+        """The score since this was asked last; None if no frame was played."""
+        if not self.frames:
+            return None
+        reward, end = self.rewards / self.frames, min(self.ends / self.frames, 1.0)
+        self.rewards, self.ends, self.frames = 0.0, 0.0, 0
+        return reward * (1 - (1 - end) ** self.cap) / end if end else reward * self.cap
 
 
 class ExpectedEnds(VecEnvWrapper):
@@ -118,14 +126,15 @@ class Held(VecEnvWrapper):
 
 
 class Seen(VecEnvWrapper):
-    """What a policy sees: latents, made of frames where `look` is given, and the action that was taken last; see `remember`."""
+    """What a policy knows, see `remember`: latents, made of frames where `look` is given, now and before, and the last action."""
 
     def __init__(self, venv: VecEnv, numbers: int, look: See | None = None) -> None:
         super().__init__(venv, observation_space=memory_space(numbers, venv.action_space))
         self.look = look
 
     def reset(self) -> Any:
-        return self._see(self.venv.reset(), None)
+        self.before = self._see(self.venv.reset())
+        return self._know(self.before, None, None)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         self.actions = actions
@@ -133,22 +142,24 @@ class Seen(VecEnvWrapper):
 
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
-        seen, over = self._see(obs, self.actions), np.flatnonzero(dones)
+        before, self.before = self.before, self._see(obs)
+        known, over = self._know(self.before, before, self.actions), np.flatnonzero(dones)
         if len(over):
-            seen[over] = self._see(np.asarray(obs)[over], None)
-            ended = self._see(np.stack([infos[row]["terminal_observation"] for row in over]), self.actions[over])
-            for row, last in zip(over, ended, strict=True):
-                infos[row] = {**infos[row], "terminal_observation": last}
-        return seen, rewards, dones, infos
+            known[over] = self._know(self.before[over], None, None)
+            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
+            ended = self._know(last, before[over], self.actions[over])
+            for row, final in zip(over, ended, strict=True):
+                infos[row] = {**infos[row], "terminal_observation": final}
+        return known, rewards, dones, infos
 
-    def _see(self, obs: Any, last: NDArray[Any] | None) -> NDArray[np.float32]:
-        return remember(self.look(obs) if self.look else obs, last, self.venv.action_space)
+    def _see(self, obs: Any) -> NDArray[np.float32]:
+        return self.look(obs) if self.look else np.asarray(obs)
+
+    def _know(self, seen: Any, before: Any, last: NDArray[Any] | None) -> NDArray[np.float32]:
+        return remember(seen, before, last, self.venv.action_space)
 
 
 def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:
     """How likely each episode was to end with this frame; in a real game that is known."""
-    return np.array([info.get("end_probability", float(done)) for done, info in zip(dones, infos, strict=True)])
-
-
-def _cut(infos: list[dict[str, Any]]) -> NDArray[np.bool_]:
-    return np.array([info.get("TimeLimit.truncated", False) for info in infos])
+    cut = (info.get("TimeLimit.truncated", False) for info in infos)
+    return np.array([i.get("end_probability", float(d and not c)) for d, i, c in zip(dones, infos, cut, strict=True)])

@@ -11,32 +11,63 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldsim.data import Dataset
 from worldsim.envs.twin import Game, TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.envs.view import View
+from worldsim.errors import DataError
 from worldsim.eval.transfer_config import Randomness, TransferConfig
-from worldsim.world import World, read_config
+from worldsim.world import World
 
 LOUD = 8.0  # the few numbers of an action stand beside thousands of a picture
-# What the game shows (B, ...), and the flat actions (B, ...) that held last or None -> flat actions (B, ...)
+# What the game shows (B, ...), and the flat actions (B, ...) that held last or None where episodes begin -> flat actions (B, ...)
 Actor = Callable[[NDArray[Any], NDArray[Any] | None], NDArray[Any]]
 See = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frames (B, H, W, 3) -> latents (B, D)
 MakeGame = Callable[[], Game]
 
 
-def open_dreams(world: Path, randomness: Randomness, config: TransferConfig, device: str) -> DreamVectorEnv:
-    """Dreams as policies meet them: latents, flat actions, cut where the real game is."""
-    return DreamVectorEnv(
+def open_dreams(
+    world: Path, randomness: Randomness, config: TransferConfig, device: str, recorded: Dataset | None = None
+) -> DreamVectorEnv:
+    """Dreams as policies meet them: latents and flat actions.
+
+    Args:
+        world: folder.
+        randomness: of the dreams.
+        config: how many there are.
+        device: where to dream.
+        recorded: where dreams to learn in set out from, each of `config.dream_frames`; without it they set out from the world's
+            own starts, and are cut where the real game is.
+    """
+    loaded = World.load(
         world,
-        config.dreams,
-        obs="latent",
-        actions="flat",
-        horizon=horizon(config, read_config(world).frame_skip),
-        autoreset_mode="SameStep",
+        batch=config.dreams,
+        device=device,
         temperature=randomness.temperature,
         context_level=randomness.context_level,
-        device=device,
     )
+    frames = horizon(config, loaded.config.frame_skip)
+    if recorded is not None:
+        loaded.set_starts(*recorded_starts(loaded, recorded, config.starts))
+        frames = min(frames, config.dream_frames)
+    return DreamVectorEnv(loaded, config.dreams, obs="latent", actions="flat", horizon=frames, autoreset_mode="SameStep")
+
+
+def recorded_starts(world: World, dataset: Dataset, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Start contexts out of a dataset, drawn evenly from all moments that fit: see `World.set_starts`."""
+    window = world.config.dynamics.window
+    room = np.cumsum(np.maximum(dataset.lengths - window + 1, 0))
+    if not room[-1]:
+        raise DataError(f"no episode is {window} frames long, which a start context needs; collect longer ones.")
+    latents, controls = [], []
+    for moment in np.random.default_rng(0).integers(0, room[-1], count):
+        episode = int(np.searchsorted(room, moment, side="right"))
+        first = int(moment - (room[episode - 1] if episode else 0))
+        clip = dataset.episode(episode)
+        actions = np.concatenate([np.zeros_like(clip.actions[:1]), clip.actions])[first : first + window]  # those that led there
+        latents.append(world.encode(clip.frames[first : first + window]))
+        controls.append(torch.from_numpy(actions / dataset.spec.scale()).float())
+    return torch.stack(latents), torch.stack(controls)
 
 
 def open_twin(world: World, config: TransferConfig, make_game: MakeGame | None) -> TwinEnv:
@@ -60,25 +91,29 @@ def horizon(config: TransferConfig, frame_skip: int) -> int:
     return max(1, config.cap_tics // frame_skip)
 
 
-def remember(obs: Any, last: NDArray[Any] | None, actions: gymnasium.Space[Any]) -> NDArray[np.float32]:
-    """What a policy sees: observations `(B, ...)` made flat, and the flat actions `(B, ...)` that held last, one-hot `(B, K)`.
+def remember(
+    seen: NDArray[Any], before: NDArray[Any] | None, last: NDArray[Any] | None, actions: gymnasium.Space[Any]
+) -> NDArray[np.float32]:
+    """What a policy knows: what it sees, how that has changed since it last decided, and what it then decided, one-hot.
 
     Args:
-        obs: what the game shows.
-        last: actions; None at the start of an episode, which gives zeros.
+        seen: `(B, ...)`, made flat.
+        before: what it saw when it last decided, `(B, ...)`; None at the start of an episode, where nothing has changed.
+        last: flat actions `(B, ...)`; None at the start of an episode, which gives zeros.
         actions: Discrete or MultiDiscrete.
     """
-    sizes = action_sizes(actions)
-    told = np.zeros((len(obs), sum(sizes)), np.float32)
+    sizes, now = action_sizes(actions), seen.reshape(len(seen), -1)
+    told = np.zeros((len(seen), sum(sizes)), np.float32)
     if last is not None:
-        places = np.asarray(last).reshape(len(obs), -1) + np.cumsum([0, *sizes[:-1]])
+        places = np.asarray(last).reshape(len(seen), -1) + np.cumsum([0, *sizes[:-1]])
         np.put_along_axis(told, places, LOUD, 1)
-    return np.concatenate([obs.reshape(len(obs), -1), told], 1, dtype=np.float32)
+    change = np.zeros_like(now) if before is None else now - before.reshape(len(seen), -1)
+    return np.concatenate([now, change, told], 1, dtype=np.float32)
 
 
 def memory_space(numbers: int, actions: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
-    """Of what `remember` makes of observations of so many numbers."""
-    return gymnasium.spaces.Box(-np.inf, np.inf, (numbers + sum(action_sizes(actions)),), np.float32)
+    """Of what `remember` makes of so many numbers seen."""
+    return gymnasium.spaces.Box(-np.inf, np.inf, (2 * numbers + sum(action_sizes(actions)),), np.float32)
 
 
 def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:

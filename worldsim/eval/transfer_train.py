@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
+from torch import nn
 
 from worldsim.data import Dataset
 from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
-from worldsim.eval.transfer_config import TransferConfig
-from worldsim.eval.transfer_play import LOUD, Actor, See, action_sizes, latent_size, memory_space, remember, see
+from worldsim.eval.transfer_config import PPOConfig, TransferConfig
+from worldsim.eval.transfer_play import LOUD, Actor, See, action_sizes, horizon, latent_size, memory_space, remember, see
 from worldsim.eval.transfer_store import Result
 from worldsim.world import World
 
 try:
     from stable_baselines3 import PPO
     from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
     from worldsim.eval.transfer_envs import ExpectedEnds, Held, Seen, Tally
@@ -45,7 +50,7 @@ def train_ppo(
     Returns:
         For each policy its `steps`, and in `training` the mean score since the one before it, or None; see `Tally`.
     """
-    ppo, tally = config.ppo, Tally(envs)
+    ppo, tally = config.ppo, Tally(envs, horizon(config, world.config.frame_skip))
     rollout = ppo.rollout * envs.num_envs
     played = Held(ExpectedEnds(tally, ppo.gamma ** (1 / config.hold)) if dreamed else tally, config.hold)
     seen = Seen(played, latent_size(world), None if dreamed else see(world))
@@ -58,7 +63,7 @@ def train_ppo(
         learning_rate=ppo.learning_rate,
         gamma=ppo.gamma,
         ent_coef=ppo.entropy,
-        policy_kwargs={"net_arch": []},
+        policy_kwargs=_network(world, envs.action_space, ppo),
         seed=seed,
         device="cpu",
     )
@@ -75,25 +80,59 @@ def train_ppo(
 
 def clone(dataset: Dataset, view: View, world: World, seed: int, config: TransferConfig) -> ActorCriticPolicy:
     """The policy for the flat actions of `view` that acts most like the dataset does."""
-    latents, actions, last = _examples(dataset, view, see(world), config)
-    policy = new_policy(view, world, seed)
+    known, actions = _examples(dataset, view, see(world), config)
+    policy = new_policy(view, world, config.ppo, seed)
     optimizer = torch.optim.Adam(policy.parameters(), config.ppo.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(config.clone_epochs):
         for chosen in torch.randperm(len(actions), generator=generator).split(config.ppo.batch):
-            seen = torch.cat([latents[chosen].float(), last[chosen]], 1)
-            _, likelihood, _ = policy.evaluate_actions(seen, actions[chosen])
+            _, likelihood, _ = policy.evaluate_actions(known[chosen].float(), actions[chosen])
             optimizer.zero_grad()
             (-likelihood.mean()).backward()
             optimizer.step()
     return policy
 
 
-def new_policy(view: View, world: World, seed: int = 0) -> ActorCriticPolicy:
-    """The network that PPO trains, with random weights: linear in what `remember` gives."""
+class Beside(BaseFeaturesExtractor):
+    """Hidden units beside what they are made from, so that a policy is linear in both. Every patch is looked at in the same way
+    first, now and as it changed, and then all of them together.
+
+    Args:
+        space: of what policies know; see `remember`.
+        patches: of a frame.
+        sizes: choices on all axes of the actions.
+        ppo: how many units there are.
+    """
+
+    def __init__(self, space: gymnasium.spaces.Box, patches: int, sizes: int, ppo: PPOConfig) -> None:
+        super().__init__(space, ppo.hidden + space.shape[0])
+        self.split = ((space.shape[0] - sizes) // 2,) * 2 + (sizes,)
+        self.patch = nn.Linear(2 * self.split[0] // patches, ppo.patch)
+        self.layer = nn.Linear(patches * ppo.patch + sizes, ppo.hidden)
+        self.patches = patches
+
+    def forward(self, known: torch.Tensor) -> torch.Tensor:
+        now, change, told = known.split(self.split, -1)
+        each = torch.cat([part.unflatten(-1, (self.patches, -1)) for part in (now, change)], -1)
+        hidden = torch.tanh(self.layer(torch.cat([F.silu(self.patch(each)).flatten(1), told], -1)))
+        return torch.cat([hidden, known], -1)
+
+
+def new_policy(view: View, world: World, ppo: PPOConfig, seed: int = 0) -> ActorCriticPolicy:
+    """The network that PPO trains, with random weights, on what `remember` gives."""
     torch.manual_seed(seed)
     space = memory_space(latent_size(world), view.action_space)
-    return ActorCriticPolicy(space, view.action_space, lambda _: 0.0, net_arch=[])
+    return ActorCriticPolicy(space, view.action_space, lambda _: 0.0, **_network(world, view.action_space, ppo))
+
+
+def _network(world: World, actions: gymnasium.Space[Any], ppo: PPOConfig) -> dict[str, Any]:
+    shape = {"patches": math.prod(world.grid), "sizes": sum(action_sizes(actions)), "ppo": ppo}
+    return {
+        "net_arch": [],
+        "share_features_extractor": False,
+        "features_extractor_class": Beside,
+        "features_extractor_kwargs": shape,
+    }
 
 
 @torch.no_grad()
@@ -110,34 +149,42 @@ def save_policy(policy: ActorCriticPolicy, path: Path) -> None:
     path.write_bytes(save({name: value.contiguous() for name, value in policy.state_dict().items()}))
 
 
-def load_policy(path: Path, view: View, world: World) -> ActorCriticPolicy:
+def load_policy(path: Path, view: View, world: World, ppo: PPOConfig) -> ActorCriticPolicy:
     """A policy for the flat actions of `view` that sees as `world` does."""
-    policy = new_policy(view, world)
+    policy = new_policy(view, world, ppo)
     policy.load_state_dict(load_file(path))
     return policy
 
 
 def actor(policy: ActorCriticPolicy, look: See | None = None) -> Actor:
-    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames."""
-    space = policy.action_space
-    return lambda obs, last: policy.predict(remember(look(obs) if look else obs, last, space))[0]  # type: ignore[arg-type]
+    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames. It remembers what it last saw."""
+    before: NDArray[Any] | None = None
+
+    def act(obs: NDArray[Any], last: NDArray[Any] | None) -> NDArray[Any]:
+        nonlocal before
+        seen = look(obs) if look else obs
+        known = remember(seen, None if last is None else before, last, policy.action_space)
+        before = seen
+        return policy.predict(known)[0]  # type: ignore[return-value]
+
+    return act
 
 
-def _examples(dataset: Dataset, view: View, look: See, config: TransferConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Latents `(N, D)`; for each frame the action that was taken, and the one before it as in `remember`."""
-    latents: list[torch.Tensor] = []
-    actions: list[NDArray[np.float32]] = []
-    starts: list[int] = []
+def _examples(dataset: Dataset, view: View, look: See, config: TransferConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a policy would have known at every frame, float16 `(N, D)`, and the flat action taken there."""
+    known: list[torch.Tensor] = []
+    actions: list[NDArray[Any]] = []
     count = 0
     for i, length in enumerate(dataset.lengths):
         if count >= config.clone_frames:
             break
         episode = dataset.episode(i)
-        latents += [torch.from_numpy(look(part)).half() for part in np.split(episode.frames, range(64, length, 64))]
-        actions.append(episode.actions)
-        starts.append(count)
+        seen = np.concatenate([look(part) for part in np.split(episode.frames, range(64, length, 64))])
+        chosen = view.flat.nearest(episode.actions)
+        before = seen[np.maximum(np.arange(length) - config.hold, 0)]
+        told = remember(seen, before, np.roll(chosen, 1, 0), view.action_space)
+        told[0, -sum(action_sizes(view.action_space)) :] = 0  # nothing came before an episode's first frame
+        known.append(torch.from_numpy(told).half())
+        actions.append(chosen)
         count += length
-    chosen = view.flat.nearest(np.concatenate(actions))
-    last = remember(np.zeros((count, 0)), np.roll(chosen, 1, 0), view.action_space)
-    last[starts] = 0  # nothing came before an episode's first frame
-    return torch.cat(latents), torch.from_numpy(chosen), torch.from_numpy(last)
+    return torch.cat(known), torch.from_numpy(np.concatenate(actions))
