@@ -16,6 +16,7 @@ from torch import Tensor
 from worldsim.kernels.frame_attention import frame_attention, reference
 from worldsim.kernels.frame_attention.layout import Layout as Sight
 from worldsim.kernels.norm_modulate import norm_modulate
+from worldsim.kernels.norm_modulate.reference import inverse_rms
 from worldsim.kernels.norm_modulate.reference import norm_modulate as norm_modulate_on_cpu
 
 EPS = 1e-6
@@ -96,7 +97,7 @@ def causal_mask(story: int, drafts: int, window: int, device: torch.device) -> T
 
 def normalize(x: Tensor, weight: Tensor) -> Tensor:
     """RMSNorm of head vectors `(..., D)` with gains `(D,)`."""
-    return F.rms_norm(x, (x.shape[-1],), None, EPS) * weight.to(x.dtype)
+    return x * inverse_rms(x, EPS) * weight.to(x.dtype)
 
 
 def modulate(

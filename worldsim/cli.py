@@ -276,6 +276,8 @@ def transfer(
     out: Path | None = None,
     card: Path | None = None,
     config: TransferConfig = CARD,
+    refit_frames: int = 0,
+    refit_budget: str = "20m",
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
@@ -292,13 +294,18 @@ def transfer(
         out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
         card: Markdown file that gets the tables, its plot beside it; by default docs/transfer-NAME.md.
         config: How much of everything.
+        refit_frames: Real frames played by the dreams' policies, on which the first world is trained further for a row of its
+            own; 0 for none.
+        refit_budget: Time of that training.
         device: Where the worlds run.
         json: File that gets the figures.
     """
-    seconds = parse_duration(budget)
+    seconds, more = parse_duration(budget), parse_duration(refit_budget)
+    from worldsim.eval.transfer import chosen_policies
     from worldsim.eval.transfer import transfer as run
     from worldsim.presets import find_collection, find_transfer
-    from worldsim.transfer import train_shuffled, train_worlds
+    from worldsim.transfer import refit_world, train_shuffled, train_worlds
+    from worldsim.world import find_world
 
     preset = find_transfer(name)
     data, out = data or Path("data") / preset.name, out or Path("runs/transfer") / preset.name
@@ -308,7 +315,12 @@ def transfer(
     compiled = not (worlds and shuffled) and _compiler_found()
     true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)
     false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
-    run(true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
+    play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
+    figures = play()
+    if refit_frames:
+        learned = find_world(true[0]), chosen_policies(figures, out)
+        options = refit_frames, more, device, _compiler_found(), config, os.cpu_count() or 1
+        play(refitted=[refit_world(preset, *learned, data, out / "refit", *options)])
     print(card)
 
 

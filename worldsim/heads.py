@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SYMLOG_LIMIT = 10.0  # rewards up to about 22,000
+BLOCK = 32  # codewords
 NEVER = 0.005  # codewords less likely than this are not drawn: a thousand such chances add up to patches that fit nothing
 
 
@@ -64,6 +65,18 @@ def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float)
     if temperature != 1:
         chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
     impossible = chances < chances.amax(-1, keepdim=True).clamp_max(NEVER)
-    sums = chances.masked_fill(impossible, 0).cumsum(-1)
-    drawn = torch.searchsorted(sums, dice[..., None] * sums[..., -1:], right=True)[..., 0]
-    return book[drawn.clamp_max(len(book) - 1)] - expected
+    return book[draw(chances.masked_fill(impossible, 0), dice)] - expected
+
+
+def draw(weights: Tensor, dice: Tensor) -> Tensor:
+    """Indices `(...)` drawn in proportion to weights `(..., n)` by dice in [0, 1) `(...)`: first a block, then one of it, since
+    running sums over all of them are slow."""
+    blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    sums = blocks.sum(-1).cumsum(-1)
+    target = dice[..., None] * sums[..., -1:]
+    block = torch.searchsorted(sums, target, right=True).clamp_max(sums.shape[-1] - 1)
+    inside = torch.take_along_dim(blocks, block[..., None], -2)[..., 0, :]
+    before = torch.take_along_dim(F.pad(sums, (1, 0)), block, -1)
+    place = torch.searchsorted(inside.cumsum(-1), target - before, right=True)
+    likely = (inside > 0) * torch.arange(BLOCK, device=weights.device)  # rounding must not lead past the last there is
+    return (block * BLOCK + torch.minimum(place, likely.amax(-1, keepdim=True)))[..., 0]

@@ -163,10 +163,11 @@ class Stream:
 
     def _schedule(self) -> tuple[Tensor, Tensor]:
         """Noise levels `(steps + 1,)` of a frame, and the step sizes `(steps,)` that the model is told."""
-        if not self.model.config.codes or self.steps == 1:
+        if not self.model.config.codes:
             levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
             return levels, levels[:-1] - levels[1:]
-        rest = torch.linspace(self.draw_level, 0, self.steps, device=self.device)
+        first = self.draw_level if self.steps > 1 else 0.0
+        rest = torch.linspace(first, 0, self.steps, device=self.device)
         # Told of a step of 0, the model gives the plain mean, which is what a codeword is drawn around.
         return F.pad(rest, (1, 0), value=1.0), F.pad(rest[:-1] - rest[1:], (1, 0))
 

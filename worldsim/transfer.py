@@ -1,4 +1,5 @@
-"""The worlds of `worldsim transfer`: one per seed, and one of shuffled actions, all trained on the same recordings."""
+"""The worlds of `worldsim transfer`: one per seed, and one of shuffled actions, all trained on the same recordings; and one that
+goes on with what policies met in the real game."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from worldsim.eval.transfer_config import TransferConfig
 from worldsim.eval.transfer_data import shuffle_controls
+from worldsim.eval.transfer_play import MakeGame
 from worldsim.train.run import TrainConfig, train
 
 
@@ -44,6 +47,45 @@ def train_shuffled(
 ) -> list[Path]:
     """Trains a world on the same recordings with the actions of other moments; arguments as for `train_worlds`."""
     return train_worlds(config, shuffle_controls(data, out / "data"), out, budget, [0], device, compiled, start)
+
+
+def refit_world(
+    config: TrainConfig,
+    world: Path,
+    policies: Sequence[Path],
+    data: Path,
+    out: Path,
+    frames: int,
+    budget: float,
+    device: str,
+    compiled: bool,
+    learner: TransferConfig,
+    processes: int = 1,
+    make_game: MakeGame | None = None,
+) -> tuple[Path, Path]:
+    """Trains a world further on its recordings and on what policies met that learned in it.
+
+    Args:
+        config: what to train.
+        world: to begin with.
+        policies: files of them.
+        data: dataset that the world was trained on.
+        out: folder that gets the larger dataset and a run folder.
+        frames: to add.
+        budget: seconds of further training.
+        device: "auto", "cpu" or "cuda".
+        compiled: use torch.compile.
+        learner: that the policies were trained with.
+        processes: games played at a time.
+        make_game: the real game, where it is not one of ours.
+
+    Returns:
+        Folders of the world and of the larger dataset.
+    """
+    from worldsim.eval.transfer_refit import record_policies
+
+    larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, make_game=make_game)
+    return train(config, larger, out / "run", budget, device, compiled, world), larger
 
 
 def with_seed(config: TrainConfig, seed: int) -> TrainConfig:

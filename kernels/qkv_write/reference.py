@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from worldsim.kernels.norm_modulate.reference import inverse_rms
 
 LIMITS = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}  # largest magnitude of each quantised dtype
 SMALLEST = 1e-12  # magnitude below which a vector counts as zero when its scale is chosen
@@ -42,9 +43,10 @@ def qkv_write(
     heads = qkv.shape[-1] // size - 2 * groups
     qk, value = qkv.unflatten(-1, (-1, size)).split((heads + groups, groups), dim=2)
     weight = torch.cat([query_weight.expand(heads, -1), key_weight.expand(groups, -1)]).to(qk.dtype)
-    one, other = (F.rms_norm(qk, (size,), None, eps) * weight).chunk(2, dim=-1)
+    one, other = (qk * inverse_rms(qk, eps) * weight).chunk(2, dim=-1)
     cos, sin = cos[:, :, None].to(qk.dtype), sin[:, :, None].to(qk.dtype)
-    q, key = torch.cat([one * cos - other * sin, other * cos + one * sin], dim=-1).split((heads, groups), dim=2)
+    rotated = torch.addcmul(one * cos, other, sin, value=-1), torch.addcmul(other * cos, one, sin)
+    q, key = torch.cat(rotated, dim=-1).split((heads, groups), dim=2)
     at = (torch.arange(len(keys), device=keys.device), slot_of(position, keys.shape[1], sinks))
     for ring, frame, scales in ((keys, key, key_scale), (values, value, value_scale)):
         if scales is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ from worldsim.eval.transfer_play import (
     random_actor,
     see,
 )
-from worldsim.eval.transfer_stats import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, SHUFFLED, UNTRAINED, summarise
+from worldsim.eval.transfer_stats import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, REFIT, SHUFFLED, UNTRAINED, summarise
 from worldsim.eval.transfer_store import Result, Store, write_json
 from worldsim.eval.transfer_train import actor, clone, load_policy, new_policy, patient, train_ppo
 from worldsim.machine import describe_machine
@@ -54,6 +54,7 @@ def transfer(
     out: str | Path,
     *,
     shuffled: Sequence[str | Path] = (),
+    refitted: Sequence[tuple[Path, Path]] = (),
     card: str | Path | None = None,
     json: str | Path | None = None,
     config: TransferConfig | None = None,
@@ -67,6 +68,7 @@ def transfer(
         data: the dataset that they were trained on.
         out: folder of policies and finished runs; the same call again goes on from there.
         shuffled: worlds trained on the same recordings with shuffled actions; see `transfer_data.shuffle_controls`.
+        refitted: worlds that were trained further on larger datasets, with those; see `transfer_refit.record_policies`.
         card: Markdown file that gets the tables, with its plot beside it.
         json: file that gets all figures.
         config: how much of everything.
@@ -82,7 +84,8 @@ def transfer(
         GameError: if the game is not installed.
     """
     config = config or TransferConfig()
-    runs = _Runs([find_world(w) for w in worlds], [find_world(w) for w in shuffled], data, Path(out), config, device, make_game)
+    found = [find_world(w) for w in worlds], [find_world(w) for w in shuffled]
+    runs = _Runs(*found, dict(refitted), data, Path(out), config, device, make_game)
     rows = runs.rows()
     levels = runs.levels(rows[DREAM])
     figures = {**runs.circumstances(), "rows": rows, "levels": levels, "heads": runs.heads(), **summarise(rows, levels, config)}
@@ -94,6 +97,12 @@ def transfer(
     return figures
 
 
+def chosen_policies(figures: Result, out: Path) -> list[Path]:
+    """Files of the policies that were chosen in the first world's dreams, one per policy seed."""
+    runs = [run for run in figures["rows"][DREAM] if run["name"].split("-")[1] == figures["worlds"][0]]
+    return [sorted((out / "policies" / run["name"]).glob("*.safetensors"))[run["chosen"]] for run in runs]
+
+
 class _Runs:
     """Everything that is trained and played, each part once."""
 
@@ -101,6 +110,7 @@ class _Runs:
         self,
         worlds: Sequence[Path],
         shuffled: Sequence[Path],
+        refitted: Mapping[Path, Path],
         data: str | Path,
         out: Path,
         config: TransferConfig,
@@ -111,11 +121,12 @@ class _Runs:
             raise WorldError("no worlds given; give at least one that was trained on the dataset.")
         self.folders, self.shuffled, self.out, self.config, self.device = worlds, shuffled, out, config, device
         self.train, self.held_out, self.make_game = Dataset(data, "train"), Dataset(data, "eval"), make_game
-        self.worlds = {folder: World.load(folder, device=device) for folder in (*worlds, *shuffled)}
+        self.recorded = {folder: Dataset(larger, "train") for folder, larger in refitted.items()}
+        self.worlds = {folder: World.load(folder, device=device) for folder in (*worlds, *shuffled, *refitted)}
         self.hashes = {folder: world_hash(folder) for folder in self.worlds}
         for world in self.worlds.values():
             check_fit(world, self.train)
-        recordings = {world.config.data for world in self.worlds.values()}
+        recordings = {self.worlds[folder].config.data for folder in (*worlds, *shuffled)}
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
         names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "dream_frames", "starts", "games", "head_clips")
@@ -149,7 +160,7 @@ class _Runs:
         first, seeds = self.folders[0], self.config.policy_seeds
         frames = self.config.equal_steps or self.train.total_frames + self.held_out.total_frames
         level = self.config.levels[0]
-        return {
+        rows = {
             RANDOM: [self._random(first)],
             CONSTANT: [self._constant(first)],
             UNTRAINED: [self._untrained(first, seed) for seed in seeds],
@@ -158,7 +169,9 @@ class _Runs:
             LONG: [self._real(first, "long", self.config.long_steps, seed) for seed in seeds[: self.config.long_seeds]],
             SHUFFLED: [self._dream(folder, level, seed) for folder in self.shuffled for seed in seeds],
             DREAM: [self._dream(folder, level, seed, follow=True) for folder in self.folders for seed in seeds],
+            REFIT: [self._dream(folder, level, seed) for folder in self.recorded for seed in seeds],
         }
+        return {name: runs for name, runs in rows.items() if runs or name != REFIT}
 
     def levels(self, dreams: list[Result]) -> dict[str, list[Result]]:
         """Runs of the dream row at every level of randomness."""
@@ -233,13 +246,13 @@ class _Runs:
 
     def _dream(self, folder: Path, level: Randomness, seed: int, follow: bool = False) -> Result:
         """PPO in dreams; the checkpoint that did best while training is frozen, and scored on fresh dreams and in the game."""
-        config, world = self.config, self.worlds[folder]
+        config, world, recorded = self.config, self.worlds[folder], self.recorded.get(folder, self.train)
         key = {"world": self.hashes[folder], "level": dataclasses.asdict(level), "steps": config.dream_steps}
         key |= {"ppo": dataclasses.asdict(config.ppo)}
         name = f"dream-{self.hashes[folder]}-{config.levels.index(level)}-{seed}"
 
         def make_envs() -> VecEnv:
-            return dream_envs(open_dreams(folder, level, config, self.device, self.train))
+            return dream_envs(open_dreams(folder, level, config, self.device, recorded))
 
         def run() -> Result:
             paths, log = self._trained(name, key, make_envs, world, config.dream_steps, seed, dreamed=True)
@@ -254,7 +267,8 @@ class _Runs:
                     seeds = CHECKPOINT_SEEDS[: config.checkpoint_episodes]
                     for entry, act in zip(log, actors, strict=True):
                         entry["real"] = float(play_real(env, act, config.hold, seeds).mean())
-            return {"scores": scores, "dream_scores": dreamed, "chosen": chosen, "checkpoints": log, "real_frames": 0}
+            met = recorded.total_frames - self.train.total_frames
+            return {"scores": scores, "dream_scores": dreamed, "chosen": chosen, "checkpoints": log, "real_frames": met}
 
         also = {"dreamed": config.dream_episodes, "follow": follow and config.checkpoint_episodes}
         return self.store.result(name, {**key, **also}, run)

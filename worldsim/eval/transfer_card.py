@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.eval.transfer_plot import save_plot
+from worldsim.eval.transfer_stats import REFIT
 
 Figures = Mapping[str, Any]
 
@@ -150,9 +151,19 @@ def _method(figures: Figures) -> str:
         "cap); a dream policy then gets its dream score on "
         f"{config['dream_episodes']} fresh dreams, whose ends are drawn. Real episodes have seeds {seeds[0]} to {seeds[1]}, "
         "the same for every row. Intervals: "
-        f"{config['resamples']:,} bootstrap samples of runs, and of episodes within them.\n\n"
+        f"{config['resamples']:,} bootstrap samples of runs, and of episodes within them.{_refit(figures)}\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['device']} "
         f"{machine['dtype']}, torch {machine['torch']}."
+    )
+
+
+def _refit(figures: Figures) -> str:
+    row = figures["summary"].get(REFIT)
+    if row is None:
+        return ""
+    return (
+        f" The world of the row {REFIT!r} is the first one, trained further on the same recordings and {row['real_frames']:,} "
+        "frames that the policies learned in it met in the real game; its policies begin anew."
     )
 
 

@@ -26,7 +26,7 @@ def shuffle_controls(source: Path, out: Path) -> Path:
         return out
     partial = out.with_name(f"{out.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, copy_function=_link)
+    shutil.copytree(source, partial, copy_function=link)
     dataset = Dataset(source)
     everything = dataset.rows.actions
     actions = np.split(np.roll(everything, len(everything) // 2, axis=0), np.cumsum(dataset.lengths)[:-1])
@@ -38,7 +38,7 @@ def shuffle_controls(source: Path, out: Path) -> Path:
     return out
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
     """A second name for a file where the file system allows it, otherwise a copy."""
     try:
         os.link(source, target)

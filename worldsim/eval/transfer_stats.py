@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worldsim.eval.transfer_config import TransferConfig
 
-RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM = ROWS = (
+RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM, REFIT = ROWS = (
     "random",
     "best constant action",
     "untrained policy",
@@ -19,6 +19,7 @@ RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM = ROWS = (
     "PPO, long in the real game",
     "dream of shuffled actions",
     "dream",
+    "dream, refitted",
 )
 BASELINES = (RANDOM, UNTRAINED, EQUAL, SHUFFLED)
 Runs = Sequence[Mapping[str, Any]]

@@ -146,7 +146,7 @@ def patient(policy: ActorCriticPolicy, keep: float) -> ActorCriticPolicy:
 
 
 def save_policy(policy: ActorCriticPolicy, path: Path) -> None:
-    path.write_bytes(save({name: value.contiguous() for name, value in policy.state_dict().items()}))
+    path.write_bytes(save({name: value.clone() for name, value in policy.state_dict().items()}))
 
 
 def load_policy(path: Path, view: View, world: World, ppo: PPOConfig) -> ActorCriticPolicy:
