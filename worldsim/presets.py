@@ -43,12 +43,13 @@ def take_cover() -> TrainConfig:
 
 def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
-    half as many frames a second. No shortcuts, which a world with codewords does not take in play."""
+    half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
+    with codewords does not take in play."""
     preset = take_cover()
     stage = preset.dynamics
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
     dynamics = replace(stage, model=replace(stage.model, depth=6), objective=objective, batch=8)
-    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1)
 
 
 def my_way_home() -> TrainConfig:

@@ -42,7 +42,7 @@ def model() -> DiT:
 
 
 def calibrate(model: DiT, store: LatentStore, calibration: CodeCalibration) -> list[float]:
-    return calibrate_codes(model, store, calibration, context_level=0.05, draw_level=0.15)
+    return calibrate_codes(model, store, calibration, {"context_level": 0.05, "draw_level": 0.15})
 
 
 def test_dreams_come_to_hold_as_much_of_each_codeword_as_the_game(store: LatentStore, model: DiT) -> None:

@@ -93,9 +93,9 @@ class TransferConfig:
     levels: tuple[Randomness, ...] = (Randomness(1.3), Randomness(1.0), Randomness(0.5))
     side_seeds: int = 1
     long_seeds: int = 1
-    dream_steps: int = 300_000
+    dream_steps: int = 200_000
     equal_steps: int = 0
-    long_steps: int = 800_000
+    long_steps: int = 600_000
     clone_frames: int = 40_000
     clone_epochs: int = 4
     checkpoints: int = 10

@@ -11,7 +11,9 @@ less still in the next: dreams calm down. One number per codeword, found by drea
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +55,7 @@ class CodeCalibration:
 
 @torch.no_grad()
 def calibrate_codes(
-    model: DiT, store: LatentStore, calibration: CodeCalibration, *, context_level: float, draw_level: float, seed: int = 0
+    model: DiT, store: LatentStore, calibration: CodeCalibration, play: Mapping[str, Any], seed: int = 0
 ) -> list[float]:
     """Shifts the code head until dreams under recorded controls hold as much of every codeword as the frames recorded there.
 
@@ -61,7 +63,7 @@ def calibrate_codes(
         model: trained; one without codewords is left as it is. The weights and the bias of its code head are changed.
         store: the frames it was trained on.
         calibration: how long to dream.
-        context_level, draw_level: of the world; see `Stream`.
+        play: options of `Stream` that the world is played with.
         seed: of windows and noise.
 
     Returns:
@@ -76,7 +78,7 @@ def calibrate_codes(
     base = head.bias.clone()
     for i in tqdm(range(calibration.rounds), desc="calibrating codewords", unit="round"):
         dreamer = copy.deepcopy(model).to(torch.bfloat16)
-        real, dreamt = _frequencies(dreamer, store, calibration, context_level, draw_level, seed + i)
+        real, dreamt = _frequencies(dreamer, store, calibration, play, seed + i)
         ratio = (real / dreamt).log()
         said.append(float((real * ratio).sum()))
         shift = (head.bias - base + calibration.rate * ratio.to(head.bias)).clamp(-LARGEST, LARGEST)
@@ -85,7 +87,7 @@ def calibrate_codes(
 
 
 def _frequencies(
-    model: DiT, store: LatentStore, calibration: CodeCalibration, context_level: float, draw_level: float, seed: int
+    model: DiT, store: LatentStore, calibration: CodeCalibration, play: Mapping[str, Any], seed: int
 ) -> tuple[Tensor, Tensor]:
     """How often each codeword is the nearest one in recorded stretches, and in dreams that start as those do: both `(codes,)`."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -97,7 +99,7 @@ def _frequencies(
         latents, controls, there = (part.to(device) for part in (windows.latents.float(), windows.controls, windows.real))
         noise = torch.randn(2, *latents.shape, generator=generator).to(device)
         dice = torch.rand(latents.shape[:-1], generator=generator).to(device)
-        stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, context_level=context_level, draw_level=draw_level)
+        stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, **play)
         stream.prefill(latents[:, :window], controls[:, :window], noise[0, :, :window])
         for t in range(window, frames):
             imagined = stream.imagine(controls[:, t], noise[1, :, t], dice[:, t]).latent

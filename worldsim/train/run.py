@@ -59,6 +59,7 @@ class TrainConfig:
         dynamics: second stage.
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
+        steps: network calls per frame in play.
     """
 
     name: str
@@ -66,6 +67,7 @@ class TrainConfig:
     dynamics: DynamicsStage = field(default_factory=DynamicsStage)
     tokenizer_share: float = 0.2
     starts: int = 16
+    steps: int = WorldConfig.steps
 
 
 def train(
@@ -124,6 +126,7 @@ def finish(
         control_spec=info.control_spec,
         tokenizer=tokenizer.config,
         dynamics=model.config,
+        steps=config.steps,
         data=fingerprint(dataset),
     )
     return export_world(out / "world", world, tokenizer, model, *starts)
@@ -216,7 +219,8 @@ def train_dynamics(
     average = cast(DiT, loop.run()).eval()
     context_level, seed = WorldConfig.context_level, stage.loop.seed
     calibrate_ends(average, store, context_level, seed=seed)
-    calibrate_codes(average, store, stage.calibration, context_level=context_level, draw_level=WorldConfig.draw_level, seed=seed)
+    play = {"steps": config.steps, "context_level": context_level, "draw_level": WorldConfig.draw_level}
+    calibrate_codes(average, store, stage.calibration, play, seed=seed)
     return average
 
 
