@@ -41,7 +41,8 @@ class PPOConfig:
         rollout: decisions in each environment between updates.
         batch: samples of a gradient step.
         epochs: over each rollout.
-        learning_rate, gamma, entropy: as usual, gamma per decision; rewards are scaled to unit variance of the return.
+        learning_rate, gamma, entropy: as usual, the rate falling to zero and gamma per decision; rewards are scaled to unit
+            variance of the return.
         keep: chance that an untrained policy decides as it did last; what holds for long can be told from what does not.
     """
 
@@ -93,9 +94,9 @@ class TransferConfig:
     levels: tuple[Randomness, ...] = (Randomness(1.3), Randomness(1.0), Randomness(0.5))
     side_seeds: int = 1
     long_seeds: int = 1
-    dream_steps: int = 200_000
+    dream_steps: int = 120_000
     equal_steps: int = 0
-    long_steps: int = 600_000
+    long_steps: int = 400_000
     clone_frames: int = 40_000
     clone_epochs: int = 4
     checkpoints: int = 10
@@ -105,7 +106,7 @@ class TransferConfig:
     games: int = 8
     hold: int = 2
     dream_episodes: int = 64
-    checkpoint_episodes: int = 20
+    checkpoint_episodes: int = 12
     choice_episodes: int = 20
     episodes: int = 100
     cap_tics: int = 2_100

@@ -44,7 +44,7 @@ class Tally(VecEnvWrapper):
 
     def __init__(self, venv: VecEnv, cap: int) -> None:
         super().__init__(venv)
-        self.cap, self.rewards, self.ends, self.frames = cap, 0.0, 0.0, 0
+        self.cap, self.rewards, self.ends, self.frames, self.played = cap, 0.0, 0.0, 0, 0
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -54,6 +54,7 @@ class Tally(VecEnvWrapper):
         self.rewards += float(rewards.sum())
         self.ends += float(_chance(dones, infos).sum())
         self.frames += self.num_envs
+        self.played += self.num_envs
         return obs, rewards, dones, infos
 
     def take(self) -> float | None:

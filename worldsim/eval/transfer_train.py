@@ -54,13 +54,19 @@ def train_ppo(
     rollout = ppo.rollout * envs.num_envs
     played = Held(ExpectedEnds(tally, ppo.gamma ** (1 / config.hold)) if dreamed else tally, config.hold)
     seen = Seen(played, latent_size(world), None if dreamed else see(world))
+    rollouts, notes = math.ceil(steps / (rollout * config.hold)), []
+
+    def rate(_: float) -> float:
+        """Falls to zero with the last rollout; what SB3 calls progress begins anew with every checkpoint."""
+        return ppo.learning_rate * max(0.0, 1 - tally.played / (rollouts * rollout * config.hold))
+
     model = PPO(
         "MlpPolicy",
         VecNormalize(seen, norm_obs=False, gamma=ppo.gamma),
         n_steps=ppo.rollout,
         batch_size=min(ppo.batch, rollout),
         n_epochs=ppo.epochs,
-        learning_rate=ppo.learning_rate,
+        learning_rate=rate,
         gamma=ppo.gamma,
         ent_coef=ppo.entropy,
         policy_kwargs=_network(world, envs.action_space, ppo),
@@ -68,7 +74,6 @@ def train_ppo(
         device="cpu",
     )
     patient(model.policy, ppo.keep)
-    rollouts, notes = math.ceil(steps / (rollout * config.hold)), []
     for i in range(config.checkpoints):
         wanted = math.ceil(rollouts * (i + 1) / config.checkpoints) * rollout - model.num_timesteps
         if wanted > 0:
