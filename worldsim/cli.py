@@ -318,9 +318,20 @@ def transfer(
     play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
     figures = play()
     if refit_frames:
-        learned = find_world(true[0]), chosen_policies(figures, out)
-        options = refit_frames, more, device, _compiler_found(), config, os.cpu_count() or 1
-        play(refitted=[refit_world(preset, *learned, data, out / "refit", *options)])
+        refitted = refit_world(
+            preset,
+            find_world(true[0]),
+            chosen_policies(figures, out),
+            data,
+            out / "refit",
+            refit_frames,
+            more,
+            device,
+            _compiler_found(),
+            config,
+            os.cpu_count() or 1,
+        )
+        play(refitted=[refitted])
     print(card)
 
 

@@ -73,7 +73,8 @@ def test_policies_know_what_they_see_how_it_changed_and_what_they_did() -> None:
     assert obs[1, :2].tolist() == [4, 4] and np.flatnonzero(obs[1, 2:]).tolist() == [2]
     last = infos[0]["terminal_observation"]
     assert last[:2].tolist() == [3, 3] and np.flatnonzero(last[2:]).tolist() == [1]
-    assert env.step(np.array([1, 2]))[0][1, :2].tolist() == [8, 4]
+    obs = env.step(np.array([1, 2]))[0]
+    assert obs[1, :2].tolist() == [8, 4]
 
 
 def test_actions_with_several_axes_are_remembered_apart() -> None:

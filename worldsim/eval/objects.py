@@ -34,7 +34,7 @@ from worldsim.eval.probe import (
 from worldsim.world import World
 
 # Class of object -> names in the game's list. Games that are not listed are evaluated without objects.
-_TAKE_COVER = {"fireball": ("DoomImpBall",), "monster": ("DoomImp",)}
+_TAKE_COVER: dict[str, tuple[str, ...]] = {"fireball": ("DoomImpBall",), "monster": ("DoomImp",)}
 CLASSES: dict[str, dict[str, tuple[str, ...]]] = {"doom/take-cover": _TAKE_COVER, "doom/take-cover-strip": _TAKE_COVER}
 POLICY = "random"
 EVERY = 4  # of the frames played, one in so many is used for training the probe: neighbours are alike
