@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def test_checkers(game: str, actions: str) -> None:
 def test_stable_baselines_checker(game: str) -> None:
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     env = TwinEnv(game, actions="flat")
-    checker.check_env(env)
+    small = GAMES[game].height < 36  # no picture for its convolutions, whose agents see latents
+    with pytest.warns(UserWarning, match="minimal resolution") if small else nullcontext():
+        checker.check_env(env)
     env.close()
 
 
