@@ -67,6 +67,7 @@ def test_what_is_unknown_is_one_line_with_a_suggestion(capsys: pytest.CaptureFix
     assert "no world 'doom/nowhere'" in failure(capsys, "eval", "doom/nowhere")
     assert "no world 'doom/nowhere'" in failure(capsys, "record", "doom/nowhere")
     assert "budget was 'soon'" in failure(capsys, "train", "doom/take-cover", "--budget", "soon")
+    assert "refit_frames was -1; give" in failure(capsys, "transfer", "doom/take-cover", "--refit-frames", "-1")
 
 
 def test_a_world_is_trained_from_nothing(

@@ -301,6 +301,8 @@ def transfer(
         json: File that gets the figures.
     """
     seconds, more = parse_duration(budget), parse_duration(refit_budget)
+    if refit_frames < 0:
+        raise WorldsimError(f"refit_frames was {refit_frames}; give the number of real frames to add, or 0 for no such row.")
     from worldsim.eval.transfer import chosen_policies
     from worldsim.eval.transfer import transfer as run
     from worldsim.presets import find_collection, find_transfer

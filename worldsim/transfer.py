@@ -4,6 +4,7 @@ goes on with what policies met in the real game."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def refit_world(
         world: to begin with.
         policies: files of them.
         data: dataset that the world was trained on.
-        out: folder that gets the larger dataset and a run folder.
+        out: folder that gets a folder for these policies and frames, with the larger dataset and a run folder.
         frames: to add.
         budget: seconds of further training.
         device: "auto", "cpu" or "cuda".
@@ -84,6 +85,8 @@ def refit_world(
     """
     from worldsim.eval.transfer_refit import record_policies
 
+    made_from = hashlib.sha256(b"".join(path.read_bytes() for path in policies) + str(frames).encode())
+    out = out / made_from.hexdigest()[:16]
     larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, make_game=make_game)
     return train(config, larger, out / "run", budget, device, compiled, world), larger
 

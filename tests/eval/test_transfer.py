@@ -207,6 +207,8 @@ def test_other_worlds_are_refused(dodge: dict[str, Any], tiny_world_path: Path, 
         transfer(**{**dodge, "worlds": [*dodge["worlds"], other]})
     with pytest.raises(WorldError, match="at least 1 of everything"):
         replace(CARD, episodes=0)
+    with pytest.raises(WorldError, match=r"keep=1.0.*keep and gamma between 0 and 1"):
+        replace(CARD.ppo, keep=1.0)
 
 
 def test_impossible_dream_scores_sound_the_alarm() -> None:

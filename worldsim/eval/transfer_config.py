@@ -33,8 +33,7 @@ class Randomness:
 @dataclass(frozen=True)
 class PPOConfig:
     """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game. Policy and value are linear in
-    what they know and in a hidden layer made from it; without that layer they are those of World Models (Ha and Schmidhuber 2018,
-    arXiv:1803.10122).
+    what they know, as in World Models (Ha and Schmidhuber 2018, arXiv:1803.10122), and in a hidden layer made from it.
 
     Attributes:
         patch, hidden: units of that layer's first half, for every patch of the frame, and of its second, over all of them.
@@ -55,6 +54,13 @@ class PPOConfig:
     gamma: float = 0.97
     entropy: float = 0.003
     keep: float = 0.92
+
+    def __post_init__(self) -> None:
+        counts = (self.patch, self.hidden, self.rollout, self.batch, self.epochs)
+        if min(counts) < 1 or not (0 < self.keep < 1 and 0 < self.gamma < 1):
+            raise WorldError(
+                f"{self}: give at least 1 for patch, hidden, rollout, batch and epochs, and keep and gamma between 0 and 1."
+            )
 
 
 @dataclass(frozen=True)
