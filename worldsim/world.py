@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from worldsim.dit import DiT
 from worldsim.errors import WorldError
 from worldsim.folder import FILES, WorldConfig, export_world, find_world, load_world, read_config, world_hash
 from worldsim.sampler import Stream
+from worldsim.state import Outcome, Step, WorldState
 from worldsim.tokenizer import Tokenizer, to_images
 from worldsim.worlds import DEFAULT_WORLD
 
@@ -39,50 +40,6 @@ __all__ = [
 
 CACHED_STARTS = 32
 SEEDS = 2**64
-
-
-class Step(NamedTuple):
-    """What a step of `B` worlds gives. Arrays are NumPy.
-
-    Attributes:
-        frame: uint8 `(B, H, W, 3)`.
-        latent: float32 tensor `(B, h, w, C)`, on the world's device.
-        reward: float32 `(B,)`, of the action that led to this frame.
-        terminated: bool `(B,)`: the episode ends with this frame. The stream itself goes on if asked.
-        end_probability: float32 `(B,)`, that `terminated` was drawn from.
-    """
-
-    frame: NDArray[np.uint8]
-    latent: Tensor
-    reward: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-    end_probability: NDArray[np.float32]
-
-
-class Outcome(NamedTuple):
-    """A `Step` before it is looked at: tensors on the world's device, nothing decoded."""
-
-    latent: Tensor
-    reward: Tensor
-    terminated: Tensor
-    end_probability: Tensor
-
-
-class WorldState(NamedTuple):
-    """What the futures of `R` worlds depend on, apart from weights and settings. Copies, on the world's device.
-
-    Attributes:
-        keys, values: of the ring, `(layers, R, window, N, H, D)`.
-        position: of the ring, int64 `(R,)`.
-        noise: states of the noise generators, uint8 `(R, bytes)`, on the CPU.
-        next_seed: int64 `(R,)`, on the CPU, that a reset without a seed would take.
-    """
-
-    keys: Tensor
-    values: Tensor
-    position: Tensor
-    noise: Tensor
-    next_seed: Tensor
 
 
 class World:
