@@ -22,7 +22,7 @@ from worldsim.eval.transfer_config import TransferConfig
 if TYPE_CHECKING:
     from worldsim.presets import Collection
 
-Policies = Literal["auto", "random", "pacing", "coverage"]
+Policies = Literal["auto", "random", "pacing", "sweeping", "coverage"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CARD = TransferConfig()
 

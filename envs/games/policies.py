@@ -30,7 +30,7 @@ class Policy(Protocol):
 class _Held(Generic[T]):
     """A random value that is kept for a random number of steps."""
 
-    def __init__(self, draw: Callable[[np.random.Generator], T], steps: tuple[float, float]) -> None:
+    def __init__(self, draw: Callable[[np.random.Generator], T], steps: Callable[[np.random.Generator], int]) -> None:
         self._draw = draw
         self._steps = steps
         self._left = 0
@@ -38,11 +38,14 @@ class _Held(Generic[T]):
     def next(self, rng: np.random.Generator) -> T:
         if self._left == 0:
             self._value = self._draw(rng)
-            # Geometric durations around a log-uniform mean: taps and long holds are both common.
-            mean = math.exp(rng.uniform(math.log(self._steps[0]), math.log(self._steps[1])))
-            self._left = int(rng.geometric(1 / mean))
+            self._left = self._steps(rng)
         self._left -= 1
         return self._value
+
+
+def _geometric(hold: tuple[float, float]) -> Callable[[np.random.Generator], int]:
+    """Durations around a log-uniform mean: taps and long holds are both common."""
+    return lambda rng: int(rng.geometric(1 / math.exp(rng.uniform(math.log(hold[0]), math.log(hold[1])))))
 
 
 class StickyRandom:
@@ -64,9 +67,9 @@ class StickyRandom:
         self._rng = rng
         grouped = {key for group in self.spec.exclusive for key in group}
         groups = [*self.spec.exclusive, *((key,) for key in self.spec.keys if key not in grouped)]
-        self._keys = [_Held(self._key_drawer(group), self.hold) for group in groups]
-        self._mouse = [_Held(self._turn_drawer(limit), self.hold) for limit in self.spec.mouse_limit]
-        self._buttons = [_Held(lambda rng: float(rng.random() < 0.3), (1.0, 4.0)) for _ in self.spec.buttons]
+        self._keys = [_Held(self._key_drawer(group), self._duration()) for group in groups]
+        self._mouse = [_Held(self._turn_drawer(limit), self._duration()) for limit in self.spec.mouse_limit]
+        self._buttons = [_Held(lambda rng: float(rng.random() < 0.3), _geometric((1.0, 4.0))) for _ in self.spec.buttons]
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
         held = {held.next(self._rng) for held in self._keys}
@@ -74,6 +77,9 @@ class StickyRandom:
         mouse = [turn.next(self._rng) * self._rng.uniform(0.8, 1.2) for turn in self._mouse] if self.spec.has_mouse else []
         buttons = [button.next(self._rng) for button in self._buttons]
         return self.spec.check_vector(np.array([*keys, *mouse, *buttons]))
+
+    def _duration(self) -> Callable[[np.random.Generator], int]:
+        return _geometric(self.hold)
 
     def _key_drawer(self, group: tuple[str, ...]) -> Callable[[np.random.Generator], str | None]:
         rest = self.rest if len(group) > 1 else 0.5
@@ -83,6 +89,37 @@ class StickyRandom:
         def draw(rng: np.random.Generator) -> float:
             """Still, slow or fast, in degrees per step."""
             return float(rng.choice([0, 0.2, 1], p=[0.3, 0.5, 0.2]) * rng.uniform(-limit, limit))
+
+        return draw
+
+
+class Sweeping(StickyRandom):
+    """Goes to and fro: like `StickyRandom`, but a group of exclusive keys never holds the same key twice in a row, and all
+    durations from the shortest to the longest are as likely.
+
+    Args:
+        spec, rest: as for `StickyRandom`; a rest goes on from where it began.
+        hold: range in steps of a hold.
+    """
+
+    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (4.0, 40.0), rest: float = 0.05) -> None:
+        super().__init__(spec, hold=hold, rest=rest)
+
+    def _duration(self) -> Callable[[np.random.Generator], int]:
+        return lambda rng: int(rng.integers(int(self.hold[0]), int(self.hold[1]) + 1))
+
+    def _key_drawer(self, group: tuple[str, ...]) -> Callable[[np.random.Generator], str | None]:
+        if len(group) == 1:
+            return super()._key_drawer(group)
+        last: str | None = None
+
+        def draw(rng: np.random.Generator) -> str | None:
+            nonlocal last
+            if rng.random() < self.rest:
+                return None
+            others = [key for key in group if key != last]
+            last = others[rng.integers(len(others))]
+            return last
 
         return draw
 
@@ -167,8 +204,10 @@ class Coverage:
         self._rng = rng
         self._random.reset(rng)
         self._map.leave()
-        self._phase = _Held(lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), (20.0, 60.0))
-        self._glance = _Held(lambda rng: float(rng.normal(0, 4)) if rng.random() < 0.45 else None, (4.0, 16.0))
+        self._phase = _Held(
+            lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), _geometric((20.0, 60.0))
+        )
+        self._glance = _Held(lambda rng: float(rng.normal(0, 4)) if rng.random() < 0.45 else None, _geometric((4.0, 16.0)))
         self._before: NDArray[np.float32] | None = None
         self._route: list[NDArray[np.float32]] = []
         self._target = 0.0
@@ -250,6 +289,7 @@ class Coverage:
 POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
     "random": StickyRandom,
     "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # goes far and hardly rests: what is met at full speed
+    "sweeping": Sweeping,
     "coverage": Coverage,
 }
 
