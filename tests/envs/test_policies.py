@@ -9,7 +9,7 @@ import pytest
 
 from worldsim.controls import ControlSpec
 from worldsim.envs.games import POLICIES, make, make_policy
-from worldsim.envs.games.policies import Coverage, StickyRandom
+from worldsim.envs.games.policies import Coverage, StickyRandom, Sweeping
 from worldsim.errors import GameError
 
 SPEC = ControlSpec(keys=("w", "a", "s", "d"), mouse_limit=(20, 0), buttons=("left",), exclusive=(("a", "d"), ("w", "s")))
@@ -58,6 +58,18 @@ def test_random_holds_grow_with_the_setting():
         return len(keys) / (1 + (np.diff(keys, axis=0) != 0).any(1).sum())
 
     assert mean_hold((8, 30)) > 2 * mean_hold((1, 3))
+
+
+def test_sweeping_goes_to_and_fro():
+    """Either key of a pair after the other, however long it rested; all durations within the range."""
+    a, d = play(Sweeping(SPEC, hold=(4, 9), rest=0.1), 20000)[:, [1, 3]].T
+    way = d - a
+    changes = np.flatnonzero(np.diff(way)) + 1
+    lengths, ways = np.diff(changes), way[changes[:-1]]
+    moves = ways[ways != 0]
+    assert (moves[1:] == -moves[:-1]).all()
+    assert set(lengths[ways != 0]) == set(range(4, 10))
+    assert 0.05 < (way == 0).mean() < 0.15
 
 
 def test_random_works_without_a_mouse_or_groups():
