@@ -36,8 +36,7 @@ pytest.importorskip("stable_baselines3")
 
 from worldsim.eval.transfer import chosen_policies, transfer
 from worldsim.eval.transfer_envs import Seen, real_envs
-from worldsim.eval.transfer_memory import LOUD
-from worldsim.eval.transfer_play import latent_size, open_twin, see
+from worldsim.eval.transfer_play import LOUD, latent_size, open_twin, see
 from worldsim.eval.transfer_train import actor, load_policy, train_ppo
 
 LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
@@ -179,7 +178,7 @@ def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
         single, _, over, *_ = twin.step(0)
         shown = infos[1]["terminal_observation"] if over else obs[1]
         assert over == dones[1] and np.allclose(shown[:size], single, atol=1e-4)
-        assert shown[-3:].tolist() == [LOUD, 0.0, 0.0]
+        assert shown[2 * size :].tolist() == [LOUD, 0.0, 0.0]
     assert not obs[1, size:].any(), "another episode begins, and nothing was done in it"
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import VecEnv
 
 from worldsim.eval.transfer_envs import ExpectedEnds, Held, Seen, Tally
-from worldsim.eval.transfer_memory import LOUD, TRACES, Memory
+from worldsim.eval.transfer_play import memory_space, remember
 
 
 class Counting(VecEnv):
@@ -66,30 +66,25 @@ def test_an_action_holds_and_its_rewards_are_summed() -> None:
 def test_policies_know_what_they_see_how_it_changed_and_what_they_did() -> None:
     env = Seen(Held(Counting(), 4), 1)
     first: Any = env.reset()
-    assert env.observation_space.shape == (1 + 1 + 5 * len(TRACES),) and not first[:, 1:].any()
+    assert env.observation_space.shape == (1 + 1 + 5,) and not first[:, 1:].any()
     obs: Any
     obs, _, _, infos = env.step(np.array([1, 2]))
     assert obs[0, 0] == 1 and not obs[0, 1:].any(), "an episode begins"
-    assert obs[1, :2].tolist() == [4, 4] and np.flatnonzero(obs[1, -5:]).tolist() == [2]
+    assert obs[1, :2].tolist() == [4, 4] and np.flatnonzero(obs[1, 2:]).tolist() == [2]
     last = infos[0]["terminal_observation"]
-    assert last[:2].tolist() == [3, 3] and np.flatnonzero(last[-5:]).tolist() == [1]
+    assert last[:2].tolist() == [3, 3] and np.flatnonzero(last[2:]).tolist() == [1]
     obs = env.step(np.array([1, 2]))[0]
     assert obs[1, :2].tolist() == [8, 4]
-    traces = obs[1, 2:].reshape(len(TRACES), 5) / LOUD
-    assert np.allclose(traces[:, 2], 1 - np.array(TRACES) ** 2) and not traces[:, [0, 1, 3, 4]].any(), "twice the same"
 
 
 def test_actions_with_several_axes_are_remembered_apart() -> None:
-    memory = Memory(4 * 5, spaces.MultiDiscrete([3, 2]))
-    memory.begin(np.full((2, 4, 5), 3, np.float32))
-    assert not memory.known[:, 20:].any()
-    memory.note(np.ones((2, 4, 5), np.float32), np.array([[2, 0], [0, 1]]))
-    known = memory.known
-    assert memory.space.shape == known.shape[1:] == (40 + 5 * len(TRACES),)
+    actions = spaces.MultiDiscrete([3, 2])
+    obs, before = np.ones((2, 4, 5), np.float32), np.full((2, 4, 5), 3, np.float32)
+    known = remember(obs, before, np.array([[2, 0], [0, 1]]), actions)
+    assert memory_space(4 * 5, actions).shape == known.shape[1:] == (45,)
     assert (known[:, :20] == 1).all() and (known[:, 20:40] == -2).all()
-    assert [np.flatnonzero(row).tolist() for row in known[:, -5:]] == [[2, 3], [0, 4]]
-    memory.begin(np.zeros((1, 4, 5), np.float32), [1])
-    assert memory.known[0, 40:].any() and not memory.known[1].any()
+    assert [np.flatnonzero(row).tolist() for row in known[:, 40:]] == [[2, 3], [0, 4]]
+    assert not remember(obs, None, None, actions)[:, 20:].any()
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -136,8 +136,7 @@ def _method(figures: Figures) -> str:
     ppo = config["ppo"]
     return (
         "Policies know the latest frame as a latent of the world's tokenizer, in dreams and in the real game alike, how it "
-        "differs from that at their last decision, what they then did, and fading traces of what they did before. They are "
-        "linear in that and in "
+        "differs from that at their last decision, and what they then did. They are linear in that and in "
         f"{ppo['hidden']} hidden units over {ppo['patch']} of every patch, and sample an action that holds for {config['hold']} "
         "frames, as in every row. "
         f"Untrained, they do as they did last with a chance of {ppo['keep']:g}. A dream to learn in sets out from one of "

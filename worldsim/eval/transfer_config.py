@@ -82,7 +82,7 @@ class TransferConfig:
             would come after it is worth what the policy's own value says.
         starts: such moments.
         games: real games played at a time while training in them.
-        hold: frames for which a policy's decision holds; see `Memory` for what it knows when it decides.
+        hold: frames for which a policy's decision holds; see `remember` for what it knows when it decides.
         dream_episodes: dreams that score a policy when it is chosen.
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import WorldsimError
-from worldsim.eval.transfer_memory import Memory
-from worldsim.eval.transfer_play import See
+from worldsim.eval.transfer_play import See, memory_space, remember
 
 try:
     from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
@@ -128,16 +127,15 @@ class Held(VecEnvWrapper):
 
 
 class Seen(VecEnvWrapper):
-    """What a policy knows, see `Memory`, of latents; they are made of frames where `look` is given."""
+    """What a policy knows, see `remember`: latents, made of frames where `look` is given, now and before, and the last action."""
 
     def __init__(self, venv: VecEnv, numbers: int, look: See | None = None) -> None:
-        self.memory = Memory(numbers, venv.action_space)
-        super().__init__(venv, observation_space=self.memory.space)
+        super().__init__(venv, observation_space=memory_space(numbers, venv.action_space))
         self.look = look
 
     def reset(self) -> Any:
-        self.memory.begin(self._see(self.venv.reset()))
-        return self.memory.known
+        self.before = self._see(self.venv.reset())
+        return self._know(self.before, None, None)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         self.actions = actions
@@ -145,20 +143,21 @@ class Seen(VecEnvWrapper):
 
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
-        seen, over = self._see(obs), np.flatnonzero(dones)
-        if not len(over):
-            self.memory.note(seen, self.actions)
-            return self.memory.known, rewards, dones, infos
-        last = seen.copy()
-        last[over] = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
-        self.memory.note(last, self.actions)
-        for row, final in zip(over, self.memory.known[over], strict=True):
-            infos[row] = {**infos[row], "terminal_observation": final}
-        self.memory.begin(seen[over], over)
-        return self.memory.known, rewards, dones, infos
+        before, self.before = self.before, self._see(obs)
+        known, over = self._know(self.before, before, self.actions), np.flatnonzero(dones)
+        if len(over):
+            known[over] = self._know(self.before[over], None, None)
+            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
+            ended = self._know(last, before[over], self.actions[over])
+            for row, final in zip(over, ended, strict=True):
+                infos[row] = {**infos[row], "terminal_observation": final}
+        return known, rewards, dones, infos
 
     def _see(self, obs: Any) -> NDArray[np.float32]:
         return self.look(obs) if self.look else np.asarray(obs)
+
+    def _know(self, seen: Any, before: Any, last: NDArray[Any] | None) -> NDArray[np.float32]:
+        return remember(seen, before, last, self.venv.action_space)
 
 
 def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:

@@ -18,8 +18,7 @@ from worldsim.data import Dataset
 from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
 from worldsim.eval.transfer_config import PPOConfig, TransferConfig
-from worldsim.eval.transfer_memory import LOUD, Memory, action_sizes, told_size
-from worldsim.eval.transfer_play import Actor, See, horizon, latent_size, see
+from worldsim.eval.transfer_play import LOUD, Actor, See, action_sizes, horizon, latent_size, memory_space, remember, see
 from worldsim.eval.transfer_store import Result
 from worldsim.world import World
 
@@ -104,17 +103,17 @@ class Beside(BaseFeaturesExtractor):
     first, now and as it changed, and then all of them together.
 
     Args:
-        space: of what policies know; see `Memory`.
+        space: of what policies know; see `remember`.
         patches: of a frame.
-        told: numbers that are of past decisions.
+        sizes: choices on all axes of the actions.
         ppo: how many units there are.
     """
 
-    def __init__(self, space: gymnasium.spaces.Box, patches: int, told: int, ppo: PPOConfig) -> None:
+    def __init__(self, space: gymnasium.spaces.Box, patches: int, sizes: int, ppo: PPOConfig) -> None:
         super().__init__(space, ppo.hidden + space.shape[0])
-        self.split = ((space.shape[0] - told) // 2,) * 2 + (told,)
+        self.split = ((space.shape[0] - sizes) // 2,) * 2 + (sizes,)
         self.patch = nn.Linear(2 * self.split[0] // patches, ppo.patch)
-        self.layer = nn.Linear(patches * ppo.patch + told, ppo.hidden)
+        self.layer = nn.Linear(patches * ppo.patch + sizes, ppo.hidden)
         self.patches = patches
 
     def forward(self, known: torch.Tensor) -> torch.Tensor:
@@ -125,14 +124,14 @@ class Beside(BaseFeaturesExtractor):
 
 
 def new_policy(view: View, world: World, ppo: PPOConfig, seed: int = 0) -> ActorCriticPolicy:
-    """The network that PPO trains, with random weights, on what `Memory` knows."""
+    """The network that PPO trains, with random weights, on what `remember` gives."""
     torch.manual_seed(seed)
-    space = Memory(latent_size(world), view.action_space).space
+    space = memory_space(latent_size(world), view.action_space)
     return ActorCriticPolicy(space, view.action_space, lambda _: 0.0, **_network(world, view.action_space, ppo))
 
 
 def _network(world: World, actions: gymnasium.Space[Any], ppo: PPOConfig) -> dict[str, Any]:
-    shape = {"patches": math.prod(world.grid), "told": told_size(actions), "ppo": ppo}
+    shape = {"patches": math.prod(world.grid), "sizes": sum(action_sizes(actions)), "ppo": ppo}
     return {
         "net_arch": [],
         "share_features_extractor": False,
@@ -163,16 +162,15 @@ def load_policy(path: Path, view: View, world: World, ppo: PPOConfig) -> ActorCr
 
 
 def actor(policy: ActorCriticPolicy, look: See | None = None) -> Actor:
-    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames. It has a memory."""
-    memory = Memory(0, policy.action_space)
+    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames. It remembers what it last saw."""
+    before: NDArray[Any] | None = None
 
     def act(obs: NDArray[Any], last: NDArray[Any] | None) -> NDArray[Any]:
+        nonlocal before
         seen = look(obs) if look else obs
-        if last is None:
-            memory.begin(seen)
-        else:
-            memory.note(seen, last)
-        return policy.predict(memory.known)[0]  # type: ignore[return-value]
+        known = remember(seen, None if last is None else before, last, policy.action_space)
+        before = seen
+        return policy.predict(known)[0]  # type: ignore[return-value]
 
     return act
 
@@ -188,27 +186,10 @@ def _examples(dataset: Dataset, view: View, look: See, config: TransferConfig) -
         episode = dataset.episode(i)
         seen = np.concatenate([look(part) for part in np.split(episode.frames, range(64, length, 64))])
         chosen = view.flat.nearest(episode.actions)
-        known.append(torch.from_numpy(_recall(seen, chosen, config.hold, view.action_space)).half())
+        before = seen[np.maximum(np.arange(length) - config.hold, 0)]
+        told = remember(seen, before, np.roll(chosen, 1, 0), view.action_space)
+        told[0, -sum(action_sizes(view.action_space)) :] = 0  # nothing came before an episode's first frame
+        known.append(torch.from_numpy(told).half())
         actions.append(chosen)
         count += length
     return torch.cat(known), torch.from_numpy(np.concatenate(actions))
-
-
-def _recall(seen: NDArray[np.float32], chosen: NDArray[Any], hold: int, actions: gymnasium.Space[Any]) -> NDArray[np.float32]:
-    """What a policy that decides every `hold` frames would have known at each frame of an episode: `(T, D)`.
-
-    Args:
-        seen: `(T, D)`.
-        chosen: flat actions `(T, ...)`.
-        hold: frames between decisions; it might decide at any frame.
-        actions: that are chosen from.
-    """
-    known: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(seen)
-    for first in range(hold):
-        memory = Memory(0, actions)
-        memory.begin(seen[:1])
-        known[0] = memory.known[0]
-        for t in range(first or hold, len(seen), hold):
-            memory.note(seen[t : t + 1], chosen[t - 1 : t])
-            known[t] = memory.known[0]
-    return np.stack(known)
