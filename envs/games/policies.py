@@ -98,8 +98,8 @@ class Sweeping(StickyRandom):
     durations from the shortest to the longest are as likely.
 
     Args:
-        spec, rest: as for `StickyRandom`; a rest goes on from where it began.
-        hold: range in steps of a hold.
+        spec, rest: as for `StickyRandom`; after a rest the key is another than before it.
+        hold: shortest and longest duration in whole steps, at least 1.
     """
 
     def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (4.0, 40.0), rest: float = 0.05) -> None:
