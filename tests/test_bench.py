@@ -10,6 +10,7 @@ import torch
 from conftest import TINY_DIT, TINY_SPEC, TINY_TOKENIZER
 
 from worldsim import bench, bench_kernels
+from worldsim.bench_diamond import bench_diamond
 from worldsim.bench_plot import save_plot
 from worldsim.cli import main
 from worldsim.dit import DiT
@@ -90,3 +91,39 @@ def test_plot_and_table_show_rivals_and_failures(tmp_path: Path) -> None:
     assert drawn.count("<circle") == 2 and "N=256 &lt;S=32&gt;: 10.0 us" in drawn and "cuDNN" not in drawn
     lines = [bench_kernels.format_row(row) for row in rows]
     assert "50%" in lines[0] and "20.0" in lines[1] and lines[2].endswith("RuntimeError: no")
+
+
+def test_diamond_is_timed_from_a_checkout(tmp_path: Path) -> None:
+    """A checkout in small: the names and signatures that are used of it, and modules that could not be imported whole."""
+    folder = tmp_path / "src" / "models" / "diffusion"
+    with pytest.raises(WorldsimError, match="git clone"):
+        bench_diamond(tmp_path, [1], frames=1, device="cpu")
+    folder.mkdir(parents=True)
+    (tmp_path / "src" / "models" / "__init__.py").write_text("raise ImportError('needs everything')\n")
+    (folder / "__init__.py").write_text(DIAMOND)
+    slow, fast = bench_diamond(tmp_path, [3], frames=2, device="cpu", threads=1)
+    assert (slow["dtype"], fast["dtype"], slow["batch"]) == ("float32", "bfloat16", 3)
+    assert slow["parameters"] == 5 and 0 < slow["steps_per_second"] < 3 / 0.01, "each call sleeps 10 ms"
+
+
+DIAMOND = """
+import time, torch
+from data import Batch
+from utils import LossAndLogs
+
+class Sizes:
+    def __init__(self, *values): self.values = values
+
+InnerModelConfig = DenoiserConfig = DiffusionSamplerConfig = Sizes
+
+class Denoiser(torch.nn.Linear):
+    def __init__(self, config): super().__init__(4, 1)
+
+class DiffusionSampler:
+    def __init__(self, denoiser, config):
+        assert config.values == (3,)
+        self.denoiser = denoiser
+    def sample(self, seen, actions):
+        assert seen.shape == (3, 4, 3, 64, 64) and actions.shape == (3, 4)
+        time.sleep(0.01)
+"""

@@ -62,6 +62,7 @@ def bench_env(
     frames: int = 60,
     threads: int = 0,
     device: Device = "auto",
+    diamond: Path | None = None,
     json: Path | None = None,
 ) -> None:
     """Time steps of agents in the batched environment, ends and resets included.
@@ -74,13 +75,15 @@ def bench_env(
         frames: Steps measured, of `batch` frames each.
         threads: Of torch; 0 leaves the number to it.
         device: Where the world runs.
+        diamond: Checkout of github.com/eloialonso/diamond, whose denoiser is then timed in the same run.
         json: File that gets the figures.
     """
     from worldsim.bench_env import bench_env as run
     from worldsim.worlds import DEFAULT_WORLD
 
     options: dict[str, Any] = {"batch": batch, "obs": obs, "modes": modes}
-    write_json(json, run(world or DEFAULT_WORLD, **options, frames=frames, threads=threads, device=device))
+    figures = run(world or DEFAULT_WORLD, **options, frames=frames, threads=threads, device=device, diamond=diamond)
+    write_json(json, figures)
 
 
 @bench.command(name="kernels")

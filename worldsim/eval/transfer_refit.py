@@ -55,7 +55,7 @@ def record_policies(
     """
     if out.exists():
         return out
-    before, partial_out = Dataset(source), out.with_name(f"{out.name}.part")
+    before, partial_out = Dataset(source, "train"), out.with_name(f"{out.name}.part")
     if not partial_out.exists():
         copying = out.with_name(f"{out.name}.copy")
         shutil.rmtree(copying, ignore_errors=True)
