@@ -92,7 +92,8 @@ def measure(case: Case) -> dict[str, Any]:
     for _ in range(case.frames):
         step()
     seconds = time.perf_counter() - begun
-    figures = {**asdict(case), "source": str(case.source), "steps_per_second": case.batch * case.frames / seconds}
+    figures = {name: value for name, value in asdict(case).items() if name != "source"}
+    figures["steps_per_second"] = case.batch * case.frames / seconds
     parameters = sum(weight.numel() for weight in sampler.denoiser.parameters())
     return {**figures, "parameters": parameters, "machine": describe_machine()}
 
