@@ -48,8 +48,11 @@ def test_a_world_comes_out(square: Path, tmp_path: Path) -> None:
 
 def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) -> None:
     first = train(CONFIG, square, tmp_path / "first", budget=2, device="cpu", compiled=False)
-    second = train(CONFIG, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=first)
+    window = CONFIG.dynamics.model.window + 1  # on which no weight depends
+    longer = replace(CONFIG, dynamics=replace(CONFIG.dynamics, model=replace(CONFIG.dynamics.model, window=window)))
+    second = train(longer, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=first)
     old, new = load_world(first), load_world(second)
+    assert new[0].dynamics.window == window == old[0].dynamics.window + 1 and new[3].shape[1] == window
     same = zip(old[1].parameters(), new[1].parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same) and torch.equal(old[2].codebook, new[2].codebook)
     nearer = [

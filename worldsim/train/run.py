@@ -88,7 +88,8 @@ def train(
         budget: seconds of training in all; the preparation of frames and latents comes on top.
         device: "auto", "cpu" or "cuda".
         compiled: use torch.compile (needs a C++ compiler on a CPU).
-        start: a finished world to begin with, as for `World.load`: its tokenizer is kept, its dynamics trained further.
+        start: a finished world to begin with, as for `World.load`: its tokenizer is kept, its dynamics trained further. It may
+            have looked back over another window.
 
     Raises:
         TrainingError, DataError, WorldError: with what to do next.
@@ -185,9 +186,10 @@ def train_dynamics(
         if sizes.codes:
             model.codebook.copy_(fit_codebook(store.latents, sizes.codes, stage.loop.seed))
     else:
-        if begun.config != sizes:
+        if replace(begun.config, window=sizes.window) != sizes:
             raise TrainingError(f"the world to start from has {begun.config}, the preset {sizes}; start from one of its own.")
-        model = begun.to(device)
+        model = DiT(sizes).to(device)
+        model.load_state_dict(begun.state_dict())  # no weight depends on the window
         loop_config = replace(loop_config, learning_rate=loop_config.learning_rate * RESTART)
     net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
 
