@@ -44,11 +44,13 @@ def take_cover() -> TrainConfig:
 def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
     half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
-    with codewords does not take in play."""
+    with codewords does not take in play. It remembers 96 tics, longer than a fireball flies: many of those that hit come from
+    outside the view."""
     preset = take_cover()
     stage = preset.dynamics
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
-    dynamics = replace(stage, model=replace(stage.model, depth=6), objective=objective, batch=8)
+    model = replace(stage.model, depth=6, window=24)
+    dynamics = replace(stage, model=model, objective=objective, batch=5, frames=28, short_share=0.75)
     return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1)
 
 
@@ -71,7 +73,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 
 COLLECTIONS: dict[str, Collection] = {
     "doom/take-cover": Collection(frames=400_000),
-    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.4, "pacing": 0.6}),
+    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.15, "pacing": 0.35, "sweeping": 0.5}),
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
 }

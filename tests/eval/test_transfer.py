@@ -36,7 +36,8 @@ pytest.importorskip("stable_baselines3")
 
 from worldsim.eval.transfer import chosen_policies, transfer
 from worldsim.eval.transfer_envs import Seen, real_envs
-from worldsim.eval.transfer_play import LOUD, latent_size, open_twin, see
+from worldsim.eval.transfer_memory import LOUD, SINCE
+from worldsim.eval.transfer_play import latent_size, open_twin, see
 from worldsim.eval.transfer_train import actor, load_policy, train_ppo
 
 LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
@@ -173,13 +174,15 @@ def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
     twin = TwinEnv(Dodge(), world=world, obs="latent", actions="flat", horizon=CARD.cap_tics)
     games.seed(3)
     assert np.allclose(games.reset()[1, :size], twin.reset(seed=4)[0], atol=1e-4)
-    over = False
+    over, decisions = False, 0
     while not over:  # who rests is hit by the first brick
         obs, _, dones, infos = games.step(np.zeros(2, int))
+        decisions += 1
         single, _, over, *_ = twin.step(0)
         shown = infos[1]["terminal_observation"] if over else obs[1]
         assert over == dones[1] and np.allclose(shown[:size], single, atol=1e-4)
-        assert shown[2 * size :].tolist() == [LOUD, 0.0, 0.0]
+        told = shown[2 * size :].reshape(3, -1)
+        assert told.sum() == told[0, np.searchsorted(SINCE, decisions)] == LOUD
     assert not obs[1, size:].any(), "another episode begins, and nothing was done in it"
 
 

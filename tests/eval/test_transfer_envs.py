@@ -14,7 +14,8 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import VecEnv
 
 from worldsim.eval.transfer_envs import ExpectedEnds, Held, Seen, Tally
-from worldsim.eval.transfer_play import memory_space, remember
+from worldsim.eval.transfer_memory import SINCE, Past, memory_space, remember
+from worldsim.eval.transfer_train import past_of
 
 
 class Counting(VecEnv):
@@ -63,28 +64,53 @@ def test_an_action_holds_and_its_rewards_are_summed() -> None:
     assert env.step(np.array([0, 0]))[1].tolist() == [1 + 2 + 3, 5 + 6 + 7 + 8]  # the new episode's first frame was carried over
 
 
+def told(known: NDArray[Any], choices: int) -> list[tuple[int, int]]:
+    """The choice on each axis, counted through, and the class of how many times in a row it was made."""
+    return [(int(choice), int(since)) for choice, since in np.argwhere(known[-choices * (len(SINCE) + 1) :].reshape(choices, -1))]
+
+
 def test_policies_know_what_they_see_how_it_changed_and_what_they_did() -> None:
     env = Seen(Held(Counting(), 4), 1)
     first: Any = env.reset()
-    assert env.observation_space.shape == (1 + 1 + 5,) and not first[:, 1:].any()
+    assert env.observation_space.shape == first.shape[1:] == (1 + 1 + 5 * 11,) and not first[:, 1:].any()
     obs: Any
     obs, _, _, infos = env.step(np.array([1, 2]))
     assert obs[0, 0] == 1 and not obs[0, 1:].any(), "an episode begins"
-    assert obs[1, :2].tolist() == [4, 4] and np.flatnonzero(obs[1, 2:]).tolist() == [2]
+    assert obs[1, :2].tolist() == [4, 4] and told(obs[1], 5) == [(2, 0)]
     last = infos[0]["terminal_observation"]
-    assert last[:2].tolist() == [3, 3] and np.flatnonzero(last[2:]).tolist() == [1]
+    assert last[:2].tolist() == [3, 3] and told(last, 5) == [(1, 0)]
     obs = env.step(np.array([1, 2]))[0]
-    assert obs[1, :2].tolist() == [8, 4]
+    assert obs[1, :2].tolist() == [8, 4] and told(obs[1], 5) == [(2, 1)]
+    obs = env.step(np.array([1, 0]))[0]
+    assert told(obs[1], 5) == [(0, 0)], "it changed its mind"
+
+
+def test_how_long_a_decision_stands_is_told_in_classes() -> None:
+    actions, seen = spaces.Discrete(3), np.zeros((1, 4), np.float32)
+    past, classes = Past.none(seen, actions), []
+    for _ in range(20):
+        past = past.decided(seen, np.array([2]))
+        classes.append(told(remember(seen, past, actions)[0], 3)[0][1])
+    assert classes == [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 9, 10, 10, 10]
 
 
 def test_actions_with_several_axes_are_remembered_apart() -> None:
     actions = spaces.MultiDiscrete([3, 2])
-    obs, before = np.ones((2, 4, 5), np.float32), np.full((2, 4, 5), 3, np.float32)
-    known = remember(obs, before, np.array([[2, 0], [0, 1]]), actions)
-    assert memory_space(4 * 5, actions).shape == known.shape[1:] == (45,)
+    seen, before = np.ones((2, 4, 5), np.float32), np.full((2, 4, 5), 3, np.float32)
+    past = Past.none(before, actions).decided(before, np.array([[2, 1], [0, 1]])).decided(before, np.array([[2, 0], [0, 1]]))
+    known = remember(seen, past, actions)
+    assert memory_space(4 * 5, actions).shape == known.shape[1:] == (40 + 55,)
     assert (known[:, :20] == 1).all() and (known[:, 20:40] == -2).all()
-    assert [np.flatnonzero(row).tolist() for row in known[:, 40:]] == [[2, 3], [0, 4]]
-    assert not remember(obs, None, None, actions)[:, 20:].any()
+    assert told(known[0], 5) == [(2, 1), (3, 0)] and told(known[1], 5) == [(0, 1), (4, 1)]
+    assert not remember(seen, Past.none(seen, actions), actions)[:, 20:].any()
+
+
+def test_recorded_frames_are_remembered_as_if_they_were_decided_on() -> None:
+    chosen, seen = np.array([1, 1, 1, 1, 1, 0, 0, 1])[:, None], np.arange(8.0, dtype=np.float32)[:, None]
+    past = past_of(seen, chosen, hold=2)
+    assert past.seen[:, 0].tolist() == [0, 0, 0, 1, 2, 3, 4, 5]
+    assert past.chosen[1:, 0].tolist() == [1, 1, 1, 1, 1, 0, 0]
+    assert past.since[:, 0].tolist() == [0, 1, 1, 2, 2, 3, 1, 1]
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,11 @@ from torch import nn
 
 from worldsim.controls import Controls
 from worldsim.errors import TrainingError
+from worldsim.train import dynamics
 from worldsim.train.calibrate import CodeCalibration
 from worldsim.train.loop import Loop, LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
+from worldsim.train.store import LatentStore
 from worldsim.world import World, load_world
 
 QUICK = LoopConfig(warmup=5, checkpoint_minutes=0.01)
@@ -64,6 +67,24 @@ def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) ->
     other = replace(CONFIG, dynamics=replace(CONFIG.dynamics, model=replace(CONFIG.dynamics.model, width=64)))
     with pytest.raises(TrainingError, match="width=64"):
         train(other, square, tmp_path / "third", budget=1, device="cpu", compiled=False, start=first)
+
+
+def test_stories_may_be_short_at_first(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int]] = []
+    draw = dynamics.draw_windows
+
+    def record(store: LatentStore, rows: int, frames: int, *rest: Any) -> Any:
+        drawn.append((rows, frames))
+        return draw(store, rows, frames, *rest)
+
+    monkeypatch.setattr(dynamics, "draw_windows", record)
+    config = replace(CONFIG, dynamics=replace(CONFIG.dynamics, short_share=0.5))
+    world = train(config, square, tmp_path / "first", budget=4, device="cpu", compiled=False)
+    turn = drawn.index((8, 6))
+    assert set(drawn[:turn]) == {(16, 3)} and set(drawn[turn:]) == {(8, 6)}
+    drawn.clear()
+    train(config, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=world)
+    assert set(drawn) == {(8, 6)}, "a world to start from has seen the short ones"
 
 
 def loop(folder: Path, budget: float, seen: list[float], poison: int = -1) -> Loop:

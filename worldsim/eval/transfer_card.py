@@ -136,9 +136,9 @@ def _method(figures: Figures) -> str:
     ppo = config["ppo"]
     return (
         "Policies know the latest frame as a latent of the world's tokenizer, in dreams and in the real game alike, how it "
-        "differs from that at their last decision, and what they then did. They are linear in that and in "
-        f"{ppo['hidden']} hidden units over {ppo['patch']} of every patch, and sample an action that holds for {config['hold']} "
-        "frames, as in every row. "
+        "differs from that at their last decision, what they then did and how many times in a row. They are linear in that and "
+        f"in {ppo['hidden']} hidden units over {ppo['patch']} of every patch, and sample an action that holds for "
+        f"{config['hold']} frames, as in every row. "
         f"Untrained, they do as they did last with a chance of {ppo['keep']:g}. A dream to learn in sets out from one of "
         f"{config['starts']} moments of the training frames and is cut after {config['dream_frames']} frames, one that is scored "
         "from a held-out moment, a real episode from its beginning. "

@@ -47,13 +47,13 @@ class PPOConfig:
 
     patch: int = 32
     hidden: int = 128
-    rollout: int = 16
-    batch: int = 256
+    rollout: int = 8
+    batch: int = 128
     epochs: int = 5
     learning_rate: float = 5e-4
-    gamma: float = 0.97
+    gamma: float = 0.88
     entropy: float = 0.003
-    keep: float = 0.92
+    keep: float = 0.6
 
     def __post_init__(self) -> None:
         counts = (self.patch, self.hidden, self.rollout, self.batch, self.epochs)
@@ -100,17 +100,17 @@ class TransferConfig:
     levels: tuple[Randomness, ...] = (Randomness(1.3), Randomness(1.0), Randomness(0.5))
     side_seeds: int = 1
     long_seeds: int = 1
-    dream_steps: int = 120_000
+    dream_steps: int = 90_000
     equal_steps: int = 0
     long_steps: int = 400_000
     clone_frames: int = 40_000
     clone_epochs: int = 4
     checkpoints: int = 10
-    dreams: int = 64
-    dream_frames: int = 100
+    dreams: int = 32
+    dream_frames: int = 200
     starts: int = 256
-    games: int = 8
-    hold: int = 2
+    games: int = 16
+    hold: int = 12
     dream_episodes: int = 64
     checkpoint_episodes: int = 12
     choice_episodes: int = 20

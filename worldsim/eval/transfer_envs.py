@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import WorldsimError
-from worldsim.eval.transfer_play import See, memory_space, remember
+from worldsim.eval.transfer_memory import Past, memory_space, remember
+from worldsim.eval.transfer_play import See
 
 try:
     from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
@@ -127,37 +128,37 @@ class Held(VecEnvWrapper):
 
 
 class Seen(VecEnvWrapper):
-    """What a policy knows, see `remember`: latents, made of frames where `look` is given, now and before, and the last action."""
+    """What a policy knows, see `remember`: latents, made of frames where `look` is given, and its own past."""
 
     def __init__(self, venv: VecEnv, numbers: int, look: See | None = None) -> None:
         super().__init__(venv, observation_space=memory_space(numbers, venv.action_space))
         self.look = look
 
     def reset(self) -> Any:
-        self.before = self._see(self.venv.reset())
-        return self._know(self.before, None, None)
+        self.now = self._see(self.venv.reset())
+        self.past = Past.none(self.now, self.venv.action_space)
+        return self._know(self.now, self.past)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        self.actions = actions
+        self.past = self.past.decided(self.now, actions)
         self.venv.step_async(actions)
 
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
-        before, self.before = self.before, self._see(obs)
-        known, over = self._know(self.before, before, self.actions), np.flatnonzero(dones)
+        self.now, over = self._see(obs), np.flatnonzero(dones)
         if len(over):
-            known[over] = self._know(self.before[over], None, None)
             last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
-            ended = self._know(last, before[over], self.actions[over])
+            ended = self._know(last, self.past.rows(over))
             for row, final in zip(over, ended, strict=True):
                 infos[row] = {**infos[row], "terminal_observation": final}
-        return known, rewards, dones, infos
+            self.past = self.past.begin(over, self.now)
+        return self._know(self.now, self.past), rewards, dones, infos
 
     def _see(self, obs: Any) -> NDArray[np.float32]:
         return self.look(obs) if self.look else np.asarray(obs)
 
-    def _know(self, seen: Any, before: Any, last: NDArray[Any] | None) -> NDArray[np.float32]:
-        return remember(seen, before, last, self.venv.action_space)
+    def _know(self, seen: NDArray[np.float32], past: Past) -> NDArray[np.float32]:
+        return remember(seen, past, self.venv.action_space)
 
 
 def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:

@@ -17,9 +17,9 @@ from worldsim.envs.vector import DreamVectorEnv
 from worldsim.envs.view import View
 from worldsim.errors import DataError
 from worldsim.eval.transfer_config import Randomness, TransferConfig
+from worldsim.eval.transfer_memory import action_sizes
 from worldsim.world import World
 
-LOUD = 8.0  # the few numbers of an action stand beside thousands of a picture
 # What the game shows (B, ...), and the flat actions (B, ...) that held last or None where episodes begin -> flat actions (B, ...)
 Actor = Callable[[NDArray[Any], NDArray[Any] | None], NDArray[Any]]
 See = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frames (B, H, W, 3) -> latents (B, D)
@@ -91,31 +91,6 @@ def horizon(config: TransferConfig, frame_skip: int) -> int:
     return max(1, config.cap_tics // frame_skip)
 
 
-def remember(
-    seen: NDArray[Any], before: NDArray[Any] | None, last: NDArray[Any] | None, actions: gymnasium.Space[Any]
-) -> NDArray[np.float32]:
-    """What a policy knows: what it sees, how that has changed since it last decided, and what it then decided, one-hot.
-
-    Args:
-        seen: `(B, ...)`, made flat.
-        before: what it saw when it last decided, `(B, ...)`; None at the start of an episode, where nothing has changed.
-        last: flat actions `(B, ...)`; None at the start of an episode, which gives zeros.
-        actions: Discrete or MultiDiscrete.
-    """
-    sizes, now = action_sizes(actions), seen.reshape(len(seen), -1)
-    told = np.zeros((len(seen), sum(sizes)), np.float32)
-    if last is not None:
-        places = np.asarray(last).reshape(len(seen), -1) + np.cumsum([0, *sizes[:-1]])
-        np.put_along_axis(told, places, LOUD, 1)
-    change = np.zeros_like(now) if before is None else now - before.reshape(len(seen), -1)
-    return np.concatenate([now, change, told], 1, dtype=np.float32)
-
-
-def memory_space(numbers: int, actions: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
-    """Of what `remember` makes of so many numbers seen."""
-    return gymnasium.spaces.Box(-np.inf, np.inf, (2 * numbers + sum(action_sizes(actions)),), np.float32)
-
-
 def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:
     """Scores `(episodes,)` of the first episode of every row, in as many rounds as it takes; decisions hold for `hold` frames."""
     scores = []
@@ -165,8 +140,3 @@ def constant_actors(space: gymnasium.Space[Any]) -> dict[str, Actor]:
         return lambda obs, last: np.repeat((action if len(sizes) > 1 else action[0])[None], len(obs), 0)
 
     return {str(action.tolist()): constant(action) for action in chosen}
-
-
-def action_sizes(actions: gymnasium.Space[Any]) -> list[int]:
-    """Choices on each axis of Discrete or MultiDiscrete actions."""
-    return [int(actions.n)] if isinstance(actions, gymnasium.spaces.Discrete) else actions.nvec.tolist()  # type: ignore[attr-defined]

@@ -18,7 +18,8 @@ from worldsim.data import Dataset
 from worldsim.envs.view import View
 from worldsim.errors import WorldsimError
 from worldsim.eval.transfer_config import PPOConfig, TransferConfig
-from worldsim.eval.transfer_play import LOUD, Actor, See, action_sizes, horizon, latent_size, memory_space, remember, see
+from worldsim.eval.transfer_memory import LOUD, Past, action_sizes, memory_space, remember, told_size
+from worldsim.eval.transfer_play import Actor, See, horizon, latent_size, see
 from worldsim.eval.transfer_store import Result
 from worldsim.world import World
 
@@ -105,15 +106,15 @@ class Beside(BaseFeaturesExtractor):
     Args:
         space: of what policies know; see `remember`.
         patches: of a frame.
-        sizes: choices on all axes of the actions.
+        told: numbers of it that tell of decisions.
         ppo: how many units there are.
     """
 
-    def __init__(self, space: gymnasium.spaces.Box, patches: int, sizes: int, ppo: PPOConfig) -> None:
+    def __init__(self, space: gymnasium.spaces.Box, patches: int, told: int, ppo: PPOConfig) -> None:
         super().__init__(space, ppo.hidden + space.shape[0])
-        self.split = ((space.shape[0] - sizes) // 2,) * 2 + (sizes,)
+        self.split = ((space.shape[0] - told) // 2,) * 2 + (told,)
         self.patch = nn.Linear(2 * self.split[0] // patches, ppo.patch)
-        self.layer = nn.Linear(patches * ppo.patch + sizes, ppo.hidden)
+        self.layer = nn.Linear(patches * ppo.patch + told, ppo.hidden)
         self.patches = patches
 
     def forward(self, known: torch.Tensor) -> torch.Tensor:
@@ -131,7 +132,7 @@ def new_policy(view: View, world: World, ppo: PPOConfig, seed: int = 0) -> Actor
 
 
 def _network(world: World, actions: gymnasium.Space[Any], ppo: PPOConfig) -> dict[str, Any]:
-    shape = {"patches": math.prod(world.grid), "sizes": sum(action_sizes(actions)), "ppo": ppo}
+    shape = {"patches": math.prod(world.grid), "told": told_size(actions), "ppo": ppo}
     return {
         "net_arch": [],
         "share_features_extractor": False,
@@ -146,7 +147,8 @@ def patient(policy: ActorCriticPolicy, keep: float) -> ActorCriticPolicy:
     sizes = action_sizes(policy.action_space)
     gains = [math.log(keep * (size - 1) / (1 - keep)) / LOUD if size > 1 else 0.0 for size in sizes]
     weight: torch.Tensor = policy.action_net.weight  # type: ignore[assignment]
-    weight[:, -sum(sizes) :] += torch.diag(torch.tensor(np.repeat(gains, sizes), dtype=weight.dtype))
+    told = weight[:, -told_size(policy.action_space) :].unflatten(1, (sum(sizes), -1))
+    told += torch.diag(torch.tensor(np.repeat(gains, sizes), dtype=weight.dtype))[..., None]
     return policy
 
 
@@ -162,15 +164,16 @@ def load_policy(path: Path, view: View, world: World, ppo: PPOConfig) -> ActorCr
 
 
 def actor(policy: ActorCriticPolicy, look: See | None = None) -> Actor:
-    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames. It remembers what it last saw."""
-    before: NDArray[Any] | None = None
+    """Draws actions from a frozen policy, by torch's own generator; `look` is for real frames. It remembers its past."""
+    now: NDArray[Any]
+    past: Past
 
     def act(obs: NDArray[Any], last: NDArray[Any] | None) -> NDArray[Any]:
-        nonlocal before
+        nonlocal now, past
         seen = look(obs) if look else obs
-        known = remember(seen, None if last is None else before, last, policy.action_space)
-        before = seen
-        return policy.predict(known)[0]  # type: ignore[return-value]
+        past = Past.none(seen, policy.action_space) if last is None else past.decided(now, last)
+        now = seen
+        return policy.predict(remember(seen, past, policy.action_space))[0]  # type: ignore[return-value]
 
     return act
 
@@ -186,10 +189,18 @@ def _examples(dataset: Dataset, view: View, look: See, config: TransferConfig) -
         episode = dataset.episode(i)
         seen = np.concatenate([look(part) for part in np.split(episode.frames, range(64, length, 64))])
         chosen = view.flat.nearest(episode.actions)
-        before = seen[np.maximum(np.arange(length) - config.hold, 0)]
-        told = remember(seen, before, np.roll(chosen, 1, 0), view.action_space)
-        told[0, -sum(action_sizes(view.action_space)) :] = 0  # nothing came before an episode's first frame
+        told = remember(seen, past_of(seen, chosen.reshape(length, -1), config.hold), view.action_space)
         known.append(torch.from_numpy(told).half())
         actions.append(chosen)
         count += length
     return torch.cat(known), torch.from_numpy(np.concatenate(actions))
+
+
+def past_of(seen: NDArray[Any], chosen: NDArray[Any], hold: int) -> Past:
+    """As if all frames of an episode were decided on, and those `hold` before them: latents `(N, D)`, flat actions `(N, A)`."""
+    frames = np.arange(len(chosen))
+    changed = np.diff(chosen, axis=0, prepend=chosen[:1] - 1) != 0
+    begun = np.maximum.accumulate(np.where(changed, frames[:, None], 0))  # when what is done now was first done
+    since = -(-(frames[:, None] - begun + 1) // hold)
+    last = np.maximum(frames - 1, 0)
+    return Past(seen[np.maximum(frames - hold, 0)], chosen[last], np.where(frames[:, None] > 0, since[last], 0))

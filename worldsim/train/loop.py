@@ -90,6 +90,11 @@ class Loop:
         self.path = folder / f"{name}.ckpt"
         self.log = _summary_writer(folder / "logs" / name)
 
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used."""
+        return self.elapsed / self.budget
+
     def run(self) -> nn.Module:
         """Trains to the end of the budget; returns the averaged model.
 
@@ -118,7 +123,7 @@ class Loop:
         return self.average
 
     def _train_step(self, due: bool) -> Losses:
-        rate = self.config.rate(self.step, self.elapsed / self.budget)
+        rate = self.config.rate(self.step, self.progress)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate

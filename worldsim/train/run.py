@@ -39,13 +39,20 @@ class TokenizerStage:
 
 @dataclass(frozen=True)
 class DynamicsStage:
-    """The dynamics, its objective, batches and calibration; data and tokenizer fill in `model.controls` and `latent_channels`."""
+    """The dynamics, its objective, batches and calibration; data and tokenizer fill in `model.controls` and `latent_channels`.
+
+    Attributes:
+        batch: stories at a time.
+        frames: of a story.
+        short_share: share of the budget, from its beginning, in which stories are half as long and twice as many.
+    """
 
     model: DiTConfig = field(default_factory=DiTConfig)
     objective: DynamicsObjective = field(default_factory=DynamicsObjective)
     loop: LoopConfig = field(default_factory=LoopConfig)
     batch: int = 12
     frames: int = 16
+    short_share: float = 0.0
     calibration: CodeCalibration = field(default_factory=CodeCalibration)
 
 
@@ -178,24 +185,19 @@ def train_dynamics(
     begun: DiT | None = None,
 ) -> DiT:
     """Second stage: the averaged transformer, trained on cached latents, from random weights or those of `begun`."""
-    stage, loop_config = config.dynamics, config.dynamics.loop
-    sizes = dynamics_config(stage.model, dataset, tokenizer)
+    stage = config.dynamics
     store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
-    if begun is None:
-        model = DiT(sizes).to(device)
-        if sizes.codes:
-            model.codebook.copy_(fit_codebook(store.latents, sizes.codes, stage.loop.seed))
-    else:
-        if replace(begun.config, window=sizes.window) != sizes:
-            raise TrainingError(f"the world to start from has {begun.config}, the preset {sizes}; start from one of its own.")
-        model = DiT(sizes).to(device)
-        model.load_state_dict(begun.state_dict())  # no weight depends on the window
-        loop_config = replace(loop_config, learning_rate=loop_config.learning_rate * RESTART)
+    sizes = dynamics_config(stage.model, dataset, tokenizer)
+    model = (_new_model(sizes, store, stage.loop.seed) if begun is None else _same_model(sizes, begun)).to(device)
+    loop_config = stage.loop if begun is None else replace(stage.loop, learning_rate=stage.loop.learning_rate * RESTART)
     net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
+    short_share = stage.short_share if begun is None else 0.0
 
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
-        windows, drilled, excess = dynamics.draw_windows(store, stage.batch, stage.frames, stage.objective.ending_share, rng)
+        halves = 2 if loop.progress < short_share else 1
+        rows, story = stage.batch * halves, stage.frames // halves
+        windows, drilled, excess = dynamics.draw_windows(store, rows, story, stage.objective.ending_share, rng)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
         objective = stage.objective if causal else replace(stage.objective, drafts=0)
         batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step, drilled, excess)
@@ -224,6 +226,23 @@ def train_dynamics(
     play = {"steps": config.steps, "context_level": context_level, "draw_level": WorldConfig.draw_level}
     calibrate_codes(average, store, stage.calibration, play, seed=seed)
     return average
+
+
+def _new_model(sizes: DiTConfig, store: LatentStore, seed: int) -> DiT:
+    """Random weights, and codewords fitted to the latents."""
+    model = DiT(sizes)
+    if sizes.codes:
+        model.codebook.copy_(fit_codebook(store.latents, sizes.codes, seed))
+    return model
+
+
+def _same_model(sizes: DiTConfig, begun: DiT) -> DiT:
+    """The weights of a trained model, none of which depends on the window."""
+    if replace(begun.config, window=sizes.window) != sizes:
+        raise TrainingError(f"the world to start from has {begun.config}, the preset {sizes}; start from one of its own.")
+    model = DiT(sizes)
+    model.load_state_dict(begun.state_dict())
+    return model
 
 
 def dynamics_config(model: DiTConfig, dataset: Dataset, tokenizer: Tokenizer) -> DiTConfig:
