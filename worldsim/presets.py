@@ -44,8 +44,8 @@ def take_cover() -> TrainConfig:
 def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
     half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
-    with codewords does not take in play. It remembers 96 tics, longer than a fireball flies: many of those that hit come from
-    outside the view."""
+    with codewords does not take in play. It looks back 92 tics, longer than a fireball flies: many of those that hit come
+    from outside the view."""
     preset = take_cover()
     stage = preset.dynamics
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))

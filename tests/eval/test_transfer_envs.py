@@ -108,9 +108,13 @@ def test_actions_with_several_axes_are_remembered_apart() -> None:
 def test_recorded_frames_are_remembered_as_if_they_were_decided_on() -> None:
     chosen, seen = np.array([1, 1, 1, 1, 1, 0, 0, 1])[:, None], np.arange(8.0, dtype=np.float32)[:, None]
     past = past_of(seen, chosen, hold=2)
-    assert past.seen[:, 0].tolist() == [0, 0, 0, 1, 2, 3, 4, 5]
-    assert past.chosen[1:, 0].tolist() == [1, 1, 1, 1, 1, 0, 0]
-    assert past.since[:, 0].tolist() == [0, 1, 1, 2, 2, 3, 1, 1]
+    assert past.seen[:, 0].tolist() == [0, 1, 0, 1, 2, 3, 4, 5], "at first nothing has changed"
+    assert past.chosen[2:, 0].tolist() == [1, 1, 1, 1, 1, 0]
+    assert past.since[:, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 1]
+    by_hand = Past.none(seen[1:2], spaces.Discrete(2))
+    for frame in (1, 3, 5):
+        by_hand = by_hand.decided(seen[frame : frame + 1], chosen[frame : frame + 1])
+    assert all(np.array_equal(a, b) for a, b in zip(vars(by_hand).values(), vars(past.rows(np.array([7]))).values(), strict=True))
 
 
 @pytest.mark.parametrize("cut", [False, True])

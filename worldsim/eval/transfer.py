@@ -223,7 +223,7 @@ class _Runs:
                 policy = clone(self.train, env.view, world, seed, self.config)
                 return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
 
-        key = {"frames": self.config.clone_frames, "epochs": self.config.clone_epochs}
+        key = {"frames": self.config.clone_frames, "epochs": self.config.clone_epochs, "ppo": dataclasses.asdict(self.config.ppo)}
         return self.store.result(f"clone-{seed}", {**key, "world": self.hashes[folder]}, run)
 
     def _real(self, folder: Path, name: str, steps: int, seed: int) -> Result:

@@ -151,7 +151,7 @@ class Seen(VecEnvWrapper):
             ended = self._know(last, self.past.rows(over))
             for row, final in zip(over, ended, strict=True):
                 infos[row] = {**infos[row], "terminal_observation": final}
-            self.past = self.past.begin(over, self.now)
+            self.past = self.past.begin(dones, self.now)
         return self._know(self.now, self.past), rewards, dones, infos
 
     def _see(self, obs: Any) -> NDArray[np.float32]:

@@ -42,10 +42,10 @@ class Past:
         """Of these episodes alone."""
         return Past(self.seen[rows], self.chosen[rows], self.since[rows])
 
-    def begin(self, rows: NDArray[np.int64], seen: NDArray[Any]) -> Past:
-        """Where these episodes begin anew, and all show `seen`."""
-        over = np.isin(np.arange(len(seen)), rows)[:, None]
-        return Past(*(np.where(over, new, old) for new, old in ((_flat(seen), self.seen), (0, self.chosen), (0, self.since))))
+    def begin(self, over: NDArray[np.bool_], seen: NDArray[Any]) -> Past:
+        """The same, but where `over`, `(B,)`, another episode begins, which shows `seen`, `(B, ...)`."""
+        over = over[:, None]
+        return Past(np.where(over, _flat(seen), self.seen), np.where(over, 0, self.chosen), np.where(over, 0, self.since))
 
 
 def remember(seen: NDArray[Any], past: Past, actions: gymnasium.Space[Any]) -> NDArray[np.float32]:

@@ -197,10 +197,11 @@ def _examples(dataset: Dataset, view: View, look: See, config: TransferConfig) -
 
 
 def past_of(seen: NDArray[Any], chosen: NDArray[Any], hold: int) -> Past:
-    """As if all frames of an episode were decided on, and those `hold` before them: latents `(N, D)`, flat actions `(N, A)`."""
+    """As if a policy had made an episode's decisions: latents `(N, D)`, flat actions `(N, A)`. For every frame the last decision
+    is that `hold` frames before, and so on back to the first `hold` frames, which have no past."""
+    since = np.ones_like(chosen)
+    for frame in range(hold, len(chosen)):
+        since[frame] += np.where(chosen[frame] == chosen[frame - hold], since[frame - hold], 0)
     frames = np.arange(len(chosen))
-    changed = np.diff(chosen, axis=0, prepend=chosen[:1] - 1) != 0
-    begun = np.maximum.accumulate(np.where(changed, frames[:, None], 0))  # when what is done now was first done
-    since = -(-(frames[:, None] - begun + 1) // hold)
-    last = np.maximum(frames - 1, 0)
-    return Past(seen[np.maximum(frames - hold, 0)], chosen[last], np.where(frames[:, None] > 0, since[last], 0))
+    last, begun = np.maximum(frames - hold, 0), frames[:, None] >= hold
+    return Past(np.where(begun, seen[last], seen), chosen[last], np.where(begun, since[last], 0))

@@ -48,7 +48,7 @@ class LoopConfig:
 
 
 TRUNK = ("blocks.", "encoder.", "decoder.")
-UNCOUNTED = 3  # steps after a start that compile, and so do not count toward the budget
+UNCOUNTED = 3  # steps after a start, or a change of shapes, that compile, and so do not count toward the budget
 Losses = dict[str, Tensor]
 
 
@@ -86,7 +86,7 @@ class Loop:
         self.folder, self.images, self.flops, self.peak, self.preview = folder, images, flops, peak, preview
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizers = make_optimizers(model, config)
-        self.step, self.elapsed = 0, 0.0
+        self.step, self.elapsed, self.uncounted = 0, 0.0, UNCOUNTED
         self.path = folder / f"{name}.ckpt"
         self.log = _summary_writer(folder / "logs" / name)
 
@@ -102,7 +102,6 @@ class Loop:
             TrainingError: on a loss that is not finite; the last good checkpoint stays.
         """
         self._resume()
-        first = self.step
         saved = reported = time.monotonic()
         with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=self.name) as bar:
             while self.elapsed < self.budget:
@@ -110,8 +109,8 @@ class Loop:
                 due = begun - reported > 5
                 parts = self._train_step(due)
                 now = time.monotonic()
-                if self.step > first + UNCOUNTED:
-                    self.elapsed += now - begun
+                self.elapsed += 0 if self.uncounted else now - begun
+                self.uncounted = max(0, self.uncounted - 1)
                 if due:
                     self._report(bar, parts, now - begun)
                     reported = now

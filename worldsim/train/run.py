@@ -19,7 +19,7 @@ from worldsim.train import dynamics, previews
 from worldsim.train.calibrate import CodeCalibration, calibrate_codes, calibrate_ends
 from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import DynamicsObjective
-from worldsim.train.loop import Loop, LoopConfig, Losses
+from worldsim.train.loop import UNCOUNTED, Loop, LoopConfig, Losses
 from worldsim.train.store import FrameStore, LatentStore, fingerprint
 from worldsim.train.tokenizer import TokenizerObjective, fit_scale, tokenizer_loss
 from worldsim.world import WorldConfig, export_world, find_world, load_world
@@ -44,7 +44,7 @@ class DynamicsStage:
     Attributes:
         batch: stories at a time.
         frames: of a story.
-        short_share: share of the budget, from its beginning, in which stories are half as long and twice as many.
+        short_share: share of the whole budget, from its beginning, in which stories are half as long and twice as many.
     """
 
     model: DiTConfig = field(default_factory=DiTConfig)
@@ -191,11 +191,14 @@ def train_dynamics(
     model = (_new_model(sizes, store, stage.loop.seed) if begun is None else _same_model(sizes, begun)).to(device)
     loop_config = stage.loop if begun is None else replace(stage.loop, learning_rate=stage.loop.learning_rate * RESTART)
     net = cast(DiT, torch.compile(model, dynamic=False)) if compiled else model
-    short_share = stage.short_share if begun is None else 0.0
+    short_share, halves = stage.short_share if begun is None else 0.0, 0
 
     def losses(step: int) -> Losses:
+        nonlocal halves
+        before, halves = halves, 2 if loop.progress < short_share else 1
+        if halves != before:
+            loop.uncounted = UNCOUNTED
         rng = np.random.default_rng((stage.loop.seed, step))
-        halves = 2 if loop.progress < short_share else 1
         rows, story = stage.batch * halves, stage.frames // halves
         windows, drilled, excess = dynamics.draw_windows(store, rows, story, stage.objective.ending_share, rng)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
