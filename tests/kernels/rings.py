@@ -64,8 +64,10 @@ def draw(shape: Shape, ages: Sequence[int], dtype: torch.dtype, sinks: int = 0, 
 
 
 def close(found: Tensor, exact: Tensor, rival: Tensor, ratio: float = 0.005) -> None:
-    """`found` errs at most twice as much as `rival` in the same dtype, and little as a share of the signal."""
+    """`found` errs at most twice as much as `rival` in the same dtype, or as rounding the largest number may (few numbers can be
+    lucky), and little as a share of the signal."""
     error, allowed = (found.double() - exact).abs().max(), (rival.double() - exact).abs().max()
+    allowed = allowed.clamp(min=torch.finfo(found.dtype).eps / 2 * exact.abs().max())
     interpreted = found.dtype == torch.bfloat16 and DEVICE == "cpu"  # where numbers are cut to bfloat16, not rounded
     assert not found.isnan().any()
     assert error <= 2 * allowed + (torch.finfo(found.dtype).eps if interpreted else 1e-6) * exact.abs().max()
