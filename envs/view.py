@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,7 @@ class View:
         return keyed
 
 
-class ViewEnv(gymnasium.Env[NDArray[Any], Any]):
+class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
     """What dreams and twins have in common as environments: spaces, rendering, and the order of calls.
 
     Args:
@@ -132,9 +133,9 @@ class ViewEnv(gymnasium.Env[NDArray[Any], Any]):
         self._over = True
         self._screen = Screen(round(fps)) if render_mode == "human" else None
 
+    @abstractmethod
     def frame(self) -> NDArray[np.uint8]:
         """The current frame, uint8 `(H, W, 3)`, as a copy."""
-        raise NotImplementedError
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The current frame, uint8 `(H, W, 3)`; with "human" it is shown instead, as every step already does."""

@@ -118,6 +118,21 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(straight.average.parameters(), second.average.parameters(), strict=True))
 
 
+def test_steps_that_compile_do_not_count(tmp_path: Path) -> None:
+    stage = loop(tmp_path, 0.2, [])
+    usual = stage.losses
+
+    def losses(step: int) -> dict[str, torch.Tensor]:
+        if step == 5:  # another shape
+            stage.uncounted = 1
+            time.sleep(0.5)
+        return usual(step)
+
+    stage.losses = losses
+    stage.run()
+    assert stage.step > 6, "half a second would have used the budget up"
+
+
 def test_nan_stops_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
     good = loop(tmp_path, 1e9, [])
     for _ in range(5):
