@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY_DIT, TINY_TOKENIZER
-from steady import processor_budgets
+from steady import counted_budgets
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import DatasetInfo, Recorder
@@ -58,7 +58,7 @@ def record_lamps(root: Path, episodes: int = 60, length: int = 20) -> Path:
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> DreamEnv:
     folder = tmp_path_factory.mktemp("lamps")
-    with processor_budgets():
+    with counted_budgets():
         world = train(CONFIG, record_lamps(folder / "data"), folder / "run", budget=9, device="cpu", compiled=False)
     return DreamEnv(world, device="cpu")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER
-from steady import processor_budgets
+from steady import counted_budgets
 
 from eval.dodge import SPEC, Dodge
 from worldsim.data import Dataset, PolicySource, collect
@@ -89,7 +89,7 @@ def dodge(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     sources = [PolicySource("random", policy)]
     collect(Dodge, sources, folder / "data", game="test/dodge", frames=1_500, eval_frames=200, lossless=True, progress=False)
     data = folder / "data"
-    with processor_budgets():
+    with counted_budgets():
         worlds = train_worlds(WORLD, data, folder / "worlds", 20.0, [0], "cpu", False)
         shuffled = train_shuffled(WORLD, data, folder / "shuffled", 3.0, "cpu", False)
     paths = {"out": folder / "out", "card": folder / "docs" / "transfer-dodge.md", "json": folder / "transfer.json"}
@@ -145,7 +145,7 @@ def test_an_interrupted_run_goes_on(figures: dict[str, Any], dodge: dict[str, An
 def test_worlds_are_refitted_on_what_policies_meet(figures: dict[str, Any], dodge: dict[str, Any], tmp_path: Path) -> None:
     policies = chosen_policies(figures, dodge["out"])
     options = (dodge["data"], tmp_path / "refit", 100, 2.0, "cpu", False, CARD)
-    with processor_budgets():
+    with counted_budgets():
         world, data = refit_world(WORLD, dodge["worlds"][0], policies, *options, make_game=Dodge)
     before, larger = Dataset(dodge["data"]), Dataset(data)
     assert 100 <= larger.total_frames - before.total_frames < 140, "the last episode is kept whole"
