@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,10 +143,10 @@ def read_config(folder: Path) -> WorldConfig:
     return WorldConfig.from_json(path.read_text(), path)
 
 
-def world_hash(folder: Path) -> str:
-    """Short hash of a world's weights and config, for datasets dreamed in it."""
+def world_hash(folder: Path, files: Sequence[str] = FILES) -> str:
+    """Short hash of a world's weights and config, for datasets dreamed in it; or of some of its files."""
     digest = hashlib.sha256()
-    for file in FILES:
+    for file in files:
         digest.update((folder / file).read_bytes())
     return digest.hexdigest()[:16]
 

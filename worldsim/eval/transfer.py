@@ -124,6 +124,7 @@ class _Runs:
         self.recorded = {folder: Dataset(larger, "train") for folder, larger in refitted.items()}
         self.worlds = {folder: World.load(folder, device=device) for folder in (*worlds, *shuffled, *refitted)}
         self.hashes = {folder: world_hash(folder) for folder in self.worlds}
+        self.eyes = {folder: world_hash(folder, ("tokenizer.safetensors",)) for folder in self.worlds}  # enough in real games
         for world in self.worlds.values():
             check_fit(world, self.train)
         recordings = {self.worlds[folder].config.data for folder in (*worlds, *shuffled)}
@@ -213,7 +214,7 @@ class _Runs:
                 policy = patient(new_policy(env.view, world, self.config.ppo, seed), keep)
                 return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
 
-        key = {"keep": self.config.ppo.keep, "world": self.hashes[folder]}
+        key = {"keep": self.config.ppo.keep, "tokenizer": self.eyes[folder]}
         return self.store.result(f"untrained-{seed}", key, run)
 
     def _clone(self, folder: Path, seed: int) -> Result:
@@ -224,11 +225,11 @@ class _Runs:
                 return {"scores": self._score(env, actor(policy, see(world))), "real_frames": 0}
 
         key = {"frames": self.config.clone_frames, "epochs": self.config.clone_epochs, "ppo": dataclasses.asdict(self.config.ppo)}
-        return self.store.result(f"clone-{seed}", {**key, "world": self.hashes[folder]}, run)
+        return self.store.result(f"clone-{seed}", {**key, "tokenizer": self.eyes[folder]}, run)
 
     def _real(self, folder: Path, name: str, steps: int, seed: int) -> Result:
         """PPO in the real game; the checkpoint that did best while training is the one that is scored."""
-        key = {"steps": steps, "world": self.hashes[folder], "ppo": dataclasses.asdict(self.config.ppo)}
+        key = {"steps": steps, "tokenizer": self.eyes[folder], "ppo": dataclasses.asdict(self.config.ppo)}
         world = self.worlds[folder]
         name = f"real-{name}-{seed}"
 
