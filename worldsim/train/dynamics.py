@@ -162,10 +162,10 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 
 def code_loss(logits: Tensor, batch: Batch, codebook: Tensor) -> Tensor:
     """Cross-entropy of the codewords' logits `(B, T, h, w, codes)` on frames that are still pure noise, where they are drawn."""
-    true = nearest_code(batch.windows.latents, codebook)
-    error = F.cross_entropy(logits.float().flatten(0, -2), true.flatten(), reduction="none").view(true.shape).mean((-1, -2))
     counts = (batch.levels == 1) & batch.windows.real
-    return (error * counts).sum() / counts.sum().clamp_min(1)
+    true = nearest_code(batch.windows.latents[counts], codebook)
+    error = F.cross_entropy(logits[counts].float().flatten(0, -2), true.flatten(), reduction="sum")
+    return error / max(1, true.numel())
 
 
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
