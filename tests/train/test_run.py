@@ -15,6 +15,7 @@ from conftest import TINY_DIT, TINY_TOKENIZER
 from torch import nn
 
 from worldsim.controls import Controls
+from worldsim.data import Dataset
 from worldsim.errors import TrainingError
 from worldsim.train import dynamics
 from worldsim.train.calibrate import CodeCalibration
@@ -71,20 +72,28 @@ def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) ->
 
 def test_stories_may_be_short_at_first(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[int, int]] = []
+    episodes: set[int] = set()
     draw = dynamics.draw_windows
 
     def record(store: LatentStore, rows: int, frames: int, *rest: Any) -> Any:
         drawn.append((rows, frames))
+        episodes.add(len(store.lengths))
         return draw(store, rows, frames, *rest)
 
     monkeypatch.setattr(dynamics, "draw_windows", record)
-    config = replace(CONFIG, dynamics=replace(CONFIG.dynamics, short_share=0.5))
+    config = replace(CONFIG, dynamics=replace(CONFIG.dynamics, short_share=0.5), mirrored=True)
     world = train(config, square, tmp_path / "first", budget=4, device="cpu", compiled=False)
     turn = drawn.index((8, 6))
     assert set(drawn[:turn]) == {(16, 3)} and set(drawn[turn:]) == {(8, 6)}
+    assert episodes == {2 * len(Dataset(square, "train"))}, "mirrored, too"
     drawn.clear()
     train(config, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=world)
     assert set(drawn) == {(8, 6)}, "a world to start from has seen the short ones"
+
+
+def test_stories_of_one_frame_have_no_half() -> None:
+    with pytest.raises(TrainingError, match="cannot be halved; give frames=2"):
+        DynamicsStage(frames=1, short_share=0.5)
 
 
 def loop(folder: Path, budget: float, seen: list[float], poison: int = -1) -> Loop:

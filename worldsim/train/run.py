@@ -55,6 +55,10 @@ class DynamicsStage:
     short_share: float = 0.0
     calibration: CodeCalibration = field(default_factory=CodeCalibration)
 
+    def __post_init__(self) -> None:
+        if self.short_share and self.frames < 2:
+            raise TrainingError(f"stories of {self.frames} frame cannot be halved; give frames=2 or more, or short_share=0.")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -67,6 +71,7 @@ class TrainConfig:
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
         steps: network calls per frame in play.
+        mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
     """
 
     name: str
@@ -75,6 +80,7 @@ class TrainConfig:
     tokenizer_share: float = 0.2
     starts: int = 16
     steps: int = WorldConfig.steps
+    mirrored: bool = False
 
 
 def train(
@@ -154,6 +160,8 @@ def train_tokenizer(
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
         images = to_images(frames.batch(stage.batch, rng).to(device), torch.bfloat16)
+        if config.mirrored and step % 2:
+            images = images.flip(-1)
         generator = torch.Generator().manual_seed(stage.loop.seed * 1_000_003 + step)
         shape = (stage.batch, *grid, stage.model.latent_channels)
         scale = torch.rand(stage.batch, 1, 1, 1, generator=generator) * stage.objective.latent_noise
@@ -186,7 +194,7 @@ def train_dynamics(
 ) -> DiT:
     """Second stage: the averaged transformer, trained on cached latents, from random weights or those of `begun`."""
     stage = config.dynamics
-    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
+    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device, config.mirrored)
     sizes = dynamics_config(stage.model, dataset, tokenizer)
     model = (_new_model(sizes, store, stage.loop.seed) if begun is None else _same_model(sizes, begun)).to(device)
     loop_config = stage.loop if begun is None else replace(stage.loop, learning_rate=stage.loop.learning_rate * RESTART)
