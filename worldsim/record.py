@@ -18,13 +18,13 @@ Play = Callable[[int], Controls]
 
 
 def record_clip(world: World, out: Path, frames: int, seed: int = 0, play: Play | None = None, scale: int = 4) -> Path:
-    """Dreams `frames` frames and writes them as an h264 video.
+    """Dreams `frames` frames and writes them as an h264 video. Where an episode ends, another begins.
 
     Args:
         world: of batch 1.
         out: the mp4.
         frames: how many.
-        seed: of the dream, and of the controls if none are given.
+        seed: of the dream, the next ones having the seeds after it, and of the controls if none are given.
         play: controls for frame `t`; by default held at random for random times.
         scale: every pixel becomes so many, sharp.
     """
@@ -33,7 +33,11 @@ def record_clip(world: World, out: Path, frames: int, seed: int = 0, play: Play 
     play = play or wander(world.control_spec, seed)
     seen: list[NDArray[np.uint8]] = [world.reset(seed=seed).frame[0]]
     for t in trange(frames - 1, desc="dreaming", unit="frame"):
-        seen.append(world.step(play(t)).frame[0])
+        step = world.step(play(t))
+        if step.terminated[0]:
+            seed += 1
+            step = world.reset(seed=seed)
+        seen.append(step.frame[0])
     save_mp4(out, np.stack(seen).repeat(scale, 1).repeat(scale, 2), world.config.fps)
     return out
 
