@@ -16,10 +16,11 @@ import av
 import numpy as np
 import pytest
 
+from worldsim.controls import Controls
 from worldsim.data import Dataset
 from worldsim.errors import DisplayError
 from worldsim.hud import integer_fit
-from worldsim.player import check_display
+from worldsim.player import PlayConfig, Session, check_display
 
 missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 needs_screen = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (apt install xvfb xdotool)")
@@ -202,3 +203,15 @@ def test_frames_are_scaled_by_whole_numbers() -> None:
     assert integer_fit((128, 80), (768, 480)) == (6, (0, 0))
     assert integer_fit((128, 80), (800, 500)) == (6, (16, 10))
     assert integer_fit((128, 80), (100, 60)) == (1, (-14, -10))
+
+
+def test_the_last_frame_stays_when_a_dream_ends(short_world_path: Path) -> None:
+    session = Session(PlayConfig(str(short_world_path), device="cpu"))
+    session.restart()
+    for _ in range(500):
+        last = session.frames["dream"]
+        session.advance(Controls(keys={"a"}))
+        if session.ended:
+            break
+        assert session.frames["dream"] is not last
+    assert session.ended and session.frames["dream"] is last

@@ -76,7 +76,7 @@ def record(
         world: Name, folder or Hub id.
         out: The video.
         frames: How many.
-        seed: Of the start, the controls and the noise.
+        seed: Of the start, the controls and the noise; where an episode ends, another begins, of the next seed.
         steps: Network calls per frame; by default the world's own.
         scale: Video pixels per frame pixel.
         device: Where the world runs.

@@ -117,9 +117,11 @@ class Session:
             if name in self._over:
                 continue
             before = self.frames[name]
-            self.frames[name], reward, terminated, truncated, _ = env.step(vector)
+            frame, reward, terminated, truncated, _ = env.step(vector)
             if terminated or truncated:
                 self._over.add(name)
+            if not terminated:  # of an end there is no picture
+                self.frames[name] = frame
             if self._recorder is not None and name == self._recorded_name():
                 self._append(before, vector, reward, terminated, truncated)
         self.horizon += 1

@@ -45,13 +45,13 @@ def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
     half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
     with codewords does not take in play. It looks back 92 tics, longer than a fireball flies: many of those that hit come
-    from outside the view. Nothing in the strip tells left from right."""
+    from outside the view."""
     preset = take_cover()
     stage = preset.dynamics
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
     model = replace(stage.model, depth=6, window=24)
     dynamics = replace(stage, model=model, objective=objective, batch=5, frames=28, short_share=0.75)
-    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1, mirrored=True)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1)
 
 
 def my_way_home() -> TrainConfig:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER
+from safetensors.torch import load_file, save_file
 from steady import counted_budgets
 
 from eval.dodge import SPEC, Dodge
@@ -23,7 +24,19 @@ from worldsim.envs.games.policies import StickyRandom
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldError
 from worldsim.eval.transfer_config import PPOConfig, Randomness, TransferConfig
-from worldsim.eval.transfer_stats import DREAM, EQUAL, RANDOM, REFIT, ROWS, SHUFFLED, alarms, bootstrap, rank_correlation
+from worldsim.eval.transfer_stats import (
+    CLONE,
+    DREAM,
+    EQUAL,
+    RANDOM,
+    REFIT,
+    ROWS,
+    SHUFFLED,
+    UNTRAINED,
+    alarms,
+    bootstrap,
+    rank_correlation,
+)
 from worldsim.folder import write_config
 from worldsim.noise import NoiseConfig
 from worldsim.train.dynamics import DynamicsObjective
@@ -34,7 +47,7 @@ from worldsim.world import World, read_config
 
 pytest.importorskip("stable_baselines3")
 
-from worldsim.eval.transfer import chosen_policies, transfer
+from worldsim.eval.transfer import _Runs, chosen_policies, transfer
 from worldsim.eval.transfer_envs import Seen, real_envs
 from worldsim.eval.transfer_memory import LOUD, SINCE
 from worldsim.eval.transfer_play import latent_size, open_twin, see
@@ -140,6 +153,22 @@ def test_an_interrupted_run_goes_on(figures: dict[str, Any], dodge: dict[str, An
     assert again["summary"] == figures["summary"]
     changed = {path.name for path, time in kept.items() if path.stat().st_mtime_ns != time}
     assert changed == {"random.json"}
+
+
+def test_rows_of_the_real_game_need_no_more_of_a_world_than_its_tokenizer(
+    figures: dict[str, Any], dodge: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(dodge["worlds"][0], other)
+    state = load_file(other / "dynamics.safetensors")
+    save_file({name: value + 1 for name, value in state.items()}, other / "dynamics.safetensors")
+    runs = _Runs([other], [], {}, dodge["data"], dodge["out"], CARD, "cpu", Dodge)
+    assert runs.hashes[other] != figures["worlds"][0]
+    for name in ("_score", "_trained"):
+        monkeypatch.setattr(runs, name, lambda *_: pytest.fail("made before"))
+    frames = runs.train.total_frames + runs.held_out.total_frames
+    assert [runs._untrained(other, 0)] == figures["rows"][UNTRAINED] and [runs._clone(other, 0)] == figures["rows"][CLONE]
+    assert [runs._real(other, "equal", frames, 0)] == figures["rows"][EQUAL]
 
 
 def test_worlds_are_refitted_on_what_policies_meet(figures: dict[str, Any], dodge: dict[str, Any], tmp_path: Path) -> None:

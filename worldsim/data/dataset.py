@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,6 +123,12 @@ class Dataset:
     @property
     def total_frames(self) -> int:
         return int(self.lengths.sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Names its episodes: any added, removed or changed one changes it."""
+        text = json.dumps([(self.info.game, e.index, e.seed, e.length) for e in self.episodes])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def rows(self) -> Rows:

@@ -131,7 +131,8 @@ class _Runs:
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
         names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "dream_frames", "starts", "games", "head_clips")
-        self.store = Store(out, {"game": self.train.info.game, **{name: getattr(config, name) for name in names}})
+        what = {"game": self.train.info.game, "data": self.train.fingerprint}
+        self.store = Store(out, {**what, **{name: getattr(config, name) for name in names}})
 
     def circumstances(self) -> Result:
         """What was played, with what, and on which machine."""

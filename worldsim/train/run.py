@@ -20,7 +20,7 @@ from worldsim.train.calibrate import CodeCalibration, calibrate_codes, calibrate
 from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import UNCOUNTED, Loop, LoopConfig, Losses
-from worldsim.train.store import FrameStore, LatentStore, fingerprint
+from worldsim.train.store import FrameStore, LatentStore
 from worldsim.train.tokenizer import TokenizerObjective, fit_scale, tokenizer_loss
 from worldsim.world import WorldConfig, export_world, find_world, load_world
 
@@ -71,7 +71,6 @@ class TrainConfig:
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
         steps: network calls per frame in play.
-        mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
     """
 
     name: str
@@ -80,7 +79,6 @@ class TrainConfig:
     tokenizer_share: float = 0.2
     starts: int = 16
     steps: int = WorldConfig.steps
-    mirrored: bool = False
 
 
 def train(
@@ -141,7 +139,7 @@ def finish(
         tokenizer=tokenizer.config,
         dynamics=model.config,
         steps=config.steps,
-        data=fingerprint(dataset),
+        data=dataset.fingerprint,
     )
     return export_world(out / "world", world, tokenizer, model, *starts)
 
@@ -160,8 +158,6 @@ def train_tokenizer(
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
         images = to_images(frames.batch(stage.batch, rng).to(device), torch.bfloat16)
-        if config.mirrored and step % 2:
-            images = images.flip(-1)
         generator = torch.Generator().manual_seed(stage.loop.seed * 1_000_003 + step)
         shape = (stage.batch, *grid, stage.model.latent_channels)
         scale = torch.rand(stage.batch, 1, 1, 1, generator=generator) * stage.objective.latent_noise
@@ -194,7 +190,7 @@ def train_dynamics(
 ) -> DiT:
     """Second stage: the averaged transformer, trained on cached latents, from random weights or those of `begun`."""
     stage = config.dynamics
-    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device, config.mirrored)
+    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
     sizes = dynamics_config(stage.model, dataset, tokenizer)
     model = (_new_model(sizes, store, stage.loop.seed) if begun is None else _same_model(sizes, begun)).to(device)
     loop_config = stage.loop if begun is None else replace(stage.loop, learning_rate=stage.loop.learning_rate * RESTART)
