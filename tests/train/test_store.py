@@ -43,10 +43,18 @@ def test_controls_and_rewards_belong_to_the_frame_they_produced(store: LatentSto
 
 
 def test_ends_stand_one_past_the_last_frame(store: LatentStore) -> None:
-    windows = store.batch(500, 8, np.random.default_rng(1))
-    assert windows.ends.any()
-    assert torch.equal(windows.ends, ~windows.real)
-    assert not windows.ends[:, :-1].any(), "an end can only be the last frame of a window"
+    assert store.batch(500, 8, np.random.default_rng(1)).real.all(), "windows of frames that exist"
+    windows = store.ending(9, 8, np.random.default_rng(1))
+    place = windows.ends.int().argmax(1)
+    assert (windows.ends.sum(1) == 1).all() and (place > 0).all()
+    time = torch.arange(8)
+    assert torch.equal(windows.real, time < place[:, None])
+    assert not windows.known[time > place[:, None]].any() and windows.known[time == place[:, None]].all()
+    for row, shown in enumerate(place.tolist()):
+        after = store.offsets[1:][store.ended]
+        fits = [i - 1 for i in after if np.array_equal(store.latents[i - shown : i], windows.latents[row, :shown])]
+        control, reward = windows.controls[row, shown].numpy(), windows.rewards[row, shown]
+        assert any(np.array_equal(control, store.actions[i]) and reward == store.rewards[i] for i in fits)
 
 
 def test_first_frames_have_no_controls(store: LatentStore) -> None:
@@ -84,23 +92,45 @@ def test_frames_are_those_of_the_dataset(square: Path, tmp_path: Path) -> None:
 
 
 def test_windows_that_end(store: LatentStore) -> None:
-    windows = store.ending(9, 8, np.random.default_rng(0))
-    assert len(windows.ends) == int(store.ended.sum()) == 2 and windows.ends[:, -1].all() and not windows.ends[:, :-1].any()
-    assert len(store.ending(9, 26, np.random.default_rng(0)).ends) == 0, "no episode is as long"
-
-
-def test_batches_hold_more_ends_than_the_data(store: LatentStore) -> None:
     rng = np.random.default_rng(0)
-    natural = np.mean([store.batch(8, 8, rng).ends.any(1).float().mean() for _ in range(300)])
-    assert store.ending_rate(8) == pytest.approx(natural, rel=0.3)
-    drawn = [draw_windows(store, 8, 8, 0.2, rng) for _ in range(300)]
-    assert {len(windows.ends) for windows, _, _ in drawn} == {8} and {drilled for _, drilled, _ in drawn} == {1, 2}
+    windows = store.ending(9, 8, rng, last=True)
+    assert len(windows.ends) == int(store.ended.sum()) == 2 and windows.ends[:, -1].all() and not windows.ends[:, :-1].any()
+    assert len(store.ending(9, 26, rng, last=True).ends) == 0, "no episode is as long"
+    places = torch.stack([store.ending(9, 8, rng).ends for _ in range(500)]).float().mean((0, 1))
+    assert places[0] == 0 and torch.allclose(places[1:], torch.full((7,), 1 / 7), atol=0.04), "everywhere alike"
+
+
+def test_every_frame_and_every_end_counts_as_much_as_there_are(store: LatentStore) -> None:
+    """Over many batches, weighed as the end head weighs them, ends are to other frames as in the recordings, at every place."""
+    rng = np.random.default_rng(0)
+    drawn = [draw_windows(store, 8, 8, 0.4, rng) for _ in range(3000)]
+    assert {len(windows.ends) for windows, _, _ in drawn} == {8} and {drilled for _, drilled, _ in drawn} <= {2, 3, 4}
     assert all(windows.ends[8 - drilled :].any(1).all() for windows, drilled, _ in drawn)
-    found = np.mean([windows.ends.any(1).float().mean() for windows, _, _ in drawn])
-    assert found / store.ending_rate(8) == pytest.approx(drawn[0][2], rel=0.2)
+    assert not any(windows.ends[: 8 - drilled].any() for windows, drilled, _ in drawn)
+    ends, others = torch.zeros(8), torch.zeros(8)
+    for windows, _, excess in drawn:
+        weight = torch.where(windows.ends.any(1, keepdim=True), 1 / excess, 1.0)
+        ends += (weight * windows.ends).sum(0)
+        others += (weight * (windows.known & windows.real)).sum(0)
+    chance = store.ended.sum() / (store.ended.sum() + store.lengths.sum() - len(store.lengths))
+    found = (ends / (ends + others))[1:]
+    assert found.mean().item() == pytest.approx(chance, rel=0.4), "frames near a beginning or a cut stand in fewer windows"
+    assert found.std() < 0.3 * found.mean(), "at every place alike"
+
+
+def test_worlds_without_ends_have_none_drawn(store: LatentStore) -> None:
     endless = copy.copy(store)
     endless.ended = np.zeros_like(store.ended)
-    assert draw_windows(endless, 8, 8, 0.2, rng)[1:] == (0, 1.0)
+    assert endless.ending_share(8) == 0
+    windows, *rest = draw_windows(endless, 8, 8, 0.2, np.random.default_rng(0))
+    assert rest == [0, 1.0] and len(windows.ends) == 8
+
+
+def test_ends_may_be_as_many_as_are_natural(store: LatentStore) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_windows(store, 8, 8, 0.0, rng) for _ in range(500)]
+    assert drawn[0][2] == pytest.approx(1)
+    assert np.mean([drilled for _, drilled, _ in drawn]) / 8 == pytest.approx(store.ending_share(8), rel=0.2)
 
 
 @pytest.mark.parametrize("informed", [False, True])

@@ -92,11 +92,11 @@ def _frequencies(
     """How often each codeword is the nearest one in recorded stretches, and in dreams that start as those do: both `(codes,)`."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     device, window, batch = model.codebook.device, model.config.window, calibration.batch
-    frames = window + min(calibration.frames, int((store.lengths + store.ended).max()) - window)
+    frames = window + min(calibration.frames, int(store.lengths.max()) - window)
     real, dreamt = torch.full((2, model.config.codes), float(SMOOTHING), device=device)
     for _ in range(calibration.batches):
         windows = store.batch(batch, frames, rng)
-        latents, controls, there = (part.to(device) for part in (windows.latents.float(), windows.controls, windows.real))
+        latents, controls = windows.latents.float().to(device), windows.controls.to(device)
         noise = torch.randn(2, *latents.shape, generator=generator).to(device)
         dice = torch.rand(latents.shape[:-1], generator=generator).to(device)
         stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, **play)
@@ -105,7 +105,7 @@ def _frequencies(
             imagined = stream.imagine(controls[:, t], noise[1, :, t], dice[:, t]).latent
             stream.commit(imagined, controls[:, t], noise[0, :, t])
             for counts, seen in ((real, latents[:, t]), (dreamt, imagined)):
-                counts += nearest_code(seen[there[:, t]], model.codebook).flatten().bincount(minlength=len(counts))
+                counts += nearest_code(seen, model.codebook).flatten().bincount(minlength=len(counts))
     return real / real.sum(), dreamt / dreamt.sum()
 
 
@@ -124,11 +124,10 @@ def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows
         What was added to the bias; 0 where no episode ends.
     """
     rng, generator, frames = np.random.default_rng(seed), torch.Generator().manual_seed(seed), model.config.window + 1
-    true = _logits(model, store.ending(windows, frames, rng), context_level, generator)
+    true = _logits(model, store.ending(windows, frames, rng, last=True), context_level, generator)
     if not len(true):
         return 0.0
-    going_on = store.batch(8 * windows, frames, rng)
-    other = _logits(model, going_on, context_level, generator)[~going_on.ends[:, -1]]
+    other = _logits(model, store.batch(8 * windows, frames, rng), context_level, generator)
     ends, rest = int(store.ended.sum()), int(store.lengths.sum())
     low, high = -20.0, 20.0
     for _ in range(60):

@@ -31,8 +31,8 @@ class DynamicsObjective:
         reward_weight: weight of the reward head's cross-entropy.
         end_weight: weight of the end head's binary cross-entropy.
         end_boost: how much more a true end counts than its frequency; the head's logit stays calibrated all the same.
-        ending_share: share of the rows that run onto an episode's end, from which the end head alone learns: without them it
-            sees an end in one of many steps. Other losses leave them out, since what leads to an end is not what usually comes.
+        ending_share: share of the rows in which an episode ends, from which the end head alone learns; 0 for as many as are
+            natural. Other losses leave them out, since what leads to an end is not what usually comes.
         code_weight: weight of the cross-entropy of codewords, where the model has them.
         space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
         bidirectional_share: chance that a batch lets every frame see all frames, for offline tasks.
@@ -61,8 +61,8 @@ class Batch:
         noise: like `windows.latents`.
         levels, steps: `(B, T)`; steps of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
-        rarity: `(B, T)` frames of a window times the chance that one has level 1; weighs the end head's true ends.
-        excess: how many times as many windows run onto an end as do in the data; weighs all that the end head sees in them.
+        rarity: `(B, T)` chance that a frame has level 1; weighs the end head's true ends.
+        excess: how many times too many windows hold an end; weighs all that the end head sees in them.
         drafts: copies of the story.
     """
 
@@ -79,17 +79,20 @@ class Batch:
 def draw_windows(
     store: LatentStore, rows: int, frames: int, share: float, rng: np.random.Generator
 ) -> tuple[Windows, int, float]:
-    """Random windows, of which on average `share` are made to run onto an end, where any does: those come last.
+    """Random windows, in which on average `share` of the rows hold the end of an episode, where any ends: those come last.
+
+    Ends stand at every place of a window alike, as other frames do. If they stood last only, the end head would learn to count
+    frames: in play, where nothing tells how many a window will have, it would hardly foresee any.
 
     Returns:
-        Windows of `rows` rows, how many of them were made to end, and how many times too many end; see `Batch`.
+        Windows of `rows` rows, how many of them hold an end, and how many times too many that is, beside the others.
     """
-    usual = store.ending_rate(frames)
-    wanted = int(share * rows + rng.random()) if usual else 0
-    drilled = store.ending(wanted, frames, rng)
+    natural = store.ending_share(frames)
+    share = (share or natural) if natural else 0.0
+    drilled = store.ending(int(share * rows + rng.random()), frames, rng)
     usual_ones = store.batch(rows - len(drilled.ends), frames, rng)
     windows = Windows(**{name: torch.cat([value, getattr(drilled, name)]) for name, value in vars(usual_ones).items()})
-    return windows, len(drilled.ends), 1 - share + share / usual if usual else 1.0
+    return windows, len(drilled.ends), share * (1 - natural) / (natural * (1 - share)) if natural else 1.0
 
 
 def make_batch(
@@ -103,9 +106,9 @@ def make_batch(
     shortcuts = round(config.shortcut_share * rows)
     levels = draw_levels(config, rows, frames, generator)
     steps = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
-    rarity = torch.full((rows, frames), story * config.pure_share)
+    rarity = torch.full((rows, frames), config.pure_share)
     levels[:shortcuts], steps[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
-    rarity[:shortcuts] = story * pure_shortcut_share(config)
+    rarity[:shortcuts] = pure_shortcut_share(config)
     if drafts:
         levels[:, :story], steps[:, :story] = draw_context(config, rows, story, generator), 0
         windows = Windows(**{name: torch.cat([value] * (1 + drafts), 1) for name, value in vars(windows).items()})
@@ -171,10 +174,9 @@ def code_loss(logits: Tensor, batch: Batch, codebook: Tensor) -> Tensor:
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """Cross-entropy of the end head on frames that are still pure noise, which is where it is read.
 
-    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`; they only ever stand last
-    in a window, where other frames stand at every place, so they are weighed up by its length. On top they weigh `boost`, and
-    the logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it calibrated.
-    Windows of which there are too many weigh less by as much.
+    Ends always are pure noise and other frames only sometimes, so ends are weighed down by `rarity`. On top they weigh `boost`,
+    and the logit is shifted by log(boost) here (logit adjustment, Menon et al. 2020, arXiv:2007.07314), which leaves it
+    calibrated. Windows of which there are too many weigh less by as much.
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known

@@ -56,8 +56,8 @@ class Windows:
         controls: `(B, T, A)` in the model's units.
         rewards: `(B, T)` float32.
         ends: `(B, T)` bool: the episode ended in place of this frame.
-        real: `(B, T)` bool: False for the frame after an end, of which no picture exists.
-        known: `(B, T)` bool: False for an episode's first frame, which no action produced.
+        real: `(B, T)` bool: False for an end and what would come after it, of which no picture exists.
+        known: `(B, T)` bool: False for an episode's first frame, which no action produced, and for what would come after an end.
     """
 
     latents: Tensor
@@ -106,7 +106,7 @@ class LatentStore:
         return self.latents[index], controls
 
     def batch(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
-        """Random windows, uniform over all that fit. A window may run one past a terminated episode, onto the end itself."""
+        """Random windows of frames that exist, uniform over all that fit."""
         room = self._room(frames)
         if room.max(initial=0) <= 0:
             raise DataError(f"no episode is {frames} frames long (longest: {self.lengths.max(initial=0)}); use a shorter window.")
@@ -115,31 +115,34 @@ class LatentStore:
         episode = np.searchsorted(starts, draw, side="right")
         return self._windows(episode, draw - np.concatenate([[0], starts])[episode], frames)
 
-    def ending(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
-        """Windows that run onto the end of their episode, at most `size` of them; none where no episode ends in time."""
-        ends = rng.permutation(np.flatnonzero(self.ended & (self.lengths >= frames - 1)))[:size]
-        return self._windows(ends, self.lengths[ends] + 1 - frames, frames)
+    def ending(self, size: int, frames: int, rng: np.random.Generator, last: bool = False) -> Windows:
+        """Windows in which an episode ends, at most `size` of them: at any frame but the first, or at the last where `last`."""
+        ended = np.flatnonzero(self.ended & (self.lengths >= frames - 1)) if last else np.flatnonzero(self.ended)
+        chosen = rng.permutation(ended)[:size]
+        lengths = self.lengths[chosen]
+        place = np.full(len(chosen), frames - 1) if last else rng.integers(1, 1 + np.minimum(lengths, frames - 1))
+        return self._windows(chosen, lengths - place, frames)
 
-    def ending_rate(self, frames: int) -> float:
-        """Share of all windows of so many frames that run onto an end."""
-        return float((self.ended & (self.lengths >= frames - 1)).sum() / max(self._room(frames).sum(), 1))
+    def ending_share(self, frames: int) -> float:
+        """Share of windows in which an episode ends, when every frame is as likely as any other at every place of a window."""
+        ending = np.minimum(self.lengths[self.ended], frames - 1).sum()
+        return float(ending / max(ending + self._room(frames).sum(), 1))
 
     def _room(self, frames: int) -> NDArray[np.int64]:
         """How many windows of so many frames each episode holds."""
-        return np.maximum(self.lengths + self.ended - frames + 1, 0)
+        return np.maximum(self.lengths - frames + 1, 0)
 
     def _windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
-        time = first[:, None] + np.arange(frames)
-        index = self.offsets[episode][:, None] + time
-        real = time < self.lengths[episode][:, None]
-        known = time > 0
-        before = np.maximum(index - 1, 0)
+        time, length = first[:, None] + np.arange(frames), self.lengths[episode][:, None]
+        begin = self.offsets[episode][:, None]
+        known = (time > 0) & (time <= length)
+        before = np.maximum(begin + np.minimum(time, length) - 1, 0)
         return Windows(
-            latents=torch.from_numpy(self.latents[np.where(real, index, before)]),
+            latents=torch.from_numpy(self.latents[begin + np.minimum(time, length - 1)]),
             controls=torch.from_numpy(np.where(known[..., None], self.actions[before], 0).astype(np.float32)),
             rewards=torch.from_numpy(np.where(known, self.rewards[before], 0)),
-            ends=torch.from_numpy(~real),
-            real=torch.from_numpy(real),
+            ends=torch.from_numpy(time == length),
+            real=torch.from_numpy(time < length),
             known=torch.from_numpy(known),
         )
 
