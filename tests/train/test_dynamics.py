@@ -9,6 +9,7 @@ import torch
 from conftest import TINY_DIT, randomize
 
 from worldsim.dit import DiT, Prediction
+from worldsim.errors import TrainingError
 from worldsim.heads import nearest_code
 from worldsim.noise import NoiseConfig
 from worldsim.train.codebook import fit_codebook
@@ -49,6 +50,11 @@ def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
     assert not torch.equal(one.levels, other.levels)
     assert one.levels[0, -1] == 1
     assert one.shortcuts == 2 and (one.steps[:2] >= 0.5).all() and (one.steps[2:] <= 0.25).all()
+
+
+def test_not_every_row_may_end() -> None:
+    with pytest.raises(TrainingError, match="give at least 0 and less than 1"):
+        DynamicsObjective(ending_share=1.0)
 
 
 def test_drilled_rows_teach_the_end_head_alone() -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.dit import DiT, Prediction
+from worldsim.errors import TrainingError
 from worldsim.heads import nearest_code, two_hot
 from worldsim.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
 from worldsim.train.store import LatentStore, Windows
@@ -49,6 +50,10 @@ class DynamicsObjective:
     code_weight: float = 0.03
     bidirectional_share: float = 0.0
     space: str = "x"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ending_share < 1:
+            raise TrainingError(f"ending_share was {self.ending_share}; give at least 0 and less than 1.")
 
 
 @dataclass
