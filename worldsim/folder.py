@@ -45,6 +45,7 @@ class WorldConfig:
         context_level: noise level at which past frames are kept.
         draw_level: noise level that the first step goes to where codewords are drawn; see `Stream`.
         data: fingerprint of the training episodes.
+        mirrored: it was trained on them with left and right swapped, too.
         figures: measured figures, by name.
         format_version: of the folder.
     """
@@ -62,6 +63,7 @@ class WorldConfig:
     context_level: float = 0.05
     draw_level: float = 0.15
     data: str = ""
+    mirrored: bool = False
     figures: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

@@ -45,13 +45,13 @@ def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
     half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
     with codewords does not take in play. It looks back 92 tics, longer than a fireball flies: many of those that hit come
-    from outside the view."""
+    from outside the view. Nothing in the strip tells left from right."""
     preset = take_cover()
     stage = preset.dynamics
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
     model = replace(stage.model, depth=6, window=24)
     dynamics = replace(stage, model=model, objective=objective, batch=5, frames=28, short_share=0.75)
-    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1, mirrored=True)
 
 
 def my_way_home() -> TrainConfig:
@@ -73,7 +73,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 
 COLLECTIONS: dict[str, Collection] = {
     "doom/take-cover": Collection(frames=400_000),
-    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.15, "pacing": 0.35, "sweeping": 0.5}),
+    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.15, "pacing": 0.25, "sweeping": 0.6}),
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
 }

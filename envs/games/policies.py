@@ -102,7 +102,7 @@ class Sweeping(StickyRandom):
         hold: shortest and longest duration in whole steps, at least 1.
     """
 
-    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (4.0, 40.0), rest: float = 0.05) -> None:
+    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (16.0, 40.0), rest: float = 0.05) -> None:
         super().__init__(spec, hold=hold, rest=rest)
 
     def _duration(self) -> Callable[[np.random.Generator], int]:

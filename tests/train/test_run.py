@@ -15,6 +15,7 @@ from conftest import TINY_DIT, TINY_TOKENIZER
 from torch import nn
 
 from worldsim.controls import Controls
+from worldsim.data import Dataset
 from worldsim.errors import TrainingError
 from worldsim.train import dynamics
 from worldsim.train.calibrate import CodeCalibration
@@ -85,6 +86,29 @@ def test_stories_may_be_short_at_first(square: Path, tmp_path: Path, monkeypatch
     drawn.clear()
     train(config, square, tmp_path / "second", budget=1, device="cpu", compiled=False, start=world)
     assert set(drawn) == {(8, 6)}, "a world to start from has seen the short ones"
+
+
+def test_mirrored_games_train_on_every_episode_both_ways(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    draw = dynamics.draw_windows
+
+    def record(store: LatentStore, *rest: Any) -> Any:
+        seen.append(len(store.lengths))
+        return draw(store, *rest)
+
+    def episodes(mirrored: bool, out: str, start: Path | None = None) -> tuple[Path, set[int]]:
+        seen.clear()
+        config = replace(CONFIG, mirrored=mirrored)
+        return train(config, square, tmp_path / out, budget=1, device="cpu", compiled=False, start=start), set(seen)
+
+    monkeypatch.setattr(dynamics, "draw_windows", record)
+    count = len(Dataset(square, "train"))
+    plain, once = episodes(False, "plain")
+    both, twice = episodes(True, "both")
+    assert (once, twice) == ({count}, {2 * count})
+    assert (load_world(plain)[0].mirrored, load_world(both)[0].mirrored) == (False, True)
+    assert episodes(True, "further", both)[1] == {2 * count}
+    assert episodes(True, "never", plain)[1] == {count}, "whose tokenizer never saw mirrored frames"
 
 
 def test_stories_of_one_frame_have_no_half() -> None:

@@ -12,7 +12,7 @@ from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 from worldsim.data import Dataset
 from worldsim.dit import DiT
 from worldsim.errors import DataError
-from worldsim.tokenizer import Tokenizer
+from worldsim.tokenizer import Tokenizer, to_images
 from worldsim.train.calibrate import calibrate_ends
 from worldsim.train.dynamics import draw_windows
 from worldsim.train.store import FrameStore, LatentStore
@@ -81,6 +81,27 @@ def test_caches_are_kept_until_data_or_weights_change(square: Path, tmp_path: Pa
     randomize(tokenizer, seed=3)
     LatentStore(data, tokenizer, path, CPU)
     assert path.stat().st_mtime_ns > made
+
+
+def test_mirrored_episodes_come_after_the_others(square: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TINY_TOKENIZER)
+    randomize(tokenizer)
+    data = Dataset(square, "train")
+    both = LatentStore(data, tokenizer, tmp_path / "both.bin", CPU, mirrored=True)
+    plain = LatentStore(data, tokenizer, tmp_path / "plain.bin", CPU)
+    assert both.latents.shape == (2 * data.total_frames, *plain.latents.shape[1:])
+    assert both.ending_share(8) == pytest.approx(plain.ending_share(8))
+    for episode in range(len(data)):
+        latents, controls = plain.window(episode, 0, 10)
+        assert np.array_equal(both.window(episode, 0, 10)[0], latents)
+        turned, swapped = both.window(len(data) + episode, 0, 10)
+        assert np.array_equal(swapped, controls[:, ::-1]) and (swapped != controls).any()
+        with torch.no_grad():
+            expected = tokenizer.encode(to_images(torch.from_numpy(data.frames(episode)[:10, :, ::-1].copy())))
+        assert np.allclose(turned, expected, atol=0.1) and not np.allclose(turned, latents, atol=0.1)
+    ends = both.ending(100, 8, np.random.default_rng(0))
+    assert len(ends.ends) == 2 * int(plain.ended.sum()) and ends.ends.any(1).all()
 
 
 def test_frames_are_those_of_the_dataset(square: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class TrainConfig:
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
         steps: network calls per frame in play.
+        mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
     """
 
     name: str
@@ -79,6 +80,7 @@ class TrainConfig:
     tokenizer_share: float = 0.2
     starts: int = 16
     steps: int = WorldConfig.steps
+    mirrored: bool = False
 
 
 def train(
@@ -100,7 +102,8 @@ def train(
         device: "auto", "cpu" or "cuda".
         compiled: use torch.compile (needs a C++ compiler on a CPU).
         start: a finished world to begin with, as for `World.load`: its tokenizer is kept, its dynamics trained further. It may
-            have looked back over another window.
+            have looked back over another window. A tokenizer that never saw mirrored frames draws them badly, so training is
+            mirrored only if the world's was.
 
     Raises:
         TrainingError, DataError, WorldError: with what to do next.
@@ -115,7 +118,8 @@ def train(
         tokenizer = train_tokenizer(config, dataset, held_out, out, first, where, compiled)
         model = train_dynamics(config, dataset, held_out, tokenizer, out, budget - first, where, compiled)
     else:
-        _, tokenizer, begun, *_ = load_world(find_world(start))
+        world, tokenizer, begun, *_ = load_world(find_world(start))
+        config = replace(config, mirrored=config.mirrored and world.mirrored)
         tokenizer = tokenizer.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         model = train_dynamics(config, dataset, held_out, tokenizer, out, budget, where, compiled, begun)
     return finish(config, dataset, held_out, tokenizer, model, out, where)
@@ -140,6 +144,7 @@ def finish(
         dynamics=model.config,
         steps=config.steps,
         data=dataset.fingerprint,
+        mirrored=config.mirrored,
     )
     return export_world(out / "world", world, tokenizer, model, *starts)
 
@@ -158,6 +163,8 @@ def train_tokenizer(
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((stage.loop.seed, step))
         images = to_images(frames.batch(stage.batch, rng).to(device), torch.bfloat16)
+        if config.mirrored and step % 2:
+            images = images.flip(-1)
         generator = torch.Generator().manual_seed(stage.loop.seed * 1_000_003 + step)
         shape = (stage.batch, *grid, stage.model.latent_channels)
         scale = torch.rand(stage.batch, 1, 1, 1, generator=generator) * stage.objective.latent_noise
@@ -190,7 +197,7 @@ def train_dynamics(
 ) -> DiT:
     """Second stage: the averaged transformer, trained on cached latents, from random weights or those of `begun`."""
     stage = config.dynamics
-    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device)
+    store = LatentStore(dataset, tokenizer, out / "cache" / "latents.bin", device, config.mirrored)
     sizes = dynamics_config(stage.model, dataset, tokenizer)
     model = (_new_model(sizes, store, stage.loop.seed) if begun is None else _same_model(sizes, begun)).to(device)
     loop_config = stage.loop if begun is None else replace(stage.loop, learning_rate=stage.loop.learning_rate * RESTART)

@@ -69,22 +69,32 @@ class Windows:
 
 
 class LatentStore:
-    """Every frame of a dataset as latents, encoded once; controls, rewards and ends are shifted onto the frames they produced."""
+    """Every frame of a dataset as latents, encoded once; controls, rewards and ends are shifted onto the frames they produced.
 
-    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, path: Path, device: torch.device):
+    Args:
+        dataset: the recordings.
+        tokenizer: the encoder.
+        path: of the latents' file.
+        device: where to encode.
+        mirrored: add every episode once more, with left and right swapped in frames and controls.
+    """
+
+    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, path: Path, device: torch.device, mirrored: bool = False):
         height, width, _ = dataset.frame_shape
-        shape = (dataset.total_frames, *tokenizer.config.grid(height, width), tokenizer.config.latent_channels)
-        key = f"{dataset.fingerprint}-{_weights_hash(tokenizer)}"
+        grid, copies, total = tokenizer.config.grid(height, width), 1 + mirrored, dataset.total_frames
+        shape = (copies, total, *grid, tokenizer.config.latent_channels)
+        key = f"{dataset.fingerprint}-{_weights_hash(tokenizer)}" + "-mirrored" * mirrored
         if not _is_current(path, key):
             self._encode(dataset, tokenizer, _open(path, np.float16, shape, "w+"), device)
             _mark(path, key)
-        self.latents = _open(path, np.float16, shape, "r")
-        self.lengths = dataset.lengths
+        self.latents = _open(path, np.float16, (copies * total, *shape[2:]), "r")
+        self.lengths = np.tile(dataset.lengths, copies)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         rows = dataset.rows
-        self.actions = rows.actions / dataset.spec.scale()
-        self.rewards = rows.rewards.astype(np.float32)
-        self.ended = rows.terminated[self.offsets[1:] - 1]
+        actions = [rows.actions, *[dataset.spec.mirror(rows.actions)] * mirrored]
+        self.actions = np.concatenate(actions) / dataset.spec.scale()
+        self.rewards = np.tile(rows.rewards.astype(np.float32), copies)
+        self.ended = np.tile(rows.terminated, copies)[self.offsets[1:] - 1]
 
     @staticmethod
     @torch.inference_mode()
@@ -92,9 +102,10 @@ class LatentStore:
         at = 0
         for frames in tqdm(_decoded(dataset, range(len(dataset))), desc="encoding latents", unit="episode", total=len(dataset)):
             for chunk in torch.from_numpy(frames).split(128):
-                with torch.autocast(device.type, torch.bfloat16):
-                    latents = tokenizer.encode(to_images(chunk.to(device), torch.bfloat16))
-                out[at : at + len(chunk)] = latents.half().cpu().numpy()
+                for copy, shown in zip(out, (chunk, chunk.flip(2)), strict=False):
+                    with torch.autocast(device.type, torch.bfloat16):
+                        latents = tokenizer.encode(to_images(shown.to(device), torch.bfloat16))
+                    copy[at : at + len(chunk)] = latents.half().cpu().numpy()
                 at += len(chunk)
 
     def window(self, episode: int, start: int, frames: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
