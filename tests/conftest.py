@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from worldsim.controls import ControlSpec
-from worldsim.dit import DiT, DiTConfig
-from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.model.dit import DiT, DiTConfig
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.world import World, WorldConfig, export_world
 
 torch.set_num_threads(1)

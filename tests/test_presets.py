@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldsim.dit import DiT
 from worldsim.envs.games import GAMES, POLICIES
 from worldsim.errors import WorldsimError
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import COLLECTIONS, PRESETS, TRANSFERS, find_collection, find_preset, find_transfer
-from worldsim.tokenizer import Tokenizer
 from worldsim.world import FILES, WorldConfig, export_world
 
 LIMIT = 24e6

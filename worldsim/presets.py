@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldsim.controls import ControlSpec
-from worldsim.dit import DiTConfig
 from worldsim.errors import WorldsimError, suggest
-from worldsim.folder import WorldConfig
-from worldsim.noise import NoiseConfig
-from worldsim.tokenizer import TokenizerConfig
+from worldsim.model.dit import DiTConfig
+from worldsim.model.noise import NoiseConfig
+from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
+from worldsim.world.folder import WorldConfig
 
 
 @dataclass(frozen=True)

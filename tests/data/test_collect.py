@@ -7,15 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import moving_square
 import numpy as np
 import pytest
-from moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, BrokenSquare, MovingSquare
 
 from worldsim.data import Dataset, collect, format_coverage
 from worldsim.data.collect import episode_seeds
 from worldsim.data.format import episode_files, episode_path
 from worldsim.errors import DataError
+
+from . import moving_square
+from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, BrokenSquare, MovingSquare
 
 FRAMES = 300
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moving_square import SPEC, info
 
 from worldsim.data import Dataset, Recorder
 from worldsim.data.format import data_path, episode_path, video_path
 from worldsim.errors import DataError
+
+from .moving_square import SPEC, info
 
 LENGTHS = (20, 3, 1, 33, 8)
 

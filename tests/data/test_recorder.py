@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from moving_square import SPEC, info
 
 from worldsim.controls import ControlError, ControlSpec
 from worldsim.data import Dataset, DatasetInfo, Recorder
 from worldsim.data.format import data_path, episode_path, video_path
 from worldsim.errors import DataError
+
+from .moving_square import SPEC, info
 
 
 def noise(rng: np.random.Generator, dataset: DatasetInfo, steps: int) -> np.ndarray:
@@ -210,7 +211,7 @@ def test_one_recorder_at_a_time(tmp_path: Path) -> None:
 KILLED = """
 import sys
 sys.path[:0] = [{tests!r}]
-from test_recorder import *
+from data.test_recorder import *
 recorder = Recorder({root!r}, info())
 record(recorder, 20, seed=1)
 record(recorder, 20, seed=2)
@@ -222,7 +223,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_process_loses_only_its_episode(tmp_path: Path) -> None:
-    program = KILLED.format(tests=str(Path(__file__).parent), root=str(tmp_path))
+    program = KILLED.format(tests=str(Path(__file__).parent.parent), root=str(tmp_path))
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
     assert [episode.seed for episode in Dataset(tmp_path).episodes] == [1, 2]
     with Recorder(tmp_path, info()) as recorder:

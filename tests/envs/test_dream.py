@@ -288,7 +288,7 @@ def test_states_of_other_environments_are_refused(tiny_world_path: Path) -> None
 def test_a_world_without_rewards_teaches_nothing(tiny_world: World, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from worldsim.dit import DiT
+    from worldsim.model.dit import DiT
 
     sizes = replace(tiny_world.config.dynamics, reward_bins=0)
     config: WorldConfig = replace(tiny_world.config, dynamics=sizes)

@@ -13,7 +13,7 @@ from steady import counted_budgets
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import DatasetInfo, Recorder
 from worldsim.envs.dream import DreamEnv
-from worldsim.noise import NoiseConfig
+from worldsim.model.noise import NoiseConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train

@@ -14,10 +14,10 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import NumpyToTorch, RecordEpisodeStatistics
 
-from worldsim.dit import DiT
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import ControlError, EnvError, WorldError
+from worldsim.model.dit import DiT
 from worldsim.world import World, export_world
 
 OPTIONS: dict[str, Any] = {"device": "cpu", "dtype": "float32"}

@@ -10,13 +10,13 @@ import torch
 from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 
 from worldsim.data import Dataset, PolicySource, collect
-from worldsim.dit import DiT
 from worldsim.envs.games.doom import TAKE_COVER
 from worldsim.errors import DataError, WorldError
 from worldsim.eval.measure import EvalConfig, mirrors
 from worldsim.eval.objects import ProbeConfig
 from worldsim.eval.report import evaluate
-from worldsim.tokenizer import Tokenizer
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer
 from worldsim.world import WorldConfig, export_world, world_hash
 
 from .test_objects import RandomPolicy, TakeCover

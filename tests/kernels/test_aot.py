@@ -9,7 +9,7 @@ from itertools import repeat
 
 import pytest
 
-from worldsim.bench_kernels import compile_one, compilers, names_of
+from worldsim.bench.kernels import compile_one, compilers, names_of
 from worldsim.kernels.aot import EXPECTED, MODULES, SHARED_LIMITS
 
 # Beginnings of names: of each, the first is compiled in the quick test; for all architectures, or for one.

@@ -10,14 +10,14 @@ import torch
 from conftest import TINY_DIT, randomize
 from torch import Tensor
 
-from worldsim import attention, dit
-from worldsim.dit import DiT, DiTConfig
 from worldsim.kernels.frame_attention import frame_attention
 from worldsim.kernels.norm_modulate import norm_modulate
 from worldsim.kernels.qkv_write import qkv_write
 from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
-from worldsim.sampler import Stream
+from worldsim.model import attention, dit
+from worldsim.model.dit import DiT, DiTConfig
+from worldsim.model.sampler import Stream
 
 from .rings import DEVICE
 

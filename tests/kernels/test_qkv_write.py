@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from worldsim import rope
-from worldsim.dit import normalize
 from worldsim.kernels.qkv_write import qkv_write
+from worldsim.model import rope
+from worldsim.model.dit import normalize
 
 from .rings import DEVICE, Shape, close
 

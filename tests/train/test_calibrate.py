@@ -10,8 +10,8 @@ import torch
 from conftest import TINY_DIT, TINY_TOKENIZER
 
 from worldsim.data import Dataset
-from worldsim.dit import DiT
-from worldsim.tokenizer import Tokenizer
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer
 from worldsim.train.calibrate import CodeCalibration, calibrate_codes
 from worldsim.train.store import LatentStore
 

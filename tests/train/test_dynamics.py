@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import TINY_DIT, randomize
 
-from worldsim.dit import DiT, Prediction
 from worldsim.errors import TrainingError
-from worldsim.heads import nearest_code
-from worldsim.noise import NoiseConfig
+from worldsim.model.dit import DiT, Prediction
+from worldsim.model.heads import nearest_code
+from worldsim.model.noise import NoiseConfig
 from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import (
     DynamicsObjective,

@@ -10,9 +10,9 @@ import torch
 from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 
 from worldsim.data import Dataset
-from worldsim.dit import DiT
 from worldsim.errors import DataError
-from worldsim.tokenizer import Tokenizer, to_images
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.train.calibrate import calibrate_ends
 from worldsim.train.dynamics import draw_windows
 from worldsim.train.store import FrameStore, LatentStore

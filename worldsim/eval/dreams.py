@@ -13,8 +13,8 @@ from torch import Tensor
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
-from worldsim.sampler import Stream
-from worldsim.tokenizer import to_images
+from worldsim.model.sampler import Stream
+from worldsim.model.tokenizer import to_images
 from worldsim.world import World
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.images import save_mp4, save_png
+from worldsim.data.images import save_mp4, save_png
 
 ZOOM = 2  # frames are small
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import trange
 
-from worldsim.tokenizer import Conv, ResidualBlock, to_images
+from worldsim.model.tokenizer import Conv, ResidualBlock, to_images
 
 STRIDE = 2  # pixels per cell of a heat map
 SMALLEST = 2.0  # pixels; what is narrower or lower need not be found

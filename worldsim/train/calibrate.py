@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from worldsim.dit import DiT
-from worldsim.heads import nearest_code
-from worldsim.noise import add_noise
-from worldsim.sampler import Stream
+from worldsim.model.dit import DiT
+from worldsim.model.heads import nearest_code
+from worldsim.model.noise import add_noise
+from worldsim.model.sampler import Stream
 from worldsim.train.store import LatentStore, Windows
 
 BATCH = 16

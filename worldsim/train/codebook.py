@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import trange
 
-from worldsim.heads import nearest_code
+from worldsim.model.heads import nearest_code
 
 SAMPLES, ROUNDS = 131_072, 20
 

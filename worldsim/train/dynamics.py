@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.dit import DiT, Prediction
 from worldsim.errors import TrainingError
-from worldsim.heads import nearest_code, two_hot
-from worldsim.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
+from worldsim.model.dit import DiT, Prediction
+from worldsim.model.heads import nearest_code, two_hot
+from worldsim.model.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
 from worldsim.train.store import LatentStore, Windows
 
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset
-from worldsim.dit import DiT
-from worldsim.images import save_png
-from worldsim.sampler import Stream
-from worldsim.tokenizer import Tokenizer, to_images
+from worldsim.data.images import save_png
+from worldsim.model.dit import DiT
+from worldsim.model.sampler import Stream
+from worldsim.model.tokenizer import Tokenizer, to_images
 
 
 @torch.inference_mode()

@@ -12,9 +12,9 @@ from torch import nn
 
 from worldsim.data import Dataset
 from worldsim.device import matmul_rate, pick_device
-from worldsim.dit import DiT, DiTConfig
 from worldsim.errors import TrainingError
-from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_images
+from worldsim.model.dit import DiT, DiTConfig
+from worldsim.model.tokenizer import Tokenizer, TokenizerConfig, to_images
 from worldsim.train import dynamics, previews
 from worldsim.train.calibrate import CodeCalibration, calibrate_codes, calibrate_ends
 from worldsim.train.codebook import fit_codebook

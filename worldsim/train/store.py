@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
-from worldsim.tokenizer import Tokenizer, to_images
+from worldsim.model.tokenizer import Tokenizer, to_images
 
 MAX_FRAME_BYTES = 3_000_000_000
 

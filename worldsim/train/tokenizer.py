@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.tokenizer import Tokenizer
+from worldsim.model.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,291 @@
+"""`worldsim bench stream`: what an imagined frame costs, as a player or an agent pays it.
+
+A step is everything that a frame costs: imagining it, decoding it and writing it to the ring. Every case runs in a process of its
+own, so that compiled code, thread pools and memory of one do not touch another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.device import pick_device
+from worldsim.errors import WorldsimError, suggest
+from worldsim.machine import describe_machine, resident_bytes
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer
+from worldsim.presets import find_stream
+from worldsim.world import World
+from worldsim.world.folder import WorldConfig
+from worldsim.worlds import shipped_worlds
+
+T = TypeVar("T")
+DTYPES: dict[str, torch.dtype | None] = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
+MODES = ("eager", "compiled")
+# Limits that make this machine compute as one without its newest instructions would.
+LIMITS: dict[str, dict[str, str]] = {
+    "default": {},
+    "avx512_core_bf16": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+WARM_UP, SPAN = 10, 1000
+PARTS = ("imagine", "decode", "commit")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement.
+
+    Attributes:
+        world: name, folder or Hub id; or sizes, of random weights.
+        batch: worlds at a time.
+        mode: one of `MODES`.
+        dtype: one of `DTYPES`.
+        isa: one of `LIMITS`.
+        frames: steps measured.
+        long: steps of the constancy test; 0 for none.
+        device: "auto", "cpu" or "cuda".
+        threads: of torch; 0 leaves the number to it.
+    """
+
+    world: str | WorldConfig
+    batch: int
+    mode: str
+    dtype: str
+    isa: str
+    frames: int
+    long: int
+    device: str
+    threads: int
+
+
+def bench_stream(
+    worlds: Sequence[str] = (),
+    *,
+    presets: Sequence[str] = (),
+    batch: Sequence[int] = (1, 32),
+    modes: Sequence[str] = ("eager",),
+    dtypes: Sequence[str] = ("auto",),
+    isa: Sequence[str] = ("default",),
+    frames: int = 300,
+    long: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+) -> dict[str, Any]:
+    """Measures every combination of what is given, prints a table and returns it.
+
+    Args:
+        worlds: names, folders or Hub ids; by default, and without presets, all shipped ones.
+        presets: of `worldsim.presets.STREAMS`, which have random weights.
+        batch: numbers of worlds at a time.
+        modes: of `MODES`.
+        dtypes: of `DTYPES`; "auto" is what playing would use.
+        isa: of `LIMITS`.
+        frames: steps to measure.
+        long: so many more steps, whose first and last thousand are compared; 0 for none.
+        device: "auto", "cpu" or "cuda".
+        threads: of torch; 0 leaves the number to it.
+
+    Returns:
+        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each. On a GPU also the
+        kernels it runs per step.
+
+    Raises:
+        WorldsimError: if an argument is out of range.
+        WorldError: if there is no such world.
+    """
+    chosen: list[str | WorldConfig] = [*(worlds or ([] if presets else shipped_worlds())), *map(find_stream, presets)]
+    for what, given, allowed in (("mode", modes, MODES), ("dtype", dtypes, list(DTYPES)), ("isa", isa, list(LIMITS))):
+        for value in given:
+            if value not in allowed:
+                raise WorldsimError(f"{what} was {value!r}; allowed: {', '.join(allowed)}.{suggest(value, allowed)}")
+    if min(batch, default=0) < 1 or frames < 1 or threads < 0 or (long and long < 2 * SPAN):
+        raise WorldsimError(
+            f"batch, frames, threads, long were {batch}, {frames}, {threads}, {long}; give at least 1, 1, 0, {2 * SPAN} or 0."
+        )
+    cases = [
+        Case(world, size, mode, dtype, limit, frames, long, device, threads)
+        for world, limit, dtype, mode, size in itertools.product(chosen, isa, dtypes, modes, batch)
+    ]
+    results = []
+    for case in cases:
+        results.append(in_own_process(measure, case, case.isa))
+        print(format_results(results[-1:], header=len(results) == 1), flush=True)
+    return {"results": results}
+
+
+def in_own_process(function: Callable[[T], dict[str, Any]], case: T, isa: str = "default") -> dict[str, Any]:
+    """`function(case)`, run in a process of its own under the limits of `isa`."""
+    with _environment(LIMITS[isa]), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, case).result()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables, for processes started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Figures of one case, taken in this process."""
+    if case.threads:
+        torch.set_num_threads(case.threads)
+    begun = time.perf_counter()
+    options: dict[str, Any] = {"batch": case.batch, "device": case.device, "dtype": DTYPES[case.dtype]}
+    options["compiled"] = case.mode == "compiled"
+    world = World.load(case.world, **options) if isinstance(case.world, str) else untrained_world(case.world, **options)
+    step = _stepper(world)
+    world.reset(seed=0)
+    run(step, WARM_UP)
+    ready = time.perf_counter() - begun
+    parts = time_parts(world)
+    times = run(step, case.frames)
+    figures = {
+        **asdict(case),
+        "world": case.world if isinstance(case.world, str) else case.world.name,
+        "dtype": str(world.dtype).removeprefix("torch."),
+        "device": str(world.device),
+        "steps": world.steps,
+        "seconds_to_ready": ready,
+        "frames_per_second": case.batch * len(times) / times.sum(),
+        "milliseconds": {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in (50, 95, 99)},
+        "parts": {name: 1e3 * parts[name] / case.frames for name in PARTS},
+        "machine": describe_machine(),
+    }
+    if world.device.type == "cuda":
+        figures["launches_per_frame"] = count_launches(step)
+    figures["parts"]["other"] = 1e3 * float(times.mean()) - sum(figures["parts"].values())
+    return figures | ({"constancy": constancy(step, case.long)} if case.long else {})
+
+
+def untrained_world(config: WorldConfig, **options: Any) -> World:
+    """A world of these sizes with random weights, made where it runs. `options` are those of `World`."""
+    with pick_device(options["device"]):
+        tokenizer, dynamics = Tokenizer(config.tokenizer), DiT(config.dynamics)
+        model, grid = config.dynamics, config.tokenizer.grid(config.height, config.width)
+        starts = torch.randn(1, model.window, *grid, model.latent_channels)
+        return World(config, tokenizer, dynamics, starts, torch.zeros(1, model.window, model.controls), **options)
+
+
+def count_launches(step: Callable[[], None], steps: int = 4) -> float:
+    """Kernels that a step runs on the GPU, copies and those inside captured graphs included."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        run(step, steps)
+    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events() or ()) / steps
+
+
+def constancy(step: Callable[[], None], steps: int) -> dict[str, Any]:
+    """Median milliseconds of the first and the last thousand of `steps`, and the memory gained in between."""
+    first = run(step, SPAN)
+    before = resident_bytes()
+    run(step, steps - 2 * SPAN)
+    last = run(step, SPAN)
+    after = resident_bytes()
+    gained = None if before is None or after is None else (after - before) / 2**20
+    return {"first": float(np.median(first)) * 1e3, "last": float(np.median(last)) * 1e3, "mebibytes_gained": gained}
+
+
+def run(step: Callable[[], None], count: int) -> NDArray[np.float64]:
+    """Seconds that each of `count` steps takes."""
+    marks = [time.perf_counter()]
+    for _ in range(count):
+        step()
+        marks.append(time.perf_counter())
+    return np.diff(marks)
+
+
+def _stepper(world: World) -> Callable[[], None]:
+    """One step with everything it entails; frames arrive on the CPU, so it has ended when it returns."""
+    still = world.control_spec.neutral()
+
+    def step() -> None:
+        world.step(still)
+        world.settle()
+        _synchronize(world.device)
+
+    return step
+
+
+def time_parts(world: World) -> dict[str, float]:
+    """From now on, seconds spent in each of `PARTS`."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def watch(owner: object, attribute: str, part: str) -> None:
+        inner = getattr(owner, attribute)
+
+        def timed(*args: Any) -> Any:
+            begun = time.perf_counter()
+            result = inner(*args)
+            _synchronize(world.device)
+            spent[part] += time.perf_counter() - begun
+            return result
+
+        setattr(owner, attribute, timed)
+
+    watch(world.stream, "imagine", "imagine")
+    watch(world.stream, "commit", "commit")
+    watch(world, "_decode", "decode")
+    return spent
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+COLUMNS = ("world", "batch", "dtype", "mode", "isa", "frames/s", "p50 ms", "p95", "p99", *PARTS, "other")
+
+
+def format_machine(about: dict[str, Any]) -> str:
+    """One line about where figures were measured."""
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, {' '.join(about['instructions'])}; "
+        f"ONEDNN_MAX_CPU_ISA {about['onednn_max_cpu_isa']}; torch {about['torch']}"
+        + (f"; {about['gpu']}" if about["gpu"] else "")
+    )
+
+
+def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> str:
+    """Results as aligned lines, after one about the machine and one of column titles; times are milliseconds per step."""
+    lines = []
+    if header and results:
+        lines += [format_machine(results[0]["machine"]), _line(COLUMNS)]
+    for result in results:
+        times = (*result["milliseconds"].values(), *result["parts"].values())
+        named = (str(result[name]) for name in ("world", "batch", "dtype", "mode", "isa"))
+        lines.append(_line((*named, f"{result['frames_per_second']:.1f}", *(f"{ms:.1f}" for ms in times))))
+        if "launches_per_frame" in result:
+            lines.append(f"  {result['launches_per_frame']:.0f} kernels a frame")
+        if "constancy" in result:
+            long = result["constancy"]
+            gained = "unknown" if long["mebibytes_gained"] is None else f"{long['mebibytes_gained']:+.1f} MiB"
+            lines.append(
+                f"  {result['long']} steps: median of the first {SPAN} {long['first']:.2f} ms, "
+                f"of the last {SPAN} {long['last']:.2f} ms; memory {gained}"
+            )
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    widths = (24, 6, 9, 9, 17, 9, *(8 for _ in range(len(COLUMNS) - 6)))
+    return "".join(
+        cell.ljust(w) if i in (0, 2, 3, 4) else f"{cell:>{w - 1}} " for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+    )

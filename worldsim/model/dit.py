@@ -1,0 +1,364 @@
+"""The diffusion transformer over spacetime latents: given noisy frames, levels and controls, it estimates the clean frames.
+
+Every frame is `1 + h * w` tokens: a register that carries its controls and reads out reward and end, then the latent patches.
+Space layers attend inside a frame; every `temporal_every`-th layer attends over frames too, either jointly over space and time
+(`temporal="joint"`) or along each position (`temporal="time"`). Noise level, step size and controls enter through adaLN-zero
+(Peebles & Xie 2022, arXiv:2212.09748, section 3.2). The same call streams: with a `Ring`, keys and values of past frames
+are read from it and those of the one frame given are written to it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim.kernels.qkv_write import qkv_write
+from worldsim.kernels.ring_attention import ring_attention
+from worldsim.kernels.temporal_decode import temporal_decode
+from worldsim.model import rope
+from worldsim.model.attention import Layout, attend, attend_prompted, causal_mask, modulate, normalize
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of the transformer.
+
+    Attributes:
+        latent_channels: `C` of the latent grid.
+        controls: `A`, length of the control vector.
+        width, depth, heads, kv_heads: of the trunk; `heads` must be a multiple of `kv_heads` (grouped-query attention).
+        hidden: width of the gated feed-forward layer.
+        condition: width of the per-frame condition that feeds adaLN.
+        window: frames a frame may look at, itself included; also the number of slots in the ring.
+        temporal: "joint" (space and time together) or "time" (along each position) in the temporal layers.
+        temporal_every: every so many layers one is temporal; the others see only their own frame.
+        prompt: width of prompt tokens, 0 for a world without prompts.
+        reward_bins: bins of the two-hot symlog reward head, odd.
+        codes: codewords that every patch of a new frame is drawn among, 0 for none; see `worldsim.model.heads.surprise`.
+        prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
+    """
+
+    latent_channels: int = 32
+    controls: int = 2
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    kv_heads: int = 4
+    hidden: int = 640
+    condition: int = 128
+    window: int = 12
+    temporal: str = "joint"
+    temporal_every: int = 1
+    prompt: int = 0
+    reward_bins: int = 41
+    codes: int = 0
+    prediction: str = "x"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 16:
+            raise ValueError(
+                f"width {self.width}, heads {self.heads}, kv_heads {self.kv_heads}: width / heads must be a whole multiple of 16 "
+                "and heads a multiple of kv_heads."
+            )
+        if self.temporal not in ("joint", "time"):
+            raise ValueError(f"temporal was {self.temporal!r}; allowed: 'joint', 'time'.")
+        if self.prediction not in ("x", "v"):
+            raise ValueError(f"prediction was {self.prediction!r}; allowed: 'x', 'v'.")
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+    def kind(self, layer: int) -> str:
+        """What the layer attends over: "space", "joint" or "time"."""
+        return self.temporal if layer % self.temporal_every == 0 else "space"
+
+
+class Prediction(NamedTuple):
+    """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)` and,
+    with codewords, which of them each patch is nearest to, as logits `(B, T, h, w, codes)`."""
+
+    x: Tensor
+    reward: Tensor
+    end: Tensor
+    code: Tensor | None = None
+
+
+class Modulations(NamedTuple):
+    """What adaLN makes of the conditions: of each block `(B, T, 6 * width)` and of the last layer `(B, T, 2 * width)`."""
+
+    blocks: tuple[Tensor, ...]
+    final: Tensor
+
+    def at(self, t: int) -> Modulations:
+        """Those of entry `t` alone, `T` being 1."""
+        return Modulations(tuple(block[:, t : t + 1] for block in self.blocks), self.final[:, t : t + 1])
+
+
+class Ring:
+    """Keys and values of the last `window` frames of every temporal layer, in storage of fixed size.
+
+    `position` `(B,)` int64 on the device is the index of the frame now being imagined; it lives in slot `position % window`.
+    Rows may be at different ages; slots that a row has not reached yet are never attended.
+    """
+
+    def __init__(self, config: DiTConfig, batch: int, tokens: int, device: torch.device, dtype: torch.dtype):
+        layers = sum(config.kind(i) != "space" for i in range(config.depth))
+        shape = (layers, batch, config.window, tokens, config.kv_heads, config.head_dim)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.position = torch.zeros(batch, dtype=torch.int64, device=device)
+        self.window = config.window
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Puts one frame's `(B, N, H, D)` into the current slot; returns all slots `(B, S, N, H, D)`."""
+        rows = torch.arange(key.shape[0], device=key.device)
+        slot = self.position % self.window
+        self.keys[layer][rows, slot] = key.to(self.keys.dtype)
+        self.values[layer][rows, slot] = value.to(self.values.dtype)
+        return self.keys[layer], self.values[layer]
+
+    def valid(self) -> Tensor:
+        """`(B, S)` bool: slots that hold a frame of this row's story, the current one included."""
+        return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: DiTConfig, layer: int):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.kind = config.kind(layer)
+        self.slot = sum(config.kind(i) != "space" for i in range(layer))
+        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.query_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
+        self.key_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
+        self.prompt_kv = nn.Linear(config.width, 2 * config.kv_heads * config.head_dim, bias=False) if config.prompt else None
+
+    def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
+        if ring is not None and self.kind != "space" and (self.kind == "time" or self.prompt_kv is None):
+            return self.out(self._stream(x_BTNC, layout, ring).reshape(x_BTNC.shape))
+        qkv = rearrange(self.qkv(x_BTNC), "b t n (h d) -> b t n h d", d=self.head_dim)
+        q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=3)
+        q, k = normalize(q, self.query_norm.weight), normalize(k, self.key_norm.weight)
+        cos, sin = (a.to(q.dtype) for a in (layout.space if self.kind == "space" else layout.full))
+        q, k = rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
+        q, k = q.to(v.dtype), k.to(v.dtype)  # autocast may keep norms in float32
+        mask = None if self.kind == "space" else layout.frame_mask
+        if ring is not None and self.kind != "space":
+            k, v = (a.to(q.dtype) for a in ring.write(self.slot, k[:, 0], v[:, 0]))
+        extra = None if self.kind == "time" else self._prompt(prompt_BLC)
+        if extra is None:
+            return self.out(attend(self.kind, q, k, v, layout).reshape(x_BTNC.shape))
+        if self.kind == "space":
+            q, k, v = (a.flatten(0, 1)[:, None] for a in (q, k, v))
+        return self.out(attend_prompted(q, k, v, mask, extra).reshape(x_BTNC.shape))
+
+    def write(self, x_BTNC: Tensor, layout: Layout, ring: Ring) -> Tensor:
+        """Puts keys and values of one frame (`T` is 1) into the ring; returns its queries `(B, N, heads, D)`."""
+        cos, sin = (a[:, 0, :, 0] for a in layout.full)
+        keys, values = ring.keys[self.slot], ring.values[self.slot]
+        norms = self.query_norm.weight, self.key_norm.weight
+        return qkv_write(self.qkv(x_BTNC)[:, 0], *norms, cos, sin, keys, values, ring.position)
+
+    def _stream(self, x_BTNC: Tensor, layout: Layout, ring: Ring) -> Tensor:
+        q = self.write(x_BTNC, layout, ring)
+        keys, values = ring.keys[self.slot], ring.values[self.slot]
+        attend_ring = temporal_decode if self.kind == "time" else ring_attention
+        return attend_ring(q.to(keys.dtype), keys, values, ring.position).to(q.dtype)
+
+    def _prompt(self, prompt_BLC: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if self.prompt_kv is None or prompt_BLC is None:
+            return None
+        k, v = rearrange(self.prompt_kv(prompt_BLC), "b l (two h d) -> two b l h d", two=2, d=self.head_dim)
+        return normalize(k, self.key_norm.weight), v
+
+
+class Trunk(NamedTuple):
+    """What runs from block to block, `(B, T, N, width)`: the sum so far, and what is still to be added, `gate * branch`."""
+
+    residual: Tensor
+    branch: Tensor | None = None
+    gate: Tensor | None = None
+
+
+class Block(nn.Module):
+    def __init__(self, config: DiTConfig, layer: int):
+        super().__init__()
+        self.modulation = nn.Linear(config.condition, 6 * config.width)
+        self.attention = Attention(config, layer)
+        self.enter = nn.Linear(config.width, 2 * config.hidden, bias=False)
+        self.leave = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Trunk:
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, dim=-1)
+        residual, y = modulate(x.residual, shift1, scale1, x.branch, x.gate)
+        y = self.attention(y, layout, ring, prompt)
+        residual, y = modulate(residual, shift2, scale2, y, gate1)
+        up, gate = self.enter(y).chunk(2, dim=-1)
+        return Trunk(residual, self.leave(F.silu(gate) * up), gate2)
+
+    def write(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring) -> None:
+        """All that the ring keeps of this layer, and nothing more."""
+        shift, scale = modulation[:, :, None].chunk(6, dim=-1)[:2]
+        self.attention.write(modulate(x.residual, shift, scale, x.branch, x.gate)[1], layout, ring)
+
+
+def embed_scalar(value: Tensor, size: int) -> Tensor:
+    """Sinusoidal features `(..., size)` of a number in [0, 1]."""
+    speeds = torch.exp(torch.linspace(0, math.log(1000.0), size // 2, device=value.device))
+    angles = value[..., None].float() * speeds
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class DiT(nn.Module):
+    """The dynamics model. See `forward`."""
+
+    def __init__(self, config: DiTConfig):
+        super().__init__()
+        self.config = config
+        self.patch = nn.Linear(config.latent_channels, config.width)
+        self.register = nn.Linear(config.controls, config.width)
+        self.level_in = nn.Linear(2 * 64, config.condition)
+        self.control_in = nn.Linear(config.controls, config.condition)
+        self.condition_out = nn.Linear(config.condition, config.condition)
+        self.prompt_in = nn.Linear(config.prompt, config.width) if config.prompt else None
+        self.null_prompt = nn.Parameter(torch.zeros(1, config.prompt)) if config.prompt else None
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.depth))
+        self.final_modulation = nn.Linear(config.condition, 2 * config.width)
+        self.final = nn.Linear(config.width, config.latent_channels)
+        self.reward_head = nn.Linear(config.width, config.reward_bins)
+        self.end_head = nn.Linear(config.width, 1)
+        self.code_head = nn.Linear(config.width, config.codes) if config.codes else None
+        self.register_buffer("codebook", torch.zeros(config.codes, config.latent_channels), persistent=config.codes > 0)
+        time, rows, columns = rope.frequencies(config.head_dim)
+        self.register_buffer("time_speeds", time, persistent=False)
+        self.register_buffer("row_speeds", rows, persistent=False)
+        self.register_buffer("column_speeds", columns, persistent=False)
+        self.reset_parameters()
+
+    time_speeds: Tensor
+    row_speeds: Tensor
+    column_speeds: Tensor
+    codebook: Tensor
+
+    def reset_parameters(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
+        heads = [head for head in (self.reward_head, self.end_head, self.code_head) if head is not None]
+        for zeroed in (*modulations, self.final_modulation, self.final, *heads):
+            nn.init.zeros_(zeroed.weight)
+
+    def forward(
+        self,
+        z: Tensor,
+        levels: Tensor,
+        steps: Tensor,
+        controls: Tensor,
+        *,
+        causal: bool = True,
+        prompt: Tensor | None = None,
+        ring: Ring | None = None,
+        drafts: int = 0,
+        modulations: Modulations | None = None,
+    ) -> Prediction:
+        """Estimates clean frames.
+
+        Args:
+            z: noisy latents `(B, T, h, w, C)`; `T` is 1 when streaming.
+            levels: noise level of each frame in [0, 1], `(B, T)`.
+            steps: step size about to be taken from that level, `(B, T)`.
+            controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`.
+            causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
+            prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
+            ring: past frames; the frame given is written to it at its current position.
+            drafts: copies of the story that follow it along `T`, which then is `(1 + drafts) * F`. A draft of frame `t` sees the
+                story before `t` and itself, as a frame does that is being imagined; the story does not see drafts. Causal only.
+            modulations: those of these levels, steps and controls, if they were worked out before; see `modulations`.
+
+        Returns:
+            Prediction for every frame, in the dtype of the weights or autocast.
+        """
+        batch, frames, height, width, _ = z.shape
+        x = Trunk(self.embed(z, controls))
+        layout = self.layout(batch, frames, height, width, causal, ring, drafts)
+        made = self.modulations(levels, steps, controls) if modulations is None else modulations
+        tokens = self._prompt(prompt, batch)
+        for block, modulation in zip(self.blocks, made.blocks, strict=True):
+            x = block(x, modulation, layout, ring, tokens)
+        shift, scale = made.final[:, :, None].chunk(2, dim=-1)
+        _, y = modulate(x.residual, shift, scale, x.branch, x.gate)
+        latents = rearrange(self.final(y[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
+        code = None if self.code_head is None else self.code_head(y[:, :, 1:]).unflatten(2, (height, width))
+        if self.config.prediction == "v":
+            latents = z - levels[..., None, None, None].to(z.dtype) * latents
+        readout = y[:, :, 0]
+        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
+
+    def write(
+        self, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
+    ) -> None:
+        """Writes one frame to the ring as `forward` does, and stops after the last layer that keeps it."""
+        batch, frames, height, width, _ = z.shape
+        x = Trunk(self.embed(z, controls))
+        layout = self.layout(batch, frames, height, width, True, ring)
+        made = self.modulations(levels, steps, controls)
+        tokens = self._prompt(prompt, batch)
+        last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")
+        for i, block in enumerate(self.blocks[:last]):
+            x = block(x, made.blocks[i], layout, ring, tokens)
+        cast(Block, self.blocks[last]).write(x, made.blocks[last], layout, ring)
+
+    def embed(self, z: Tensor, controls: Tensor) -> Tensor:
+        """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the latent patches."""
+        return torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
+
+    def condition(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
+        """Per-frame condition `(B, T, condition)` of adaLN."""
+        scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(steps, 64)], dim=-1).to(self.level_in.weight.dtype)
+        hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
+        return F.silu(self.condition_out(hidden))
+
+    def modulations(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Modulations:
+        """What adaLN makes of levels and steps `(B, T)` and controls `(B, T, A)`, all blocks' at once."""
+        condition = self.condition(levels, steps, controls)
+        return Modulations(
+            tuple(block.modulation(condition) for block in self.blocks if isinstance(block, Block)),
+            self.final_modulation(condition),
+        )
+
+    def layout(
+        self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, drafts: int = 0
+    ) -> Layout:
+        device, window, prompted = self.row_speeds.device, self.config.window, self.prompt_in is not None
+        space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
+        if ring is None:
+            story = frames // (1 + drafts)
+            position = torch.arange(frames, device=device)[None] % story
+            mask = causal_mask(story, drafts, window, device)[None] if prompted and causal and frames > 1 else None
+        else:
+            position, mask = ring.position[:, None], ring.valid()[:, None, :] if prompted else None
+        time = rope.time_angles(position, self.time_speeds)
+        tokens = space.shape[0]
+        full = torch.cat([time[:, :, None].expand(-1, -1, tokens, -1), space.expand(*time.shape[:2], -1, -1)], dim=-1)
+        still = F.pad(space, (self.time_speeds.shape[0], 0))
+        rotations = (still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None])
+        return Layout(*rotations, causal, window, drafts, mask)
+
+    def _prompt(self, prompt: Tensor | None, batch: int) -> Tensor | None:
+        if self.prompt_in is None:
+            return None
+        if prompt is None:
+            assert self.null_prompt is not None
+            prompt = self.null_prompt.expand(batch, 1, -1)
+        return F.rms_norm(self.prompt_in(prompt), (self.config.width,), None, 1e-6)

@@ -1,0 +1,195 @@
+"""The denoise loop, offline over whole clips and streaming against a ring of past frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.model.dit import DiT, Modulations, Ring
+from worldsim.model.heads import expected_reward, surprise
+from worldsim.model.noise import add_noise, step_toward
+
+
+@torch.inference_mode()
+def denoise(
+    model: DiT,
+    z: Tensor,
+    levels: NDArray[np.float32],
+    controls: Tensor,
+    *,
+    causal: bool = True,
+    prompt: Tensor | None = None,
+) -> Tensor:
+    """Follows a schedule over a whole clip.
+
+    Args:
+        model: the dynamics.
+        z: latents `(B, T, h, w, C)`, each frame noised to its first level; frames at level 0 throughout are kept as they are.
+        levels: `(steps + 1, T)`, falling or constant; see `worldsim.model.noise.schedule`.
+        controls: `(B, T, A)` in the model's units.
+        causal: whether frames see only their past.
+        prompt: prompt tokens `(B, L, prompt)`.
+
+    Returns:
+        Latents `(B, T, h, w, C)` at the last levels.
+    """
+    rows = torch.as_tensor(levels, dtype=torch.float32, device=z.device)[:, None].expand(-1, z.shape[0], -1)
+    for level, target in pairwise(rows):
+        x = model(z, level, level - target, controls, causal=causal, prompt=prompt).x.to(z.dtype)
+        z = torch.where((level > 0)[..., None, None, None], step_toward(z, x, level, target), z)
+    return z
+
+
+class Imagined(NamedTuple):
+    """A frame just imagined: latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32."""
+
+    latent: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+class Replay:
+    """A function of tensors as one captured CUDA graph: called again, it repeats the same launches on new contents.
+
+    Args:
+        function: takes and returns tensors of fixed shapes and never waits on the host; called twice before it is captured.
+        example: its arguments; later ones must have the same shapes and dtypes.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], *example: Tensor):
+        self.given = tuple(tensor.clone() for tensor in example)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                function(*self.given)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.made = function(*self.given)
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        for kept, new in zip(self.given, given, strict=True):
+            kept.copy_(new)
+        self.graph.replay()
+        return tuple(tensor.clone() for tensor in self.made)
+
+
+class Stream:
+    """Imagines one frame after another, at constant cost, against a ring of past frames.
+
+    Call `imagine`, hand out the frame, then `commit` it. Rows of the batch are independent worlds and may be at different ages.
+
+    Args:
+        model: the dynamics, on its device and in its dtype.
+        grid: latent grid `(h, w)`.
+        batch: worlds, `B`.
+        steps: network calls per frame.
+        context_level: noise level at which finished frames are kept; the model was trained to expect a little.
+        draw_level: noise level that the first of several steps goes to in a world with codewords: the lower, the more of what was
+            drawn stays; the higher, the better the patches agree.
+        temperature: of chance: of the draw of codewords, or in a world without them the scale of the noise.
+        prompt: prompt tokens `(B, L, prompt)`.
+    """
+
+    def __init__(
+        self,
+        model: DiT,
+        grid: tuple[int, int],
+        batch: int,
+        *,
+        steps: int = 2,
+        context_level: float = 0.05,
+        draw_level: float = 0.15,
+        temperature: float = 1.0,
+        prompt: Tensor | None = None,
+    ):
+        weight = model.patch.weight
+        self.model, self.steps, self.prompt = model, steps, prompt
+        self.context_level, self.draw_level, self.temperature = context_level, draw_level, temperature
+        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
+        self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
+        self._graphs: dict[tuple[Any, ...], Replay] = {}
+
+    @torch.inference_mode()
+    def imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None) -> Imagined:
+        """The frame that `controls` `(B, A)` produce.
+
+        Args:
+            controls: in the model's units.
+            noise: standard normal `(B, h, w, C)`.
+            dice: uniform in [0, 1), `(B, h, w)`: what happens by chance in a world with codewords; None for what may be expected.
+        """
+        given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
+        given += [] if dice is None else [dice.to(self.device)]
+        return Imagined(*self._run((self.steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
+
+    def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None = None) -> Imagined:
+        codes = self.model.config.codes
+        z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
+        levels, sizes = self._schedule()
+        modulations = self._modulations(levels[:-1], sizes, controls)
+        end = None
+        for i in range(self.steps):
+            level, target, size = (row.expand(self.batch, 1) for row in (levels[i], levels[i + 1], sizes[i]))
+            said = self.model(
+                z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
+            )
+            x = said.x.float()
+            if i == 0 and said.code is not None and dice is not None:
+                x = x + surprise(said.code, self.model.codebook, dice[:, None], self.temperature)
+            end = said.end if end is None else end  # trained where the frame is still pure noise
+            z = step_toward(z, x, level, target)
+        assert end is not None
+        return Imagined(z[:, 0], expected_reward(said.reward[:, 0]), end[:, 0].float().sigmoid())
+
+    def _run(
+        self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Calls the function; on a GPU as a graph, captured anew for all values of the settings it depends on."""
+        if self.device.type != "cuda":
+            return function(*given)
+        key = (function.__name__, *settings)
+        if key not in self._graphs:
+            self._graphs[key] = Replay(function, *given)
+        return self._graphs[key](*given)
+
+    def _schedule(self) -> tuple[Tensor, Tensor]:
+        """Noise levels `(steps + 1,)` of a frame, and the step sizes `(steps,)` that the model is told."""
+        if not self.model.config.codes:
+            levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
+            return levels, levels[:-1] - levels[1:]
+        first = self.draw_level if self.steps > 1 else 0.0
+        rest = torch.linspace(first, 0, self.steps, device=self.device)
+        # Told of a step of 0, the model gives the plain mean, which is what a codeword is drawn around.
+        return F.pad(rest, (1, 0), value=1.0), F.pad(rest[:-1] - rest[1:], (1, 0))
+
+    def _modulations(self, levels: Tensor, sizes: Tensor, controls: Tensor) -> Modulations:
+        """Those of all the levels and sizes `(steps,)` of one frame, as the `T` of one call."""
+        shape = (self.batch, len(levels))
+        return self.model.modulations(levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1))
+
+    @torch.inference_mode()
+    def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:
+        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next."""
+        given = (latent.float(), controls.to(self.device, self.dtype), noise.to(self.device, torch.float32))
+        self._run((self.context_level,), self._commit, *given)
+        self.ring.position += 1
+
+    def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        level = torch.full((self.batch, 1), self.context_level, device=self.device)
+        z = add_noise(latent[:, None], noise[:, None], level).to(self.dtype)
+        self.model.write(z, level, torch.zeros_like(level), controls[:, None], self.ring, prompt=self.prompt)
+        return ()
+
+    def prefill(self, latents: Tensor, controls: Tensor, noise: Tensor) -> None:
+        """Commits a given clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
+        for t in range(latents.shape[1]):
+            self.commit(latents[:, t], controls[:, t], noise[:, t])

@@ -1,0 +1,1 @@
+"""Agents trained in dreams and tried in the real game."""

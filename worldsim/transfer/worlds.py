@@ -1,0 +1,100 @@
+"""The worlds of `worldsim transfer`: one per seed, and one of shuffled actions, all trained on the same recordings; and one that
+goes on with what policies met in the real game."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldsim.train.run import TrainConfig, train
+from worldsim.transfer.config import TransferConfig
+from worldsim.transfer.data import shuffle_controls
+from worldsim.transfer.play import MakeGame
+
+
+def train_worlds(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    budget: float,
+    seeds: Sequence[int],
+    device: str,
+    compiled: bool,
+    start: str | None = None,
+) -> list[Path]:
+    """Trains one world per seed, or goes on training it; see `train`.
+
+    Args:
+        config: what to train.
+        data: dataset with the splits "train" and "eval".
+        out: folder that gets a run folder per seed.
+        budget: seconds of training for each.
+        seeds: of weights, batches and noise.
+        device: "auto", "cpu" or "cuda".
+        compiled: use torch.compile.
+        start: world that all begin with; by default random weights.
+
+    Returns:
+        Folders of the worlds.
+    """
+    runs = [(with_seed(config, seed), out / f"seed-{seed}") for seed in seeds]
+    return [train(run, data, folder, budget, device, compiled, start) for run, folder in runs]
+
+
+def train_shuffled(
+    config: TrainConfig, data: Path, out: Path, budget: float, device: str, compiled: bool, start: str | None = None
+) -> list[Path]:
+    """Trains a world on the same recordings with the actions of other moments; arguments as for `train_worlds`."""
+    return train_worlds(config, shuffle_controls(data, out / "data"), out, budget, [0], device, compiled, start)
+
+
+def refit_world(
+    config: TrainConfig,
+    world: Path,
+    policies: Sequence[Path],
+    data: Path,
+    out: Path,
+    frames: int,
+    budget: float,
+    device: str,
+    compiled: bool,
+    learner: TransferConfig,
+    processes: int = 1,
+    make_game: MakeGame | None = None,
+) -> tuple[Path, Path]:
+    """Trains a world further on its recordings and on what policies met that learned in it.
+
+    Args:
+        config: what to train.
+        world: to begin with.
+        policies: files of them.
+        data: dataset that the world was trained on.
+        out: folder that gets a folder for these policies and frames, with the larger dataset and a run folder.
+        frames: to add.
+        budget: seconds of further training.
+        device: "auto", "cpu" or "cuda".
+        compiled: use torch.compile.
+        learner: that the policies were trained with.
+        processes: games played at a time.
+        make_game: the real game, where it is not one of ours.
+
+    Returns:
+        Folders of the world and of the larger dataset.
+    """
+    from worldsim.transfer.refit import record_policies
+
+    made_from = hashlib.sha256(b"".join(path.read_bytes() for path in policies) + str(frames).encode())
+    out = out / made_from.hexdigest()[:16]
+    larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, make_game=make_game)
+    return train(config, larger, out / "run", budget, device, compiled, world), larger
+
+
+def with_seed(config: TrainConfig, seed: int) -> TrainConfig:
+    """The same run from another seed."""
+    stages = {
+        name: dataclasses.replace(stage, loop=dataclasses.replace(stage.loop, seed=seed))
+        for name, stage in (("tokenizer", config.tokenizer), ("dynamics", config.dynamics))
+    }
+    return dataclasses.replace(config, **stages)  # type: ignore[arg-type]
