@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
-BASE = ("controls", "device", "errors", "files", "machine")
+BASE = ("controls", "device", "errors", "files", "machine", "plotting")
 MODEL = (*BASE, "kernels", "model")
 WORLD = (*MODEL, "world", "worlds")
 GAMES = ("controls", "errors", "envs.games")
@@ -23,6 +23,7 @@ ALL = (*ENVS, "data", "train", "presets")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "machine": (),
+    "plotting": ("errors",),
     "worlds": (),
     "kernels": (),
     "controls": BASE,
