@@ -11,6 +11,34 @@ from numpy.typing import NDArray
 from worldsim.errors import DisplayError
 
 ZOOM = 6
+INVISIBLE = ("offscreen", "dummy")  # SDL's drivers that draw into memory
+
+
+def open_display(otherwise: str) -> None:
+    """Initialises pygame's display, and makes sure that somebody can see it.
+
+    Without a display, or with a stale `DISPLAY`, SDL falls back to a driver that draws into memory, and says nothing. Whoever
+    wants such a driver names it in `SDL_VIDEODRIVER`.
+
+    Args:
+        otherwise: what to do without a display, as the end of a sentence.
+
+    Raises:
+        DisplayError: if no window can open.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    import pygame
+
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise DisplayError(f"no window can open ({error}); without a display, {otherwise}") from error
+    driver = pygame.display.get_driver()
+    if driver in INVISIBLE and driver not in os.environ.get("SDL_VIDEODRIVER", "").split(","):
+        pygame.display.quit()
+        given = ", ".join(f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name))
+        found = f"the display at {given} does not answer" if given else "there is no display to open a window on"
+        raise DisplayError(f"{found}; without a display, {otherwise}")
 
 
 class Screen:
@@ -31,12 +59,12 @@ class Screen:
         Raises:
             DisplayError: if no window can open.
         """
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        if self._window is None:
+            open_display("use render_mode='rgb_array'.")
         import pygame
 
         try:
             if self._window is None:
-                pygame.display.init()
                 self._window = pygame.display.set_mode((frame.shape[1] * ZOOM, frame.shape[0] * ZOOM))
                 self._clock = pygame.time.Clock()
             pygame.event.pump()
