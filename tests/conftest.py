@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from worldsim.controls import ControlSpec
 from worldsim.model.dit import DiT, DiTConfig
@@ -13,6 +19,12 @@ from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.world import World, WorldConfig, export_world
 
 torch.set_num_threads(1)
+
+# The suite gives the same result every time. To look for new failures: `pytest --hypothesis-profile=search`, random examples,
+# 20 times as many.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
 
 TINY_SPEC = ControlSpec(keys=("a", "d"), mouse_limit=(20.0, 0.0), buttons=("left",), exclusive=(("a", "d"),))
 TINY_TOKENIZER = TokenizerConfig(channels=(8, 12, 16), encoder_blocks=1, decoder_blocks=1, latent_channels=6)
@@ -69,3 +81,33 @@ def short_world_path(tiny_world_path: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def tiny_world(tiny_world_path: Path) -> World:
     return World.load(tiny_world_path, device="cpu", dtype=torch.float32)
+
+
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Every fixture draws the same numbers, whichever tests ran before it."""
+    _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """So does every test."""
+    _seed()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Generator[None]:
+    """Says at the very end how to run the skipped tests whose reason ends in "; install: COMMAND"."""
+    yield
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple))
+    for reason, count in reasons.items():
+        needs, _, command = reason.removeprefix("Skipped: ").partition("; install: ")
+        if command:
+            terminalreporter.write_line(f"{count} skipped, {needs}. To run them: {command}", yellow=True)

@@ -1,10 +1,9 @@
-"""Training in tests."""
+"""Training in tests, by a clock that counts steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,17 +12,25 @@ from worldsim.train import loop
 STEP = 0.015  # seconds
 
 
+class Clock:
+    """What training takes for the time, in seconds."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 @contextmanager
-def counted_budgets() -> Iterator[None]:
-    """Every step takes `STEP` of a budget, so that fast, slow and busy machines train alike."""
-    train_step, now = loop.Loop._train_step, 0.0
+def counted_budgets() -> Iterator[Clock]:
+    """Every training step takes `STEP` seconds of a budget, so that fast, slow and busy machines train alike."""
+    train_step, clock = loop.Loop._train_step, Clock()
 
     def step(self: loop.Loop, due: bool) -> loop.Losses:
-        nonlocal now
-        now += STEP
+        clock.now += STEP
         return train_step(self, due)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Loop, "_train_step", step)
-        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
-        yield
+        patch.setattr(loop, "time", clock)
+        yield clock

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -90,12 +90,13 @@ def test_the_same_bits_every_time() -> None:
     assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 10)
 @given(
     st.builds(Shape, st.integers(1, 3), st.integers(1, 3), st.integers(1, 40), st.integers(16, 80)),
     st.sampled_from([torch.float32, torch.float16]),
     st.booleans(),
 )
+@example(Shape(1, 1, 1, 35), torch.float16, True)  # so few numbers that SDPA's stand-in hardly errs
 def test_any_shape(shape: Shape, dtype: torch.dtype, gated: bool) -> None:
     for impl in IMPLS:
         check(draw(shape, dtype, gated), impl)

@@ -84,7 +84,7 @@ def test_a_row_without_frames_gives_zeros(num_splits: int, impl: str) -> None:
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings().max_examples // 10)
 @given(
     st.builds(Shape, st.integers(1, 5), st.integers(1, 20), st.sampled_from([2, 4]), st.sampled_from([1, 2]), st.just(16)),
     st.lists(st.integers(0, 12), min_size=1, max_size=3),

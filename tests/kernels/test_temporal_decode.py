@@ -73,7 +73,7 @@ def test_a_row_without_frames_gives_zeros_and_sinks_fill_first(slots: int, impl:
     torch.testing.assert_close(found[1:], oracle(Case(*(a[1:] for a in case)), sinks=1).float(), atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 10)
 @given(
     st.builds(Shape, st.integers(1, 9), st.integers(1, 20), st.sampled_from([2, 4]), st.sampled_from([1, 2]), st.just(16)),
     st.lists(st.integers(0, 12), min_size=1, max_size=3),

@@ -22,8 +22,10 @@ from worldsim.errors import DisplayError
 from worldsim.player.hud import integer_fit
 from worldsim.player.window import PlayConfig, Session, check_display
 
-missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
-needs_screen = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (apt install xvfb xdotool)")
+MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+needs_screen = pytest.mark.skipif(
+    bool(MISSING), reason=f"needs {' and '.join(MISSING)}; install: sudo apt install {' '.join(MISSING).lower()}"
+)
 
 
 class Screen:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER
+from steady import STEP, counted_budgets
 from torch import nn
 
 from worldsim.controls import Controls
@@ -19,7 +20,7 @@ from worldsim.data import Dataset
 from worldsim.errors import TrainingError
 from worldsim.train import dynamics
 from worldsim.train.calibrate import CodeCalibration
-from worldsim.train.loop import Loop, LoopConfig
+from worldsim.train.loop import UNCOUNTED, Loop, LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
 from worldsim.train.store import LatentStore
 from worldsim.world import World, load_world
@@ -148,29 +149,30 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -
 
 
 def test_steps_that_compile_do_not_count(tmp_path: Path) -> None:
-    stage = loop(tmp_path, 0.2, [])
-    usual = stage.losses
+    with counted_budgets() as clock:
+        stage = loop(tmp_path, 9.5 * STEP, [])
+        usual = stage.losses
 
-    def losses(step: int) -> dict[str, torch.Tensor]:
-        if step == 5:  # another shape
-            stage.uncounted = 1
-            time.sleep(0.5)
-        return usual(step)
+        def losses(step: int) -> dict[str, torch.Tensor]:
+            if step == 5:  # another shape
+                stage.uncounted = 1
+                clock.now += 100 * STEP
+            return usual(step)
 
-    stage.losses = losses
-    stage.run()
-    assert stage.step > 6, "half a second would have used the budget up"
+        stage.losses = losses
+        stage.run()
+    assert stage.step == UNCOUNTED + 1 + 10, "the first steps and the one of another shape are not counted"
 
 
-def test_nan_stops_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
-    good = loop(tmp_path, 1e9, [])
-    for _ in range(5):
-        good._train_step(False)
-    good.save()
-    kept = good.path.read_bytes()
-    with pytest.raises(TrainingError, match="loss not finite at step 50"):
-        loop(tmp_path, 60, [], poison=50).run()
-    assert good.path.read_bytes() == kept or torch.load(good.path)["step"] <= 50
+@pytest.mark.parametrize(("poison", "noticed"), [(50, 50), (60, 80)])
+def test_nan_stops_with_the_last_finite_checkpoint_kept(poison: int, noticed: int, tmp_path: Path) -> None:
+    """Losses are checked at every 50th step and weights whenever they are saved, here at every 40th."""
+    stage = loop(tmp_path, 60, [], poison=poison)
+    stage.config = replace(stage.config, checkpoint_minutes=39.5 * STEP / 60)
+    with counted_budgets(), pytest.raises(TrainingError, match=f"not finite at step {noticed}"):
+        stage.run()
+    kept = torch.load(stage.path)
+    assert kept["step"] == 40 and all(value.isfinite().all() for value in kept["model"].values())
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

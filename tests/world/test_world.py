@@ -146,9 +146,15 @@ def test_broken_config(copy: Path, text: str) -> None:
         World.load(copy)
 
 
-def test_unknown_name_suggests() -> None:
-    with pytest.raises(WorldError, match="no world 'doom/nowhere'"):
-        find_world("doom/nowhere")
+@pytest.mark.parametrize(("name", "meant"), [("doom/my-way-hone", "doom/my-way-home"), ("take-over", "doom/take-cover")])
+def test_unknown_name_suggests(name: str, meant: str) -> None:
+    with pytest.raises(WorldError, match=rf"no world '{name}'.* Did you mean '{meant}'\?"):
+        find_world(name)
+
+
+def test_unknown_name_unlike_any_suggests_nothing() -> None:
+    with pytest.raises(WorldError, match=r"no world '/nowhere'.* or give a folder\.$"):
+        find_world("/nowhere")
 
 
 def test_hash_follows_the_weights(tiny_world_path: Path, copy: Path) -> None:
