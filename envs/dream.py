@@ -37,8 +37,8 @@ class DreamEnv(ViewEnv):
         horizon: steps until truncation; None for never, "game" for what the real game does.
         render_mode: None, "human" or "rgb_array".
         rewards: whether a world without a reward head is refused.
-        options: `device`, `dtype`, `steps`, `temperature`, `context_level`, `compiled`; see `World`. A temperature above 1 and a
-            higher context level make the dream less certain, and so harder to exploit.
+        options: `device`, `dtype`, `num_steps`, `temperature`, `context_level`, `compiled`; see `World`. A temperature above 1
+            and a higher context level make the dream less certain, and so harder to exploit.
 
     Raises:
         EnvError: if an option is unknown or out of range.

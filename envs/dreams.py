@@ -16,7 +16,7 @@ from worldsim.errors import EnvError
 from worldsim.world import World, WorldState
 
 DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
-WORLD_OPTIONS = ("device", "dtype", "steps", "temperature", "context_level", "compiled")
+WORLD_OPTIONS = ("device", "dtype", "num_steps", "temperature", "context_level", "compiled")
 
 
 class Turn(NamedTuple):
@@ -63,7 +63,7 @@ class Dreams:
         batch: dreams, `B`.
         view: options of `View`: `obs`, `actions`, `stack`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
-        options: of the world: `device`, `dtype` ("auto", "float32" or "bfloat16"), `steps`, `temperature`, `context_level`,
+        options: of the world: `device`, `dtype` ("auto", "float32" or "bfloat16"), `num_steps`, `temperature`, `context_level`,
             `compiled`; see `World`.
 
     Raises:

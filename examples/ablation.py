@@ -55,15 +55,15 @@ def variants(stage: DynamicsStage) -> dict[str, DynamicsStage]:
     def noised(**changes: Any) -> DynamicsStage:
         return replace(stage, objective=replace(objective, noise=replace(noise, **changes)))
 
-    rows = stage.batch * (1 + objective.drafts)
-    plain = replace(objective, drafts=0, noise=replace(noise, context_share=0.3))
+    rows = stage.batch * (1 + objective.copies)
+    plain = replace(objective, copies=0, noise=replace(noise, context_share=0.3))
     return {
         "preset": stage,
         "velocity instead of the clean frame": replace(stage, model=replace(model, prediction="v")),
         "loss on velocities": replace(stage, objective=replace(objective, space="v")),
         "no ramp weights": noised(ramp=1.0),
         "clean context": noised(context_max=0.0),
-        "no drafts: all frames equally noisy": replace(stage, batch=rows, objective=plain),
+        "no noisy copies: all frames equally noisy": replace(stage, batch=rows, objective=plain),
         "no shortcut targets": noised(shortcut_share=0.0),
         "no weight on hard patches": replace(stage, objective=replace(objective, hard_weight=0.0)),
         "no codewords": replace(stage, model=replace(model, codes=0)),

@@ -51,7 +51,7 @@ def take_cover_strip() -> TrainConfig:
     objective = replace(stage.objective, noise=replace(stage.objective.noise, shortcut_share=0))
     model = replace(stage.model, depth=6, window=24)
     dynamics = replace(stage, model=model, objective=objective, batch=5, frames=28, short_share=0.75)
-    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, steps=1, mirrored=True)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, num_steps=1, mirrored=True)
 
 
 def my_way_home() -> TrainConfig:
@@ -137,7 +137,7 @@ def _stream(name: str, dynamics: DiTConfig) -> WorldConfig:
     """Four steps a frame, and a decoder that compresses 32 times along each side."""
     tokenizer = TokenizerConfig(channels=(64, 128, 256, 384), latent_channels=64)
     spec = ControlSpec(keys=("w", "a", "s", "d", "space", "shift", "e", "q"), mouse_limit=(30.0, 20.0), buttons=("left", "right"))
-    return WorldConfig(name, name, 384, 704, 60.0, 1, spec, tokenizer, dynamics, steps=4)
+    return WorldConfig(name, name, 384, 704, 60.0, 1, spec, tokenizer, dynamics, num_steps=4)
 
 
 def _tokenizer() -> TokenizerStage:
@@ -146,11 +146,11 @@ def _tokenizer() -> TokenizerStage:
 
 
 def _dynamics() -> DynamicsStage:
-    """Every frame of a story of 16 is drafted twice against it."""
+    """Windows of 16 frames: the nearly clean context, then two noisy copies of every frame that see it."""
     noise = NoiseConfig(context_share=0, context_max=0.2, pure_share=0.35, shortcut_share=0.25)
     return DynamicsStage(
         model=DiTConfig(temporal="time", temporal_every=2, codes=1024),
-        objective=DynamicsObjective(noise=noise, drafts=2),
+        objective=DynamicsObjective(noise=noise, copies=2),
         batch=4,
         frames=16,
     )

@@ -16,7 +16,7 @@ __all__ = ["frame_attention"]
 
 UNBOUNDED = 1 << 30  # a window longer than any clip
 
-_LAYOUT = "int tokens, bool causal, int window, int sinks, int drafts, Tensor? offsets, Tensor? clip_tokens"
+_LAYOUT = "int tokens, bool causal, int window, int sinks, int copies, Tensor? offsets, Tensor? clip_tokens"
 torch.library.define("worldsim::frame_attention_forward", f"(Tensor q, Tensor k, Tensor v, {_LAYOUT}) -> (Tensor, Tensor)")
 torch.library.define(
     "worldsim::frame_attention_backward",
@@ -77,14 +77,14 @@ def frame_attention(
     window: int | None = None,
     sinks: int = 0,
     cu_seqlens: Tensor | None = None,
-    drafts: int = 0,
+    copies: int = 0,
     impl: str = "auto",
 ) -> Tensor:
     """Every token attends to all tokens of the frames that its own frame sees. Differentiable once.
 
     A frame `t` sees itself and, if `causal`, the frames `s < t` with `t - s < window` or `s < sinks`; otherwise all of its clip.
-    With `drafts`, a clip is `1 + drafts` blocks of as many frames: the story, then its drafts. Draft `t` of any block sees itself
-    and what frame `t` of the story sees of the frames before it; the story does not see drafts.
+    With `copies`, a clip is `1 + copies` blocks of as many frames: the context, then its noisy copies. Copy `t` of any block sees
+    itself and what frame `t` of the context sees of the frames before it; the context does not see copies.
 
     Clips of different sizes train together without padding if they are packed, one after another, into a single row.
 
@@ -92,14 +92,14 @@ def frame_attention(
         q: `(B, L, H, D)`, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
         k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, tokens lie equally far
             apart and the heads of one side by side, as in parts of one projection.
-        tokens_per_frame: of which `L` is a multiple, `1 + drafts` times as large; or, of packed clips, `(clips,)` int32.
+        tokens_per_frame: of which `L` is a multiple, `1 + copies` times as large; or, of packed clips, `(clips,)` int32.
         causal: otherwise `window` and `sinks` have no effect.
         window: frames a frame may see, itself included; None for all.
         sinks: how many first frames are seen from however far.
         cu_seqlens: packed clips (`B` 1): `(clips + 1,)` int32, rising from 0 to at most `L`: where each begins and the last ends.
-            Every clip is a multiple of `1 + drafts` times its tokens per frame, which is not checked: it would wait for the GPU.
+            Every clip is a multiple of `1 + copies` times its tokens per frame, which is not checked: it would wait for the GPU.
             Tokens after the last clip give 0.
-        drafts: blocks of drafts that follow the story.
+        copies: blocks of noisy copies that follow the context.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:
@@ -109,7 +109,7 @@ def frame_attention(
         ValueError: naming the argument that does not fit.
     """
     _check(q, k, v)
-    layout = _layout(q, tokens_per_frame, causal, window, sinks, cu_seqlens, drafts)
+    layout = _layout(q, tokens_per_frame, causal, window, sinks, cu_seqlens, copies)
     if choose(impl, q.device) == "reference":
         return reference.frame_attention(q, k, v, layout)
     return _FrameAttention.apply(q, k, v, *layout)
@@ -129,15 +129,15 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
 
 
 def _layout(
-    q: Tensor, tokens: int | Tensor, causal: bool, window: int | None, sinks: int, cu_seqlens: Tensor | None, drafts: int
+    q: Tensor, tokens: int | Tensor, causal: bool, window: int | None, sinks: int, cu_seqlens: Tensor | None, copies: int
 ) -> Layout:
     """The layout, once every part of it has been checked."""
     window = UNBOUNDED if window is None else window
-    for name, value, least in (("window", window, 1), ("sinks", sinks, 0), ("drafts", drafts, 0)):
+    for name, value, least in (("window", window, 1), ("sinks", sinks, 0), ("copies", copies, 0)):
         if not least <= value <= UNBOUNDED:
             raise ValueError(f"{name} was {value}; give {least} to {UNBOUNDED}.")
-    if drafts and not causal:
-        raise ValueError(f"drafts was {drafts} with causal=False; drafts see the past only, so give 0 or causal=True.")
+    if copies and not causal:
+        raise ValueError(f"copies was {copies} with causal=False; copies see the past only, so give 0 or causal=True.")
     if cu_seqlens is not None:
         check_layout("cu_seqlens", cu_seqlens, (max(2, cu_seqlens.numel()),), (torch.int32,), q.device)
         if q.shape[0] != 1:
@@ -147,11 +147,11 @@ def _layout(
         if cu_seqlens is None:
             raise ValueError("tokens_per_frame is a tensor, which is for packed clips; give an int, or cu_seqlens too.")
         check_layout("tokens_per_frame", clip_tokens, (len(cu_seqlens) - 1,), (torch.int32,), q.device)
-    whole = 1 if isinstance(tokens, Tensor) else tokens * (1 + drafts)
+    whole = 1 if isinstance(tokens, Tensor) else tokens * (1 + copies)
     if whole < 1 or (cu_seqlens is None and q.shape[1] % whole):
         raise ValueError(
             f"tokens_per_frame was {tokens}; it must be at least 1, and the {q.shape[1]} tokens of q a multiple of "
-            f"1 + drafts ({1 + drafts}) times it."
+            f"1 + copies ({1 + copies}) times it."
         )
     each = 1 if isinstance(tokens, Tensor) else tokens
-    return Layout(each, causal, window, sinks, drafts, cu_seqlens, clip_tokens)
+    return Layout(each, causal, window, sinks, copies, cu_seqlens, clip_tokens)

@@ -76,7 +76,7 @@ def query_grad_kernel(
     sinks,
     group,
     D: tl.constexpr,
-    DRAFTS: tl.constexpr,
+    COPIES: tl.constexpr,
     CAUSAL: tl.constexpr,
     CLIPS: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -84,21 +84,21 @@ def query_grad_kernel(
     PRECISION: tl.constexpr,
 ):
     """Gradient of queries; also writes `delta`, the sum of out times its gradient, which `key_grad_kernel` needs."""
-    begin, story, tokens, segment, start = place(
-        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
+    begin, context, tokens, segment, start = place(
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_M, CLIPS
     )
-    if start >= story:
+    if start >= context:
         return
-    window = tl.minimum(window, story // tokens)
-    stop = tl.minimum(start + BLOCK_M, story)
-    low, high, full, full_stop, sunk = seen_by(start, stop, story, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
+    window = tl.minimum(window, context // tokens)
+    stop = tl.minimum(start + BLOCK_M, context)
+    low, high, full, full_stop, sunk = seen_by(start, stop, context, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
     row = start + tl.arange(0, BLOCK_M)
-    row_low, row_high, own = rows_see(row, story, tokens, segment, window, CAUSAL)
+    row_low, row_high, own = rows_see(row, context, tokens, segment, window, CAUSAL)
 
     b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
-    mine = clip + segment * story
-    at_out, at_number = (mine * heads + head) * D, (b * heads + head) * length + begin + segment * story
+    mine = clip + segment * context
+    at_out, at_number = (mine * heads + head) * D, (b * heads + head) * length + begin + segment * context
     q = load_rows(q_ptr + mine * q_step + head * D, q_step, start, stop, D, BLOCK_M, True)
     grad = load_rows(grad_ptr + at_out, heads * D, start, stop, D, BLOCK_M, True)
     out = load_rows(out_ptr + at_out, heads * D, start, stop, D, BLOCK_M, True)
@@ -122,9 +122,9 @@ def query_grad_kernel(
                 q, grad, lse, delta, keys, values, k_step, v_step, at, end, part_low, row_high, acc, scale, D, BLOCK_N, True,
                 PRECISION,
             )  # fmt: skip
-    if DRAFTS > 0:
-        keys, values = keys + segment * story * k_step, values + segment * story * v_step
-        end = tl.where(segment == 0, 0, tl.minimum(tl.cdiv(stop, tokens) * tokens, story))
+    if COPIES > 0:
+        keys, values = keys + segment * context * k_step, values + segment * context * v_step
+        end = tl.where(segment == 0, 0, tl.minimum(tl.cdiv(stop, tokens) * tokens, context))
         for at in range(start // tokens * tokens, end, BLOCK_N):
             acc = _visit_query_grad(
                 q, grad, lse, delta, keys, values, k_step, v_step, at, end, own, own + tokens, acc, scale, D, BLOCK_N, True,
@@ -193,7 +193,7 @@ def key_grad_kernel(
     sinks,
     group,
     D: tl.constexpr,
-    DRAFTS: tl.constexpr,
+    COPIES: tl.constexpr,
     CAUSAL: tl.constexpr,
     CLIPS: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -201,22 +201,22 @@ def key_grad_kernel(
     PRECISION: tl.constexpr,
 ):
     """Gradients of keys and values, of all query heads that share them, one after another: the same bits every time."""
-    begin, story, tokens, segment, start = place(
-        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_N, CLIPS
+    begin, context, tokens, segment, start = place(
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_N, CLIPS
     )
-    if start >= story:
+    if start >= context:
         return
-    stop = tl.minimum(start + BLOCK_N, story)
+    stop = tl.minimum(start + BLOCK_N, context)
     key = start + tl.arange(0, BLOCK_N)
-    # Keys of a draft are seen from their own frame alone; those of the story from every segment.
-    window = tl.where(segment == 0, tl.minimum(window, story // tokens), 1)
+    # Keys of a noisy copy are seen from their own frame alone; those of the context from every segment.
+    window = tl.where(segment == 0, tl.minimum(window, context // tokens), 1)
     sinks = tl.where(segment == 0, sinks, 0)
-    segments = tl.where(segment == 0, 1 + DRAFTS, 1)
+    segments = tl.where(segment == 0, 1 + COPIES, 1)
 
     b, key_head, key_heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     heads = key_heads * group
     clip = b * length + begin
-    mine = clip + segment * story
+    mine = clip + segment * context
     k = load_rows(k_ptr + mine * k_step + key_head * D, k_step, start, stop, D, BLOCK_N, True)
     v = load_rows(v_ptr + mine * v_step + key_head * D, v_step, start, stop, D, BLOCK_N, True)
     k_acc = tl.zeros([BLOCK_N, D], tl.float32)
@@ -224,11 +224,11 @@ def key_grad_kernel(
     for turn in range(group * segments):
         head, theirs = key_head * group + turn // segments, segment + turn % segments
         later = (theirs != segment).to(tl.int32)
-        low, high, full, full_stop = seeing(start, stop, story, tokens, later, window, sinks, BLOCK_M, CAUSAL)
-        row_low, row_high = rows_seen(key, story, tokens, later, window, sinks, CAUSAL)
-        other = clip + theirs * story
+        low, high, full, full_stop = seeing(start, stop, context, tokens, later, window, sinks, BLOCK_M, CAUSAL)
+        row_low, row_high = rows_seen(key, context, tokens, later, window, sinks, CAUSAL)
+        other = clip + theirs * context
         queries, grads = q_ptr + other * q_step + head * D, grad_ptr + (other * heads + head) * D
-        numbers = (b * heads + head) * length + begin + theirs * story
+        numbers = (b * heads + head) * length + begin + theirs * context
         for at in range(full, full_stop, BLOCK_M):
             k_acc, v_acc = _visit_key_grad(
                 k, v, queries, grads, lse_ptr + numbers, delta_ptr + numbers, q_step, heads * D, at, full_stop, row_low, row_high,

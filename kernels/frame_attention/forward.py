@@ -65,27 +65,27 @@ def forward_kernel(
     sinks,
     group,
     D: tl.constexpr,
-    DRAFTS: tl.constexpr,
+    COPIES: tl.constexpr,
     CAUSAL: tl.constexpr,
     CLIPS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    begin, story, tokens, segment, start = place(
-        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, DRAFTS, BLOCK_M, CLIPS
+    begin, context, tokens, segment, start = place(
+        tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_M, CLIPS
     )
-    if start >= story:
+    if start >= context:
         return
-    window = tl.minimum(window, story // tokens)
-    stop = tl.minimum(start + BLOCK_M, story)
-    low, high, full, full_stop, sunk = seen_by(start, stop, story, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
+    window = tl.minimum(window, context // tokens)
+    stop = tl.minimum(start + BLOCK_M, context)
+    low, high, full, full_stop, sunk = seen_by(start, stop, context, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
     row = start + tl.arange(0, BLOCK_M)
-    row_low, row_high, own = rows_see(row, story, tokens, segment, window, CAUSAL)
+    row_low, row_high, own = rows_see(row, context, tokens, segment, window, CAUSAL)
 
     b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
-    mine = clip + segment * story
+    mine = clip + segment * context
     q = load_rows(q_ptr + mine * q_step + head * D, q_step, start, stop, D, BLOCK_M, True)
     keys, values = k_ptr + clip * k_step + head // group * D, v_ptr + clip * v_step + head // group * D
     top = tl.full([BLOCK_M], float("-inf"), tl.float32)
@@ -119,16 +119,16 @@ def forward_kernel(
             top, total, acc = _visit(
                 q, keys, values, k_step, v_step, at, end, part_low, row_high, top, total, acc, scale, D, BLOCK_N, True, PRECISION
             )
-    if DRAFTS > 0:
-        keys, values = keys + segment * story * k_step, values + segment * story * v_step
-        end = tl.where(segment == 0, 0, tl.minimum(tl.cdiv(stop, tokens) * tokens, story))
+    if COPIES > 0:
+        keys, values = keys + segment * context * k_step, values + segment * context * v_step
+        end = tl.where(segment == 0, 0, tl.minimum(tl.cdiv(stop, tokens) * tokens, context))
         for at in range(start // tokens * tokens, end, BLOCK_N):
             top, total, acc = _visit(
                 q, keys, values, k_step, v_step, at, end, own, own + tokens, top, total, acc, scale, D, BLOCK_N, True, PRECISION
             )
     inside = row < stop
     total = tl.where(inside, total, 1.0)
-    lse = lse_ptr + (b * heads + head) * length + begin + segment * story
+    lse = lse_ptr + (b * heads + head) * length + begin + segment * context
     tl.store(lse + row, top + tl.log2(total), mask=inside)
     out = out_ptr + (mine * heads + head) * D
     at = row.to(tl.int64)[:, None] * (heads * D) + tl.arange(0, D)[None, :]

@@ -15,7 +15,7 @@ class Layout(NamedTuple):
         causal: whether frames see no later ones.
         window: frames a frame sees, itself included.
         sinks: first frames that are seen for ever.
-        drafts: blocks of drafts after the story.
+        copies: blocks of noisy copies after the context.
         offsets: `(clips + 1,)` int32, of the first token of each packed clip; None where every row is one clip.
         clip_tokens: `(clips,)` int32 tokens per frame of each packed clip; None where `tokens` says it.
     """
@@ -24,6 +24,6 @@ class Layout(NamedTuple):
     causal: bool
     window: int
     sinks: int
-    drafts: int
+    copies: int
     offsets: Tensor | None
     clip_tokens: Tensor | None

@@ -14,7 +14,7 @@ SMALL = 64 * 64  # scores per head up to which two plain products are faster tha
 
 
 class Places(NamedTuple):
-    """Where tokens, or frames, stand: clip, block (0 the story, then drafts) and frame of the story, each `(L,)` int64."""
+    """Where tokens, or frames, stand: clip, block (0 the context, then copies) and frame of the context, each `(L,)` int64."""
 
     clip: Tensor
     block: Tensor
@@ -31,8 +31,8 @@ def frame_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     if not layout.causal or frames == 1:
         return attend(q, k, v, None)
     index = torch.arange(frames, device=q.device)
-    story = frames // (1 + layout.drafts)
-    seen = visible(Places(torch.zeros_like(index), index // story, index % story), layout)
+    context = frames // (1 + layout.copies)
+    seen = visible(Places(torch.zeros_like(index), index // context, index % context), layout)
     each = (frames, layout.tokens)
     return attend(q, k, v, seen[:, None, :, None].expand(*each, *each).reshape(length, length))
 
@@ -44,9 +44,9 @@ def packed_places(length: int, layout: Layout, device: torch.device) -> Places:
     ends = torch.cat([layout.offsets[1:].long(), index.new_full((1,), length)])
     clip = torch.searchsorted(layout.offsets[1:].long(), index, right=True)
     begin = layout.offsets.long()[clip]
-    story = ((ends[clip] - begin) // (1 + layout.drafts)).clamp(min=1)
+    context = ((ends[clip] - begin) // (1 + layout.copies)).clamp(min=1)
     tokens = layout.tokens if layout.clip_tokens is None else F.pad(layout.clip_tokens.long(), (0, 1), value=1)[clip]
-    return Places(clip, (index - begin) // story, (index - begin) % story // tokens)
+    return Places(clip, (index - begin) // context, (index - begin) % context // tokens)
 
 
 def visible(places: Places, layout: Layout) -> Tensor:

@@ -32,8 +32,8 @@ class Tile(NamedTuple):
     stages: int
 
 
-def tile_for(kernel: Any, story: int, size: int, dtype: torch.dtype, major: int) -> Tile:
-    """The tile shipped for stories of so many tokens, this head size, dtype and major compute capability.
+def tile_for(kernel: Any, context: int, size: int, dtype: torch.dtype, major: int) -> Tile:
+    """The tile shipped for contexts of so many tokens, this head size, dtype and major compute capability.
 
     As large as registers hold without spilling: accumulators of mma.sync (major 8) leave less room than those of wgmma.
     """
@@ -43,7 +43,7 @@ def tile_for(kernel: Any, story: int, size: int, dtype: torch.dtype, major: int)
     if kernel is key_grad_kernel:
         return Tile(64, 128, 8, 2) if hopper and not wide else Tile(32, 64 if wide else 128, 8, 2)
     keys = 64 if hopper else 32
-    if story <= 64:
+    if context <= 64:
         return Tile(64, keys, 8 if wide else 4, 2)
     if kernel is forward_kernel:
         return Tile(128, keys, 8, 3)
@@ -84,7 +84,7 @@ def _empty(like: Tensor, layout: Layout) -> Tensor:
 def _launch(kernel: Any, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> None:
     batch, length, heads, size = q.shape
     clips = 0 if layout.offsets is None else len(layout.offsets) - 1
-    segments = 1 + layout.drafts
+    segments = 1 + layout.copies
     tile = tile_for(kernel, length // segments, size, q.dtype, _major(q.device))
     block, programs = (tile.keys, k.shape[2]) if kernel is key_grad_kernel else (tile.queries, heads)
     blocks = triton.cdiv(length // segments, block) if not clips else length // segments // block + clips
@@ -92,7 +92,7 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor, v: T
         kernel[(batch, blocks * segments, programs)](  # the first axis may be as long as it likes
             *tensors, layout.offsets, layout.clip_tokens, size**-0.5 * LOG2E, row_step(q, 2), row_step(k, 2), row_step(v, 2),
             length, layout.tokens, clips, layout.window, layout.sinks, heads // k.shape[2],
-            **_constants(size, q.dtype, layout.drafts, layout.causal, triton.next_power_of_2(clips) if clips else 0, tile),
+            **_constants(size, q.dtype, layout.copies, layout.causal, triton.next_power_of_2(clips) if clips else 0, tile),
             **_options(tile, size, q.dtype, _major(q.device)),
         )  # fmt: skip
 
@@ -103,9 +103,9 @@ def _options(tile: Tile, size: int, dtype: torch.dtype, major: int) -> dict[str,
     return {"num_warps": tile.warps, "num_stages": tile.stages} | roomy
 
 
-def _constants(size: int, dtype: torch.dtype, drafts: int, causal: bool, clips: int, tile: Tile) -> dict[str, Any]:
+def _constants(size: int, dtype: torch.dtype, copies: int, causal: bool, clips: int, tile: Tile) -> dict[str, Any]:
     blocks = {"BLOCK_M": tile.queries, "BLOCK_N": tile.keys, "PRECISION": "ieee" if dtype == torch.float32 else "tf32"}
-    return {"D": size, "DRAFTS": drafts, "CAUSAL": causal, "CLIPS": clips} | blocks
+    return {"D": size, "COPIES": copies, "CAUSAL": causal, "CLIPS": clips} | blocks
 
 
 KERNELS = {
@@ -118,15 +118,15 @@ KERNELS = {
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
     """What is launched on GPUs of this major compute capability; see `worldsim.kernels.aot.Case`."""
     names = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
-    masks = ((0, True, 0), (0, False, 0), (1, True, 0), (0, True, 32))  # drafts, causal, packed clips
+    masks = ((0, True, 0), (0, False, 0), (1, True, 0), (0, True, 32))  # copies, causal, packed clips
     for (kernel, pointers), (dtype, name), size in product(KERNELS.items(), names.items(), HEAD_SIZES):
-        for tile in sorted({tile_for(kernel, story, size, dtype, major) for story in (64, 4096)}):
-            for drafts, causal, clips in masks:
+        for tile in sorted({tile_for(kernel, context, size, dtype, major) for context in (64, 4096)}):
+            for copies, causal, clips in masks:
                 types = dict.fromkeys(pointers, f"*{name}") | {"lse_ptr": "*fp32", "scale": "fp32"}
                 types |= {} if kernel is forward_kernel else {"delta_ptr": "*fp32"}
                 types |= dict.fromkeys(("q_step", "k_step", "v_step"), "i32:16")
                 types |= dict.fromkeys(("length", "tokens", "clips", "window", "sinks", "group"), "i32")
                 types |= {"offsets_ptr": "*i32", "clip_tokens_ptr": "*i32"} if clips else {}
-                constants = _constants(size, dtype, drafts, causal, clips, tile)
+                constants = _constants(size, dtype, copies, causal, clips, tile)
                 constants |= {} if clips else {"offsets_ptr": None, "clip_tokens_ptr": None}
                 yield kernel, types, constants, _options(tile, size, dtype, major)

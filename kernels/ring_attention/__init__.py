@@ -41,7 +41,7 @@ def ring_attention(
     """Every query of the frame now imagined attends to all tokens of all slots written so far.
 
     Frames fill the ring in order, slot by slot, whether or not the first slots are kept as sinks, so slot `s` holds a frame of
-    this row's story exactly if `s <= position`. What lies in other slots is never read, be it NaN. Not differentiable.
+    this row's episode exactly if `s <= position`. What lies in other slots is never read, be it NaN. Not differentiable.
 
     Args:
         q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.

@@ -20,7 +20,7 @@ from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import STREAMS, find_stream
 from worldsim.world.folder import WorldConfig
 
-TINY = WorldConfig("tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, replace(TINY_DIT, codes=0), steps=4)
+TINY = WorldConfig("tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, replace(TINY_DIT, codes=0), num_steps=4)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("360p-250m", 250), ("360p-1b", 1000)])
@@ -32,7 +32,7 @@ def test_presets_have_the_size_of_their_name(name: str, millions: int) -> None:
     assert config.control_spec.size == config.dynamics.controls
     assert config.dynamics.latent_channels == config.tokenizer.latent_channels
     height, width = tokenizer.config.grid(config.height, config.width)
-    assert 256 <= height * width < 288 and config.dynamics.window == 32 and config.steps == 4
+    assert 256 <= height * width < 288 and config.dynamics.window == 32 and config.num_steps == 4
 
 
 def test_a_preset_streams_with_random_weights(
@@ -44,7 +44,7 @@ def test_a_preset_streams_with_random_weights(
     options = ("--batch", "1", "--frames", "3", "--dtypes", "fp32", "--device", "cpu", "--threads", "1")
     main(["bench", "stream", "--preset", "tiny", *options, "--json", str(out)])
     (result,) = json.loads(out.read_text())["results"]
-    assert result["world"] == "tiny" and result["steps"] == 4 and result["frames_per_second"] > 0
+    assert result["world"] == "tiny" and result["num_steps"] == 4 and result["frames_per_second"] > 0
     assert set(result["parts"]) == {*bench.PARTS, "other"} and "tiny" in capsys.readouterr().out
 
 

@@ -234,7 +234,7 @@ def test_keys_to_actions(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"dtype": "float16"}, r"dtype was 'float16'; allowed: auto, float32, bfloat16"),
         ({"temperature": -1.0}, r"temperature was -1.0; give a number of at least 0"),
         ({"context_level": 1.0}, r"context_level was 1.0; give a noise level"),
-        ({"steps": 0}, r"steps was 0; give at least 1"),
+        ({"num_steps": 0}, r"num_steps was 0; give at least 1"),
     ],
 )
 def test_wrong_options(tiny_world_path: Path, options: dict[str, Any], message: str) -> None:

@@ -14,13 +14,13 @@ from worldsim.kernels.aot import EXPECTED, MODULES, SHARED_LIMITS
 
 # Beginnings of names: of each, the first is compiled in the quick test; for all architectures, or for one.
 EVERYWHERE = (
-    "forward_kernel bf16/fp32 D=64 DRAFTS=1",
-    "key_grad_kernel bf16/fp32 D=64 DRAFTS=0 CAUSAL=True CLIPS=0",
+    "forward_kernel bf16/fp32 D=64 COPIES=1",
+    "key_grad_kernel bf16/fp32 D=64 COPIES=0 CAUSAL=True CLIPS=0",
     "ring_attention_kernel bf16/fp32 G=4 R=4 D=64 BLOCK_M=128",
 )
 SAMPLE = (
     *EVERYWHERE,
-    "query_grad_kernel bf16/fp32 D=128 DRAFTS=0 CAUSAL=True CLIPS=32",
+    "query_grad_kernel bf16/fp32 D=128 COPIES=0 CAUSAL=True CLIPS=32",
     "forward_kernel fp32 D=64",
     "backward_kernel bf16/fp32 W=1024",
     "ring_attention_kernel bf16/fp32 G=4 R=4 D=128 BLOCK_M=16",

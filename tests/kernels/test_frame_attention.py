@@ -16,7 +16,7 @@ from .rings import DEVICE, close, poison
 
 
 class Shape(NamedTuple):
-    """Rows, frames of the story, tokens per frame, heads, key heads and head size."""
+    """Rows, frames of the context, tokens per frame, heads, key heads and head size."""
 
     batch: int
     frames: int
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
     causal: bool = True
     window: int | None = None
     sinks: int = 0
-    drafts: int = 0
+    copies: int = 0
 
 
 HEADS = [(4, 1), (8, 2), (16, 4), (16, 16)]
@@ -42,14 +42,14 @@ REAL = [Shape(2, max(3, 512 // tokens), tokens, 8, 2, 64) for tokens in (1, 15, 
 REAL += [Shape(1, 5, 257, *heads, size) for heads in HEADS for size in (32, 64, 128)]
 SHAPES = TINY + [pytest.param(shape, marks=pytest.mark.gpu) for shape in REAL]
 RULES = [Rule(causal=False), Rule(window=1), Rule(window=3), Rule(window=2, sinks=1), Rule(window=2, sinks=3)]
-RULES += [Rule(drafts=1), Rule(window=2, sinks=1, drafts=2), Rule(window=100, sinks=100)]
+RULES += [Rule(copies=1), Rule(window=2, sinks=1, copies=2), Rule(window=100, sinks=100)]
 # The interpreter multiplies bfloat16 matrices as if they were integers.
 DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)]
 IMPLS = ["reference", "triton"]
 
 
 def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
-    """Whether frame `query` of a clip sees frame `key`, both counted through the story and then its drafts."""
+    """Whether frame `query` of a clip sees frame `key`, both counted through the context and then its copies."""
     if not rule.causal:
         return True
     window = frames if rule.window is None else rule.window
@@ -58,8 +58,8 @@ def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
 
 
 def clip_mask(frames: int, tokens: int, rule: Rule) -> Tensor:
-    """`(L, L)` bool of one clip whose story has so many frames."""
-    whole = range(frames * (1 + rule.drafts))
+    """`(L, L)` bool of one clip whose context has so many frames."""
+    whole = range(frames * (1 + rule.copies))
     mask = torch.tensor([[sees(query, key, frames, rule) for key in whole] for query in whole], device=DEVICE)
     return mask.repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
 
@@ -97,7 +97,7 @@ def check(given: tuple[Tensor, ...], mask: Tensor, impl: str, **options: Any) ->
 
 def check_rule(shape: Shape, rule: Rule, dtype: torch.dtype, impl: str) -> None:
     batch, frames, tokens, heads, groups, size = shape
-    given = draw(batch, frames * tokens * (1 + rule.drafts), heads, groups, size, dtype)
+    given = draw(batch, frames * tokens * (1 + rule.copies), heads, groups, size, dtype)
     check(given, clip_mask(frames, tokens, rule), impl, tokens_per_frame=tokens, **rule._asdict())
 
 
@@ -115,15 +115,15 @@ def test_who_sees_whom(rule: Rule, shape: Shape, impl: str) -> None:
     check_rule(shape, rule, torch.float32, impl)
 
 
-CLIPS = [(3, 5), (1, 40), (6, 1)]  # frames of the story, tokens per frame
+CLIPS = [(3, 5), (1, 40), (6, 1)]  # frames of the context, tokens per frame
 REAL_CLIPS = [(9, 100), (1, 640), (65, 1), (32, 257)]
 
 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("clips", [CLIPS, CLIPS[:1], pytest.param(REAL_CLIPS, marks=pytest.mark.gpu)])
-@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2, sinks=1), Rule(window=3, drafts=1)], ids=str)
+@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2, sinks=1), Rule(window=3, copies=1)], ids=str)
 def test_packed_clips_do_not_see_each_other(rule: Rule, clips: list[tuple[int, int]], impl: str) -> None:
-    lengths = [frames * tokens * (1 + rule.drafts) for frames, tokens in clips]
+    lengths = [frames * tokens * (1 + rule.copies) for frames, tokens in clips]
     offsets = torch.tensor([0, *lengths], device=DEVICE).cumsum(0).int()
     each = torch.tensor([tokens for _, tokens in clips], dtype=torch.int32, device=DEVICE)
     given = draw(1, sum(lengths), 2, 1, 16, torch.float32)
@@ -184,13 +184,13 @@ OFFSETS = torch.tensor([0, 6, 12], dtype=torch.int32, device=DEVICE)
         ("v", {"v": V.transpose(1, 2).contiguous().transpose(1, 2)}),
         ("tokens_per_frame", {"tokens_per_frame": 5}),
         ("tokens_per_frame", {"tokens_per_frame": 0}),
-        ("tokens_per_frame", {"drafts": 2, "tokens_per_frame": 2 * 3}),
+        ("tokens_per_frame", {"copies": 2, "tokens_per_frame": 2 * 3}),
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS[1:]}),
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS, "cu_seqlens": OFFSETS}),
         ("window", {"window": 0}),
         ("sinks", {"sinks": -1}),
-        ("drafts", {"drafts": -1}),
-        ("drafts", {"drafts": 1, "causal": False}),
+        ("copies", {"copies": -1}),
+        ("copies", {"copies": 1, "causal": False}),
         ("cu_seqlens", {"cu_seqlens": OFFSETS.long()}),
         ("cu_seqlens", {"cu_seqlens": OFFSETS[:1]}),
         ("q", {"q": Q.repeat(2, 1, 1, 1), "k": K.repeat(2, 1, 1, 1), "v": V.repeat(2, 1, 1, 1), "cu_seqlens": OFFSETS}),

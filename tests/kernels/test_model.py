@@ -32,7 +32,7 @@ def through(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, every op of the model goes through this implementation."""
 
     def see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: attention.Layout) -> Tensor:
-        options = {"causal": layout.causal, "window": layout.window, "drafts": layout.drafts}
+        options = {"causal": layout.causal, "window": layout.window, "copies": layout.copies}
         return frame_attention(q, k, v, tokens, **options, impl=impl)  # type: ignore[arg-type]
 
     monkeypatch.setattr(attention, "_see", see)
@@ -51,7 +51,7 @@ def build(config: DiTConfig) -> DiT:
 def rollout(model: DiT, frames: int, device: str) -> Tensor:
     """Latents of two dreams, on the CPU."""
     generator = torch.Generator().manual_seed(1)
-    stream, latents = Stream(model.to(device), (1, 2), 2, steps=2), []
+    stream, latents = Stream(model.to(device), (1, 2), 2, num_steps=2), []
     for _ in range(frames):
         controls = torch.randn(2, TINY_DIT.controls, generator=generator).to(device)
         noise, later = torch.randn(2, 2, 1, 2, TINY_DIT.latent_channels, generator=generator).to(device)
@@ -80,10 +80,10 @@ def clip() -> tuple[Tensor, ...]:
 
 
 def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
-    """Of a loss over a story of four frames and their drafts."""
+    """Of a loss over a context of four frames and their noisy copies."""
     model = model.to(DEVICE)
     network = torch.compile(model, fullgraph=True, backend="aot_eager" if DEVICE == "cpu" else "inductor") if compiled else model
-    made = network(*clip(), drafts=1)
+    made = network(*clip(), copies=1)
     loss = sum(part.square().mean() for part in made)
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
@@ -112,4 +112,4 @@ def test_model_on_a_cpu_compiles_without_a_break(layout: str) -> None:
     model = build(CONFIGS[layout])
     network = torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager")
     given = tuple(a.cpu() for a in clip())
-    torch.testing.assert_close(network(*given, drafts=1).x, model(*given, drafts=1).x)
+    torch.testing.assert_close(network(*given, copies=1).x, model(*given, copies=1).x)

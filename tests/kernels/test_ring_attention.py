@@ -44,7 +44,7 @@ def check(case: Case, impl: str, num_splits: int | None = None, sinks: int = 0) 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_rows_of_any_age_see_their_own_story(shape: Shape, dtype: torch.dtype, impl: str) -> None:
+def test_rows_of_any_age_see_their_own_episode(shape: Shape, dtype: torch.dtype, impl: str) -> None:
     """New, partly filled, exactly full and wrapped rings side by side."""
     check(draw(shape, (0, shape.slots // 2, shape.slots - 1, 7 * shape.slots + 1), dtype), impl)
 

@@ -38,60 +38,62 @@ def test_streaming_equals_the_whole_sequence_beyond_the_wrap(layout: str) -> Non
     config = LAYOUTS[layout]
     model = build(config)
     frames = 3 * config.window + 1
-    z, levels, steps, controls = inputs(frames)
+    z, levels, step_sizes, controls = inputs(frames)
     ring = Ring(config, 2, 1 + 6, z.device, z.dtype)
     with torch.inference_mode():
-        whole = model(z, levels, steps, controls)
+        whole = model(z, levels, step_sizes, controls)
         for t in range(frames):
-            one = model(z[:, t : t + 1], levels[:, :1], steps[:, :1], controls[:, t : t + 1], ring=ring)
+            one = model(z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1], ring=ring)
             for streamed, uncached in zip(one, whole, strict=True):
                 assert torch.allclose(streamed[:, 0], uncached[:, t], atol=1e-4, rtol=0), t
             ring.position += 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_draft_sees_the_story_before_it_and_itself(layout: str) -> None:
+def test_a_noisy_copy_sees_the_context_before_it_and_itself(layout: str) -> None:
     config = LAYOUTS[layout]
     model = build(config)
     frames = config.window + 2
-    z, levels, steps, controls = inputs(frames)
-    drafts = torch.randn(2, *z.shape, generator=torch.Generator().manual_seed(2))
+    z, levels, step_sizes, controls = inputs(frames)
+    copies = torch.randn(2, *z.shape, generator=torch.Generator().manual_seed(2))
     noisy = torch.full_like(levels, 0.7)
-    twice = [torch.cat([a, b, b], 1) for a, b in ((levels, noisy), (steps, steps), (controls, controls))]
+    twice = [torch.cat([a, b, b], 1) for a, b in ((levels, noisy), (step_sizes, step_sizes), (controls, controls))]
     with torch.inference_mode():
-        together = model(torch.cat([z, *drafts], 1), *twice, drafts=2)
+        together = model(torch.cat([z, *copies], 1), *twice, copies=2)
         for t in (0, 1, frames - 1):
             for copy in (0, 1):
                 alone = z.clone(), levels.clone()
-                alone[0][:, t], alone[1][:, t] = drafts[copy][:, t], 0.7
-                expected = model(*alone, steps, controls)
-                for drafted, single in zip(together, expected, strict=True):
-                    assert torch.allclose(drafted[:, (1 + copy) * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
+                alone[0][:, t], alone[1][:, t] = copies[copy][:, t], 0.7
+                expected = model(*alone, step_sizes, controls)
+                for copied, single in zip(together, expected, strict=True):
+                    assert torch.allclose(copied[:, (1 + copy) * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_causal_frames_do_not_see_the_future_or_beyond_the_window(layout: str) -> None:
     config = LAYOUTS[layout]
     model = build(config)
-    z, levels, steps, controls = inputs(6)
+    z, levels, step_sizes, controls = inputs(6)
     changed = z.clone()
     changed[:, 3] += 1
     with torch.inference_mode():
-        before, after = model(z, levels, steps, controls).x, model(changed, levels, steps, controls).x
-        both_ways = model(changed, levels, steps, controls, causal=False).x - model(z, levels, steps, controls, causal=False).x
+        before, after = model(z, levels, step_sizes, controls).x, model(changed, levels, step_sizes, controls).x
+        both_ways = (
+            model(changed, levels, step_sizes, controls, causal=False).x - model(z, levels, step_sizes, controls, causal=False).x
+        )
     assert torch.equal(before[:, :3], after[:, :3])
     assert (before[:, 3:] - after[:, 3:]).abs().amax((0, 2, 3, 4)).min() > 1e-4
     assert both_ways.abs().amax((0, 2, 3, 4)).min() > 1e-5
 
 
 def test_a_rewritten_current_frame_leaves_the_past_untouched() -> None:
-    """Denoising steps rewrite the current slot only; the commit that follows decides what is remembered."""
+    """Network calls rewrite the current slot only; the commit that follows decides what is remembered."""
     model = build(TINY_DIT)
-    z, levels, steps, controls = inputs(3)
+    z, levels, step_sizes, controls = inputs(3)
     rings = [Ring(TINY_DIT, 2, 7, z.device, z.dtype) for _ in range(2)]
     with torch.inference_mode():
         for t in range(3):
-            frame = (levels[:, :1], steps[:, :1], controls[:, t : t + 1])
+            frame = (levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1])
             model(torch.randn_like(z[:, :1]), *frame, ring=rings[0])
             for ring in rings:
                 model(z[:, t : t + 1], *frame, ring=ring)
@@ -101,13 +103,13 @@ def test_a_rewritten_current_frame_leaves_the_past_untouched() -> None:
 
 def test_unwritten_slots_are_never_read() -> None:
     model = build(TINY_DIT)
-    z, levels, steps, controls = inputs(2)
+    z, levels, step_sizes, controls = inputs(2)
     clean, poisoned = (Ring(TINY_DIT, 2, 7, z.device, z.dtype) for _ in range(2))
     poisoned.keys.fill_(1e4)
     poisoned.values.fill_(1e4)
     with torch.inference_mode():
         for t in range(2):
-            frame = (z[:, t : t + 1], levels[:, :1], steps[:, :1], controls[:, t : t + 1])
+            frame = (z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1])
             assert torch.allclose(model(*frame, ring=clean).x, model(*frame, ring=poisoned).x, atol=1e-5)
             clean.position += 1
             poisoned.position += 1
@@ -115,15 +117,15 @@ def test_unwritten_slots_are_never_read() -> None:
 
 def test_rows_at_different_ages_do_not_mix() -> None:
     model = build(TINY_DIT)
-    z, levels, steps, controls = inputs(7)
+    z, levels, step_sizes, controls = inputs(7)
     pair, single = Ring(TINY_DIT, 2, 7, z.device, z.dtype), Ring(TINY_DIT, 1, 7, z.device, z.dtype)
     with torch.inference_mode():
         for t in range(3):
-            model(z[:, t : t + 1], levels[:, :1], steps[:, :1], controls[:, t : t + 1], ring=pair)
+            model(z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1], ring=pair)
             pair.position += 1
         pair.position[1] = 0  # row 1 starts anew
         for t in range(3, 7):
-            frame = (z[:, t : t + 1], levels[:, :1], steps[:, :1], controls[:, t : t + 1])
+            frame = (z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1])
             both = model(*frame, ring=pair).x
             alone = model(*(part[1:] for part in frame), ring=single).x
             assert torch.allclose(both[1:], alone, atol=1e-5)
@@ -143,19 +145,23 @@ def test_prompt_and_null_prompt_differ() -> None:
 def test_any_grid_and_every_input_counts() -> None:
     model = build(TINY_DIT)
     for grid in ((1, 1), (3, 5), (4, 2)):
-        z, levels, steps, controls = inputs(2, grid=grid)
+        z, levels, step_sizes, controls = inputs(2, grid=grid)
         with torch.inference_mode():
-            base = model(z, levels, steps, controls)
+            base = model(z, levels, step_sizes, controls)
             assert base.x.shape == z.shape and base.reward.shape == (2, 2, 41) and base.end.shape == (2, 2)
-            others = (z, levels + 0.3, steps, controls), (z, levels, steps + 0.5, controls), (z, levels, steps, controls + 1)
+            others = (
+                (z, levels + 0.3, step_sizes, controls),
+                (z, levels, step_sizes + 0.5, controls),
+                (z, levels, step_sizes, controls + 1),
+            )
             for other in others:
                 assert not torch.allclose(model(*other).x, base.x, atol=1e-5)
 
 
 def test_gradients_reach_every_parameter() -> None:
     model = build(TINY_DIT)
-    z, levels, steps, controls = inputs(3)
-    said = model(add_noise(z, torch.randn_like(z), levels), levels, steps, controls)
+    z, levels, step_sizes, controls = inputs(3)
+    said = model(add_noise(z, torch.randn_like(z), levels), levels, step_sizes, controls)
     assert said.code is not None
     (said.x.square().mean() + sum(part.square().mean() for part in (said.reward, said.end, said.code))).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worldsim.model.heads import expected_reward, nearest_code, surprise, symexp, symlog, two_hot
+from worldsim.model.heads import expected_reward, nearest_code, sampled_offset, symexp, symlog, two_hot
 
 BOOK = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 4.0]])
 
@@ -26,10 +26,10 @@ def test_nearest_code_is_the_nearest() -> None:
     assert torch.equal(nearest_code(latents, BOOK), torch.cdist(latents.flatten(0, 1), BOOK).argmin(-1).view(4, 5))
 
 
-def test_surprise_comes_as_often_as_it_is_likely_and_is_nothing_on_average() -> None:
+def test_codewords_come_as_often_as_they_are_likely_and_the_offset_is_zero_on_average() -> None:
     chances = torch.tensor([0.9, 0.08, 0.02])
-    dice = (torch.arange(1000) + 0.5) / 1000
-    given = surprise(chances.log().expand(1000, 3), BOOK, dice, 1.0)
+    uniforms = (torch.arange(1000) + 0.5) / 1000
+    given = sampled_offset(chances.log().expand(1000, 3), BOOK, uniforms, 1.0)
     drawn = nearest_code(given + chances @ BOOK, BOOK)
     assert torch.bincount(drawn).tolist() == [900, 80, 20]
     assert torch.allclose(given.mean(0), torch.zeros(2), atol=1e-5)
@@ -38,8 +38,8 @@ def test_surprise_comes_as_often_as_it_is_likely_and_is_nothing_on_average() -> 
 @pytest.mark.parametrize(("temperature", "rare"), [(0.0, 0), (0.5, 7), (2.0, 500)])
 def test_temperature_decides_how_often_the_rare_comes(temperature: float, rare: int) -> None:
     logits = torch.tensor([0.9, 0.08, 0.02]).log()
-    dice = torch.rand(3000, generator=torch.Generator().manual_seed(0))
-    given = surprise(logits.expand(3000, 3), BOOK, dice, temperature)
+    uniforms = torch.rand(3000, generator=torch.Generator().manual_seed(0))
+    given = sampled_offset(logits.expand(3000, 3), BOOK, uniforms, temperature)
     count = int((nearest_code(given + logits.softmax(-1) @ BOOK, BOOK) > 0).sum())
     expected = 3000 * (1 - float((logits / max(temperature, 1e-3)).softmax(-1)[0]))
     assert count == pytest.approx(expected, rel=0.2, abs=1) and count >= rare
@@ -47,16 +47,16 @@ def test_temperature_decides_how_often_the_rare_comes(temperature: float, rare: 
 
 def test_what_is_all_but_impossible_is_never_drawn_unless_everything_is() -> None:
     chances = torch.cat([torch.tensor([0.7, 0.1]), torch.full((200,), 0.001)])
-    book, dice = torch.randn(202, 3, generator=torch.Generator().manual_seed(0)), (torch.arange(800) + 0.5) / 800
+    book, uniforms = torch.randn(202, 3, generator=torch.Generator().manual_seed(0)), (torch.arange(800) + 0.5) / 800
 
     def drawn(chances: torch.Tensor) -> list[int]:
-        given = surprise(chances.log().expand(800, -1), book, dice, 1.0)
+        given = sampled_offset(chances.log().expand(800, -1), book, uniforms, 1.0)
         return torch.bincount(nearest_code(given + chances @ book, book), minlength=202).tolist()
 
     assert drawn(chances)[:2] == [700, 100] and not any(drawn(chances)[2:])
     assert min(drawn(torch.full((202,), 1 / 202))) >= 3
 
 
-def test_the_certain_holds_no_surprise() -> None:
+def test_where_the_model_is_certain_the_offset_is_zero() -> None:
     certain = torch.tensor([-50.0, 50.0, -50.0])
-    assert torch.allclose(surprise(certain, BOOK, torch.tensor(0.99), 1.0), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(sampled_offset(certain, BOOK, torch.tensor(0.99), 1.0), torch.zeros(2), atol=1e-6)

@@ -22,10 +22,10 @@ def test_shift_moves_levels_up() -> None:
 
 
 def test_shortcuts_land_on_their_grid() -> None:
-    levels, steps = draw_shortcuts(NoiseConfig(finest=8), 200, 20, torch.Generator().manual_seed(0))
-    assert set(steps.unique().tolist()) == {1.0, 0.5, 0.25}
-    assert torch.equal(levels % steps, torch.zeros_like(levels))
-    assert (levels >= steps).all() and levels.max() == 1
+    levels, step_sizes = draw_shortcuts(NoiseConfig(finest=8), 200, 20, torch.Generator().manual_seed(0))
+    assert set(step_sizes.unique().tolist()) == {1.0, 0.5, 0.25}
+    assert torch.equal(levels % step_sizes, torch.zeros_like(levels))
+    assert (levels >= step_sizes).all() and levels.max() == 1
 
 
 def test_euler_with_the_truth_recovers_the_truth() -> None:
@@ -55,7 +55,7 @@ def test_schedule_keeps_what_is_given(given: list[bool]) -> None:
 
 
 def test_schedule_refuses_nonsense() -> None:
-    with pytest.raises(ValueError, match="steps was 0"):
+    with pytest.raises(ValueError, match="num_steps was 0"):
         schedule(np.array([True]), 0)
     with pytest.raises(ValueError, match="power of two"):
         NoiseConfig(finest=3)

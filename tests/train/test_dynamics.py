@@ -49,7 +49,7 @@ def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
     assert torch.equal(one.noise, same.noise) and torch.equal(one.levels, same.levels)
     assert not torch.equal(one.levels, other.levels)
     assert one.levels[0, -1] == 1
-    assert one.shortcuts == 2 and (one.steps[:2] >= 0.5).all() and (one.steps[2:] <= 0.25).all()
+    assert one.shortcuts == 2 and (one.step_sizes[:2] >= 0.5).all() and (one.step_sizes[2:] <= 0.25).all()
 
 
 def test_not_every_row_may_end() -> None:
@@ -57,9 +57,9 @@ def test_not_every_row_may_end() -> None:
         DynamicsObjective(ending_share=1.0)
 
 
-def test_drilled_rows_teach_the_end_head_alone() -> None:
+def test_end_windows_teach_the_end_head_alone() -> None:
     given, objective = windows(), DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=1))
-    batch = make_batch(given, objective, CPU, 1, drilled=2, excess=4.0)
+    batch = make_batch(given, objective, CPU, 1, end_windows=2, excess=4.0)
     assert not batch.windows.real[6:].any() and batch.windows.real[1:6].all()
     assert batch.windows.known[6:].all() and (batch.levels[1:] == 1).all()
     logits = torch.zeros(8, 4, requires_grad=True)
@@ -70,16 +70,16 @@ def test_drilled_rows_teach_the_end_head_alone() -> None:
     assert logits.grad[7, 0].item() == usual
 
 
-def test_drafts_count_and_the_story_before_them_does_not() -> None:
-    objective = DynamicsObjective(noise=NoiseConfig(context_share=0, context_max=0.2, shortcut_share=0.25), drafts=2)
+def test_noisy_copies_count_and_the_context_does_not() -> None:
+    objective = DynamicsObjective(noise=NoiseConfig(context_share=0, context_max=0.2, shortcut_share=0.25), copies=2)
     given = windows()
     batch = make_batch(given, objective, CPU, 1)
     assert batch.levels.shape == (8, 12) and torch.equal(batch.windows.latents[:, 4:8], given.latents)
-    assert (batch.levels[1:, :4] <= 0.2).all() and (batch.steps[:, :4] == 0).all()
+    assert (batch.levels[1:, :4] <= 0.2).all() and (batch.step_sizes[:, :4] == 0).all()
     assert (batch.levels[0, 3::4] == 1).all(), "after an end there is no picture, in no copy"
     assert not batch.windows.real[:, :4].any() and not batch.windows.known[:, :4].any()
     assert torch.equal(batch.windows.real[:, 4:8], given.real) and torch.equal(batch.windows.known[:, 8:], given.known)
-    assert (batch.steps[:2, 4:] >= 0.5).all() and (batch.steps[2:, 4:] <= 0.25).all()
+    assert (batch.step_sizes[:2, 4:] >= 0.5).all() and (batch.step_sizes[2:, 4:] <= 0.25).all()
 
 
 def test_the_truth_costs_nothing_and_unseen_frames_do_not_count() -> None:
@@ -101,8 +101,8 @@ def test_shortcut_of_a_perfect_model_is_the_truth() -> None:
         def forward(self, z: torch.Tensor, *_: torch.Tensor, **__: int) -> Prediction:
             return Prediction(truth, torch.zeros(2, 3, 41), torch.zeros(2, 3))
 
-    levels, steps = torch.tensor([[1.0, 0.5, 1.0]] * 2), torch.tensor([[1.0, 0.5, 0.5]] * 2)
-    targets = shortcut_targets(Oracle(), torch.randn_like(truth), levels, steps, torch.zeros(2, 3, 5))  # type: ignore[arg-type]
+    levels, step_sizes = torch.tensor([[1.0, 0.5, 1.0]] * 2), torch.tensor([[1.0, 0.5, 0.5]] * 2)
+    targets = shortcut_targets(Oracle(), torch.randn_like(truth), levels, step_sizes, torch.zeros(2, 3, 5))  # type: ignore[arg-type]
     assert torch.allclose(targets, truth, atol=1e-5)
 
 
@@ -134,14 +134,14 @@ def test_the_end_head_stays_calibrated(boost: float) -> None:
     assert logit.sigmoid().item() == pytest.approx(0.1, abs=0.01)
 
 
-@pytest.mark.parametrize("drafts", [0, 2])
+@pytest.mark.parametrize("copies", [0, 2])
 @pytest.mark.parametrize("space", ["x", "v"])
 @pytest.mark.parametrize("prediction", ["x", "v"])
-def test_losses_fall(space: str, prediction: str, drafts: int) -> None:
+def test_losses_fall(space: str, prediction: str, copies: int) -> None:
     torch.manual_seed(0)
     model = DiT(replace(TINY_DIT, prediction=prediction))
     randomize(model)
-    objective = DynamicsObjective(space=space, drafts=drafts)
+    objective = DynamicsObjective(space=space, copies=copies)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     history, codes = [], []
     for _ in range(60):

@@ -71,7 +71,7 @@ def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) ->
         train(other, square, tmp_path / "third", budget=1, device="cpu", compiled=False, start=first)
 
 
-def test_stories_may_be_short_at_first(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_may_be_short_at_first(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[int, int]] = []
     draw = dynamics.draw_windows
 
@@ -112,7 +112,7 @@ def test_mirrored_games_train_on_every_episode_both_ways(square: Path, tmp_path:
     assert episodes(True, "never", plain)[1] == {count}, "whose tokenizer never saw mirrored frames"
 
 
-def test_stories_of_one_frame_have_no_half() -> None:
+def test_windows_of_one_frame_have_no_half() -> None:
     with pytest.raises(TrainingError, match="cannot be halved; give frames=2"):
         DynamicsStage(frames=1, short_share=0.5)
 

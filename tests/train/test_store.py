@@ -125,9 +125,9 @@ def test_every_frame_and_every_end_counts_as_much_as_there_are(store: LatentStor
     """Over many batches, weighed as the end head weighs them, ends are to other frames as in the recordings, at every place."""
     rng = np.random.default_rng(0)
     drawn = [draw_windows(store, 8, 8, 0.4, rng) for _ in range(3000)]
-    assert {len(windows.ends) for windows, _, _ in drawn} == {8} and {drilled for _, drilled, _ in drawn} <= {2, 3, 4}
-    assert all(windows.ends[8 - drilled :].any(1).all() for windows, drilled, _ in drawn)
-    assert not any(windows.ends[: 8 - drilled].any() for windows, drilled, _ in drawn)
+    assert {len(windows.ends) for windows, _, _ in drawn} == {8} and {end_windows for _, end_windows, _ in drawn} <= {2, 3, 4}
+    assert all(windows.ends[8 - end_windows :].any(1).all() for windows, end_windows, _ in drawn)
+    assert not any(windows.ends[: 8 - end_windows].any() for windows, end_windows, _ in drawn)
     ends, others = torch.zeros(8), torch.zeros(8)
     for windows, _, excess in drawn:
         weight = torch.where(windows.ends.any(1, keepdim=True), 1 / excess, 1.0)
@@ -151,7 +151,7 @@ def test_ends_may_be_as_many_as_are_natural(store: LatentStore) -> None:
     rng = np.random.default_rng(0)
     drawn = [draw_windows(store, 8, 8, 0.0, rng) for _ in range(500)]
     assert drawn[0][2] == pytest.approx(1)
-    assert np.mean([drilled for _, drilled, _ in drawn]) / 8 == pytest.approx(store.ending_share(8), rel=0.2)
+    assert np.mean([end_windows for _, end_windows, _ in drawn]) / 8 == pytest.approx(store.ending_share(8), rel=0.2)
 
 
 @pytest.mark.parametrize("informed", [False, True])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from worldsim.controls import Controls
 from worldsim.errors import ControlError, WorldError
 from worldsim.model.sampler import denoise
-from worldsim.world import World, find_world, world_hash
+from worldsim.world import World, find_world, read_config, world_hash
 
 LEFT = Controls(keys=frozenset({"a"}), mouse=(5.0, 0.0))
 
@@ -77,10 +78,10 @@ def test_memory_of_the_ring_is_fixed(tiny_world: World) -> None:
 
 def test_steps_can_be_changed_while_playing(tiny_world: World) -> None:
     tiny_world.reset(seed=0)
-    tiny_world.steps = 4
+    tiny_world.num_steps = 4
     assert tiny_world.step(LEFT).frame.shape == (1, 32, 48, 3)
-    with pytest.raises(WorldError, match="steps was 0"):
-        tiny_world.steps = 0
+    with pytest.raises(WorldError, match="num_steps was 0"):
+        tiny_world.num_steps = 0
 
 
 def test_offline_denoising_keeps_given_frames(tiny_world: World) -> None:
@@ -135,8 +136,16 @@ def test_wrong_shape(copy: Path) -> None:
 def test_newer_format(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text()) | {"format_version": 99}
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WorldError, match="has format 99, this worldsim reads up to 1; upgrade"):
+    with pytest.raises(WorldError, match="has format 99, this worldsim reads up to 2; upgrade"):
         World.load(copy)
+
+
+def test_older_format_is_read_under_its_old_names(copy: Path, tiny_world_path: Path) -> None:
+    config = json.loads((copy / "config.json").read_text()) | {"format_version": 1}
+    config["steps"] = config.pop("num_steps") + 1
+    (copy / "config.json").write_text(json.dumps(config))
+    old, new = read_config(copy), read_config(tiny_world_path)
+    assert old.num_steps == new.num_steps + 1 and replace(old, num_steps=new.num_steps) == new and old.format_version == 2
 
 
 @pytest.mark.parametrize("text", ["{", '{"format_version": 1, "colour": 3}', "[]"])

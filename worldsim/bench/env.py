@@ -119,7 +119,7 @@ def measure(case: Case) -> dict[str, Any]:
         **asdict(case),
         "dtype": str(env.world.dtype).removeprefix("torch."),
         "device": str(env.world.device),
-        "steps": env.world.steps,
+        "num_steps": env.world.num_steps,
         "seconds_to_ready": ready,
         "steps_per_second": case.batch * len(times) / times.sum(),
         "episodes_ended": ended,

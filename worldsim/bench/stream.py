@@ -163,7 +163,7 @@ def measure(case: Case) -> dict[str, Any]:
         "world": case.world if isinstance(case.world, str) else case.world.name,
         "dtype": str(world.dtype).removeprefix("torch."),
         "device": str(world.device),
-        "steps": world.steps,
+        "num_steps": world.num_steps,
         "seconds_to_ready": ready,
         "frames_per_second": case.batch * len(times) / times.sum(),
         "milliseconds": {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in (50, 95, 99)},

@@ -33,7 +33,7 @@ app = SubcommandApp()
 def play(
     world: Positional[str] = "",
     *,
-    steps: int | None = None,
+    num_steps: int | None = None,
     speed: float = 1.0,
     seed: int = 0,
     device: Device = "auto",
@@ -44,7 +44,7 @@ def play(
 
     Args:
         world: Name, folder or Hub id; by default the one that ships first.
-        steps: Network calls per frame; by default the world's own.
+        num_steps: Network calls per frame; by default the world's own.
         speed: 2 plays twice as fast as the world's own rate.
         seed: Of the first start.
         device: Where the world runs.
@@ -56,7 +56,7 @@ def play(
     from worldsim.worlds import DEFAULT_WORLD
 
     name = world or DEFAULT_WORLD
-    open_window(PlayConfig(name, steps=steps, speed=speed, seed=seed, device=device, zoom=zoom, recordings=recordings))
+    open_window(PlayConfig(name, num_steps=num_steps, speed=speed, seed=seed, device=device, zoom=zoom, recordings=recordings))
 
 
 @app.command
@@ -66,7 +66,7 @@ def record(
     out: Path = Path("dream.mp4"),
     frames: int = 300,
     seed: int = 0,
-    steps: int | None = None,
+    num_steps: int | None = None,
     scale: int = 4,
     device: Device = "auto",
 ) -> None:
@@ -77,14 +77,14 @@ def record(
         out: The video.
         frames: How many.
         seed: Of the start, the controls and the noise; where an episode ends, another begins, of the next seed.
-        steps: Network calls per frame; by default the world's own.
+        num_steps: Network calls per frame; by default the world's own.
         scale: Video pixels per frame pixel.
         device: Where the world runs.
     """
     from worldsim.studio.record import record_clip
     from worldsim.world import World
 
-    print(record_clip(World.load(world, device=device, steps=steps), out, frames, seed, scale=scale))
+    print(record_clip(World.load(world, device=device, num_steps=num_steps), out, frames, seed, scale=scale))
 
 
 @app.command
@@ -93,7 +93,7 @@ def generate(
     *,
     out: Path = Path("generated.png"),
     frames: int = 1,
-    steps: int = 8,
+    num_steps: int = 8,
     seed: int = 0,
     scale: int = 4,
     device: Device = "auto",
@@ -104,7 +104,7 @@ def generate(
         world: Name, folder or Hub id.
         out: A .png shows the frames side by side, an .mp4 one after another.
         frames: How many, denoised all together.
-        steps: Network calls.
+        num_steps: Network calls.
         seed: Of the controls and the noise.
         scale: Pixels per frame pixel.
         device: Where the world runs.
@@ -120,7 +120,7 @@ def generate(
         raise WorldsimError(f"out was {str(out)!r}; give a name that ends in .png or .mp4.")
     loaded = World.load(world, device=device)
     controls = wander(loaded.control_spec, seed)
-    clip = imagine(loaded, [controls(t) for t in range(frames)], steps=steps, seed=seed)
+    clip = imagine(loaded, [controls(t) for t in range(frames)], num_steps=num_steps, seed=seed)
     clip = clip.repeat(scale, axis=1).repeat(scale, axis=2)
     if out.suffix == ".png":
         save_png(out, np.concatenate(list(clip), axis=1))
@@ -235,7 +235,7 @@ def evaluate(
     data: Path | None = None,
     out: Path | None = None,
     clips: int = 64,
-    steps: int | None = None,
+    num_steps: int | None = None,
     seed: int = 0,
     objects: bool = True,
     device: Device = "auto",
@@ -248,7 +248,7 @@ def evaluate(
         data: Dataset with held-out episodes; by default data/GAME.
         out: Folder for the contact sheet and the clip; by default runs/eval/GAME.
         clips: Held-out clips.
-        steps: Network calls per frame; by default the world's own.
+        num_steps: Network calls per frame; by default the world's own.
         seed: Of clips, noise and policies.
         objects: Count objects too, where the game's are known.
         device: Where the world runs.
@@ -259,7 +259,7 @@ def evaluate(
     from worldsim.world import find_world, read_config
 
     game = read_config(find_world(world)).game
-    config = EvalConfig(clips=clips, steps=steps, seed=seed, objects=objects)
+    config = EvalConfig(clips=clips, num_steps=num_steps, seed=seed, objects=objects)
     run(world, data or Path("data") / game, out or Path("runs/eval") / game, config=config, device=device, json=json)
 
 

@@ -137,14 +137,14 @@ def roll_out(
     """Imagines the last frames of clips.
 
     Args:
-        world: whose networks, steps and context level to use; its own state is left alone.
+        world: whose networks, `num_steps` and context level to use; its own state is left alone.
         latents: of whole clips, `(B, T, h, w, C)`.
         controls: that produced them, `(B, T, A)` in the units of the control spec.
         imagined: controls `(B, F, A)` under which to imagine the last F frames; the others are context.
         seeds: one per clip; equal seeds give equal noise.
         forced: teacher forcing: every frame is imagined after the real ones (under the real controls); otherwise
             after the imagined ones.
-        expected: leave nothing to the dice of worlds with codewords.
+        expected: use the expected frame instead of drawing codewords, in worlds that have them.
     """
     context = latents.shape[1] - imagined.shape[1]
     rows = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -154,7 +154,7 @@ def roll_out(
         world.dynamics,
         world.grid,
         len(latents),
-        steps=world.steps,
+        num_steps=world.num_steps,
         context_level=world.context_level,
         draw_level=world.stream.draw_level,
         temperature=world.temperature,
@@ -166,8 +166,8 @@ def roll_out(
     stream.prefill(latents[:, :context], given[:, :context], noise(context))
     said, frames = [], []
     for t in range(imagined.shape[1]):
-        dice = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
-        said.append(stream.imagine(wanted[:, t], noise(), None if expected else dice))
+        uniforms = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
+        said.append(stream.imagine(wanted[:, t], noise(), None if expected else uniforms))
         frames.append(world.tokenizer.decode_frames(said[-1].latent.to(world.dtype)).cpu())
         past = (latents[:, context + t], given[:, context + t]) if forced else (said[-1].latent, wanted[:, t])
         stream.commit(*past, noise())

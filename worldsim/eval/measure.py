@@ -26,7 +26,7 @@ from worldsim.world import World
 MODES = FREE, FORCED = "free-running", "teacher-forced"
 REAL, TOKENIZER, COPY, MODEL = "real frames", "tokenizer ceiling", "copy-last-frame", "model"
 MIRRORED, SHUFFLED = "mirrored controls", "shuffled controls"
-LUCKLESS = {row: f"{row}, expected" for row in (MODEL, MIRRORED, SHUFFLED)}  # nothing left to the dice
+LUCKLESS = {row: f"{row}, expected" for row in (MODEL, MIRRORED, SHUFFLED)}  # no codeword drawn
 EXPECTED = LUCKLESS[MODEL]
 
 ROWS = (TOKENIZER, COPY, MODEL, EXPECTED, MIRRORED, SHUFFLED, LUCKLESS[MIRRORED], LUCKLESS[SHUFFLED])
@@ -42,7 +42,7 @@ class EvalConfig:
     Attributes:
         clips: held-out clips, each a context and `max(horizons)` frames to predict; fewer where the dataset has no more.
         horizons: frames after the context at which figures are given, counted from 1.
-        steps: network calls per frame; by default the world's own.
+        num_steps: network calls per frame; by default the world's own.
         seed: of clips, noise, policies and games.
         batch: clips imagined at a time.
         objects: whether to count objects, in games whose objects are known (needs the real game).
@@ -54,7 +54,7 @@ class EvalConfig:
 
     clips: int = 64
     horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    steps: int | None = None
+    num_steps: int | None = None
     seed: int = 0
     batch: int = 16
     objects: bool = True

@@ -166,7 +166,7 @@ def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[
         world.start_controls,
         device=str(world.device),
         dtype=world.dtype,
-        steps=world.steps,
+        num_steps=world.num_steps,
     )
     world.reset(seed=[next(row_seeds) for _ in policies])
     counts = np.zeros((world.batch, frames, classes), np.int64)

@@ -50,7 +50,7 @@ def evaluate(
     """
     config = config or EvalConfig()
     folder, dataset = find_world(world), Dataset(data, "eval")
-    loaded = World.load(folder, device=device, steps=config.steps, batch=config.dreams)
+    loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams)
     check_fit(loaded, dataset)
     measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
     figures = {**circumstances(loaded, folder, dataset, config), **measured}
@@ -76,7 +76,7 @@ def check_fit(world: World, dataset: Dataset) -> None:
 def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConfig) -> dict[str, Any]:
     """What was measured, with what, and on which machine."""
     return {
-        "world": {"name": world.config.name, "hash": world_hash(folder), "steps": world.steps},
+        "world": {"name": world.config.name, "hash": world_hash(folder), "num_steps": world.num_steps},
         "data": {"game": dataset.info.game, "held_out_episodes": len(dataset), "held_out_frames": dataset.total_frames},
         "machine": {**describe_machine(), "device": world.device.type, "dtype": str(world.dtype).removeprefix("torch.")},
         "config": dataclasses.asdict(config),
@@ -89,8 +89,8 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     about, machine, config = figures["world"], figures["machine"], figures["config"]
     horizons = config["horizons"]
     lines = [
-        f"{about['name']} ({about['hash']}), {about['steps']} steps; seed {config['seed']}; {machine['cpu']}, "
-        f"{machine['cores']} cores, {machine['device']} {machine['dtype']}, torch {machine['torch']}",
+        f"{about['name']} ({about['hash']}), {about['num_steps']} network calls a frame; seed {config['seed']}; "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, torch {machine['torch']}",
         f"held-out clips: {figures['context']} frames of context, then up to {max(horizons)} predicted; +- 95% over clips",
     ]
     for mode in MODES:

@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     Attributes:
         space: cos and sin `(N, 1, pairs)` of rotations inside a frame.
         full: cos and sin `(B, T, N, 1, pairs)` of rotations in space and time.
-        causal, window, drafts: see `DiT.forward`; of clips.
+        causal, window, copies: see `DiT.forward`; of clips.
         frame_mask: `(B or 1, T queries, S keys)` bool, True where a frame may look, where there are prompts; None for everywhere.
     """
 
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
     full: tuple[Tensor, Tensor]
     causal: bool
     window: int
-    drafts: int
+    copies: int
     frame_mask: Tensor | None
 
 
@@ -55,7 +55,7 @@ def attend(kind: str, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     batch, frames, tokens = q.shape[:3]
     if kind == "space":
         q, k, v = (a.flatten(0, 1) for a in (q, k, v))
-        return _see(q, k, v, tokens, layout._replace(causal=False, drafts=0)).unflatten(0, (batch, frames))
+        return _see(q, k, v, tokens, layout._replace(causal=False, copies=0)).unflatten(0, (batch, frames))
     if kind == "time":
         q, k, v = (rearrange(a, "b t n h d -> (b n) t h d").contiguous() for a in (q, k, v))
         return rearrange(_see(q, k, v, 1, layout), "(b n) t h d -> b t n h d", b=batch)
@@ -64,10 +64,10 @@ def attend(kind: str, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
 
 
 def _see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: Layout) -> Tensor:
-    _, _, causal, window, drafts, _ = layout
+    _, _, causal, window, copies, _ = layout
     if q.is_cuda:
-        return frame_attention(q, k, v, tokens, causal=causal, window=window, drafts=drafts)
-    return reference.frame_attention(q, k, v, Sight(tokens, causal, window, 0, drafts, None, None))
+        return frame_attention(q, k, v, tokens, causal=causal, window=window, copies=copies)
+    return reference.frame_attention(q, k, v, Sight(tokens, causal, window, 0, copies, None, None))
 
 
 def attend_prompted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, prompt: tuple[Tensor, Tensor]) -> Tensor:
@@ -86,12 +86,12 @@ def attend_prompted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, prompt
     return F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2).reshape(shape)
 
 
-def causal_mask(story: int, drafts: int, window: int, device: torch.device) -> Tensor:
-    """Which frames see which, `(T, T)` bool with `T = (1 + drafts) * story`; see `DiT.forward`."""
-    index = torch.arange((1 + drafts) * story, device=device)
-    time, drafted = index % story, index >= story
+def causal_mask(context: int, copies: int, window: int, device: torch.device) -> Tensor:
+    """Which frames see which, `(T, T)` bool with `T = (1 + copies) * context`; see `DiT.forward`."""
+    index = torch.arange((1 + copies) * context, device=device)
+    time, copied = index % context, index >= context
     age = time[:, None] - time[None, :]
-    past = (age > 0) & (age < window) & ~drafted[None, :]
+    past = (age > 0) & (age < window) & ~copied[None, :]
     return past | (index[:, None] == index[None, :])
 
 

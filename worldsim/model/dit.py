@@ -40,7 +40,8 @@ class DiTConfig:
         temporal_every: every so many layers one is temporal; the others see only their own frame.
         prompt: width of prompt tokens, 0 for a world without prompts.
         reward_bins: bins of the two-hot symlog reward head, odd.
-        codes: codewords that every patch of a new frame is drawn among, 0 for none; see `worldsim.model.heads.surprise`.
+        codes: number of codewords, of which one is drawn for every patch of a new frame; 0 for none. See
+            `worldsim.model.heads.sampled_offset`.
         prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
     """
 
@@ -125,7 +126,7 @@ class Ring:
         return self.keys[layer], self.values[layer]
 
     def valid(self) -> Tensor:
-        """`(B, S)` bool: slots that hold a frame of this row's story, the current one included."""
+        """`(B, S)` bool: slots that hold a frame of this row's episode, the current one included."""
         return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
 
 
@@ -263,13 +264,13 @@ class DiT(nn.Module):
         self,
         z: Tensor,
         levels: Tensor,
-        steps: Tensor,
+        step_sizes: Tensor,
         controls: Tensor,
         *,
         causal: bool = True,
         prompt: Tensor | None = None,
         ring: Ring | None = None,
-        drafts: int = 0,
+        copies: int = 0,
         modulations: Modulations | None = None,
     ) -> Prediction:
         """Estimates clean frames.
@@ -277,22 +278,23 @@ class DiT(nn.Module):
         Args:
             z: noisy latents `(B, T, h, w, C)`; `T` is 1 when streaming.
             levels: noise level of each frame in [0, 1], `(B, T)`.
-            steps: step size about to be taken from that level, `(B, T)`.
+            step_sizes: step size about to be taken from that level, `(B, T)`.
             controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`.
             causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
             prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
             ring: past frames; the frame given is written to it at its current position.
-            drafts: copies of the story that follow it along `T`, which then is `(1 + drafts) * F`. A draft of frame `t` sees the
-                story before `t` and itself, as a frame does that is being imagined; the story does not see drafts. Causal only.
-            modulations: those of these levels, steps and controls, if they were worked out before; see `modulations`.
+            copies: noisy copies of the context that follow it along `T`, which then is `(1 + copies) * F`. A copy of frame `t`
+                sees itself and the context before `t`, like a frame that is being imagined; the context does not see copies.
+                Causal only.
+            modulations: those of these levels, step sizes and controls, if they were computed before; see `modulations`.
 
         Returns:
             Prediction for every frame, in the dtype of the weights or autocast.
         """
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls))
-        layout = self.layout(batch, frames, height, width, causal, ring, drafts)
-        made = self.modulations(levels, steps, controls) if modulations is None else modulations
+        layout = self.layout(batch, frames, height, width, causal, ring, copies)
+        made = self.modulations(levels, step_sizes, controls) if modulations is None else modulations
         tokens = self._prompt(prompt, batch)
         for block, modulation in zip(self.blocks, made.blocks, strict=True):
             x = block(x, modulation, layout, ring, tokens)
@@ -306,13 +308,13 @@ class DiT(nn.Module):
         return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
 
     def write(
-        self, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
+        self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
     ) -> None:
         """Writes one frame to the ring as `forward` does, and stops after the last layer that keeps it."""
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls))
         layout = self.layout(batch, frames, height, width, True, ring)
-        made = self.modulations(levels, steps, controls)
+        made = self.modulations(levels, step_sizes, controls)
         tokens = self._prompt(prompt, batch)
         last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")
         for i, block in enumerate(self.blocks[:last]):
@@ -323,29 +325,29 @@ class DiT(nn.Module):
         """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the latent patches."""
         return torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
 
-    def condition(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Tensor:
+    def condition(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Tensor:
         """Per-frame condition `(B, T, condition)` of adaLN."""
-        scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(steps, 64)], dim=-1).to(self.level_in.weight.dtype)
+        scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(step_sizes, 64)], dim=-1).to(self.level_in.weight.dtype)
         hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
         return F.silu(self.condition_out(hidden))
 
-    def modulations(self, levels: Tensor, steps: Tensor, controls: Tensor) -> Modulations:
-        """What adaLN makes of levels and steps `(B, T)` and controls `(B, T, A)`, all blocks' at once."""
-        condition = self.condition(levels, steps, controls)
+    def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
+        """What adaLN makes of levels and step sizes `(B, T)` and controls `(B, T, A)`, all blocks' at once."""
+        condition = self.condition(levels, step_sizes, controls)
         return Modulations(
             tuple(block.modulation(condition) for block in self.blocks if isinstance(block, Block)),
             self.final_modulation(condition),
         )
 
     def layout(
-        self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, drafts: int = 0
+        self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, copies: int = 0
     ) -> Layout:
         device, window, prompted = self.row_speeds.device, self.config.window, self.prompt_in is not None
         space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
         if ring is None:
-            story = frames // (1 + drafts)
-            position = torch.arange(frames, device=device)[None] % story
-            mask = causal_mask(story, drafts, window, device)[None] if prompted and causal and frames > 1 else None
+            context = frames // (1 + copies)
+            position = torch.arange(frames, device=device)[None] % context
+            mask = causal_mask(context, copies, window, device)[None] if prompted and causal and frames > 1 else None
         else:
             position, mask = ring.position[:, None], ring.valid()[:, None, :] if prompted else None
         time = rope.time_angles(position, self.time_speeds)
@@ -353,7 +355,7 @@ class DiT(nn.Module):
         full = torch.cat([time[:, :, None].expand(-1, -1, tokens, -1), space.expand(*time.shape[:2], -1, -1)], dim=-1)
         still = F.pad(space, (self.time_speeds.shape[0], 0))
         rotations = (still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None])
-        return Layout(*rotations, causal, window, drafts, mask)
+        return Layout(*rotations, causal, window, copies, mask)
 
     def _prompt(self, prompt: Tensor | None, batch: int) -> Tensor | None:
         if self.prompt_in is None:

@@ -48,13 +48,13 @@ def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
         return (latents.float() @ book.T - book.square().sum(-1) / 2).argmax(-1)
 
 
-def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float) -> Tensor:
+def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
     """How a frame drawn by chance differs from the mean of all that may come.
 
     Args:
         logits: of the codewords of each patch, `(..., codes)`.
         codebook: `(codes, C)`.
-        dice: uniform in [0, 1), `(...)`; equal dice draw equal codewords.
+        uniforms: uniform draws in [0, 1), `(...)`; equal draws give equal codewords.
         temperature: of the draw; 1 is as trained, higher is wilder, near 0 gives the likeliest.
 
     Returns:
@@ -65,15 +65,15 @@ def surprise(logits: Tensor, codebook: Tensor, dice: Tensor, temperature: float)
     if temperature != 1:
         chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
     impossible = chances < chances.amax(-1, keepdim=True).clamp_max(NEVER)
-    return book[draw(chances.masked_fill(impossible, 0), dice)] - expected
+    return book[draw(chances.masked_fill(impossible, 0), uniforms)] - expected
 
 
-def draw(weights: Tensor, dice: Tensor) -> Tensor:
-    """Indices `(...)` drawn in proportion to weights `(..., n)` by dice in [0, 1) `(...)`: first a block, then one of it, since
-    running sums over all of them are slow."""
+def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """Indices `(...)` drawn in proportion to weights `(..., n)`, given uniform draws in [0, 1) `(...)`: first a block, then
+    an entry of it, since running sums over all entries are slow."""
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(-1).cumsum(-1)
-    target = dice[..., None] * sums[..., -1:]
+    target = uniforms[..., None] * sums[..., -1:]
     block = torch.searchsorted(sums, target, right=True).clamp_max(sums.shape[-1] - 1)
     inside = torch.take_along_dim(blocks, block[..., None], -2)[..., 0, :]
     before = torch.take_along_dim(F.pad(sums, (1, 0)), block, -1)

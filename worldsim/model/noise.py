@@ -71,13 +71,13 @@ def draw_levels(config: NoiseConfig, batch: int, frames: int, generator: torch.G
 
 
 def draw_shortcuts(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Levels and step sizes `(B, T)` for shortcut training: step `2 / finest .. 1`, level a multiple of it."""
+    """Levels and step sizes `(B, T)` for shortcut training: step size `2 / finest .. 1`, level a multiple of it."""
     sizes = config.finest.bit_length() - 1
     exponent = torch.randint(0, sizes, (batch, frames), generator=generator)
-    steps = 0.5**exponent
+    step_sizes = 0.5**exponent
     slots = 2**exponent
     index = (torch.rand(batch, frames, generator=generator) * slots).long() + 1
-    return index * steps, steps
+    return index * step_sizes, step_sizes
 
 
 def loss_weight(config: NoiseConfig, levels: Tensor) -> Tensor:
@@ -85,13 +85,13 @@ def loss_weight(config: NoiseConfig, levels: Tensor) -> Tensor:
     return config.ramp + (1 - config.ramp) * (1 - levels)
 
 
-def schedule(given: NDArray[np.bool_], steps: int, start: float = 1.0) -> NDArray[np.float32]:
-    """Levels `(steps + 1, frames)`: frames that are `given` stay at 0, the others fall evenly from `start` to 0.
+def schedule(given: NDArray[np.bool_], num_steps: int, start: float = 1.0) -> NDArray[np.float32]:
+    """Levels `(num_steps + 1, frames)`: frames that are `given` stay at 0, the others fall evenly from `start` to 0.
 
     With all but the last given it is the next frame; with the last given it extends backwards; with both ends given it connects
     them; with none given it makes an image or a clip; with `start` below 1 on a noised clip it edits (SDEdit, arXiv:2108.01073).
     """
-    if steps < 1 or not 0 < start <= 1:
-        raise ValueError(f"steps was {steps} and start {start}; steps must be at least 1 and start in (0, 1].")
-    fall = np.linspace(start, 0, steps + 1, dtype=np.float32)
+    if num_steps < 1 or not 0 < start <= 1:
+        raise ValueError(f"num_steps was {num_steps} and start {start}; num_steps must be at least 1 and start in (0, 1].")
+    fall = np.linspace(start, 0, num_steps + 1, dtype=np.float32)
     return np.where(np.asarray(given, bool)[None, :], np.float32(0), fall[:, None])

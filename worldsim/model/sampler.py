@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.model.dit import DiT, Modulations, Ring
-from worldsim.model.heads import expected_reward, surprise
+from worldsim.model.heads import expected_reward, sampled_offset
 from worldsim.model.noise import add_noise, step_toward
 
 
@@ -32,7 +32,7 @@ def denoise(
     Args:
         model: the dynamics.
         z: latents `(B, T, h, w, C)`, each frame noised to its first level; frames at level 0 throughout are kept as they are.
-        levels: `(steps + 1, T)`, falling or constant; see `worldsim.model.noise.schedule`.
+        levels: `(num_steps + 1, T)`, falling or constant; see `worldsim.model.noise.schedule`.
         controls: `(B, T, A)` in the model's units.
         causal: whether frames see only their past.
         prompt: prompt tokens `(B, L, prompt)`.
@@ -91,10 +91,10 @@ class Stream:
         model: the dynamics, on its device and in its dtype.
         grid: latent grid `(h, w)`.
         batch: worlds, `B`.
-        steps: network calls per frame.
+        num_steps: network calls per frame.
         context_level: noise level at which finished frames are kept; the model was trained to expect a little.
-        draw_level: noise level that the first of several steps goes to in a world with codewords: the lower, the more of what was
-            drawn stays; the higher, the better the patches agree.
+        draw_level: noise level that the first of several network calls goes to in a world with codewords: the lower, the more
+            of what was drawn stays; the higher, the better the patches agree.
         temperature: of chance: of the draw of codewords, or in a world without them the scale of the noise.
         prompt: prompt tokens `(B, L, prompt)`.
     """
@@ -105,46 +105,47 @@ class Stream:
         grid: tuple[int, int],
         batch: int,
         *,
-        steps: int = 2,
+        num_steps: int = 2,
         context_level: float = 0.05,
         draw_level: float = 0.15,
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
         weight = model.patch.weight
-        self.model, self.steps, self.prompt = model, steps, prompt
+        self.model, self.num_steps, self.prompt = model, num_steps, prompt
         self.context_level, self.draw_level, self.temperature = context_level, draw_level, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
         self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     @torch.inference_mode()
-    def imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None) -> Imagined:
+    def imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None) -> Imagined:
         """The frame that `controls` `(B, A)` produce.
 
         Args:
             controls: in the model's units.
             noise: standard normal `(B, h, w, C)`.
-            dice: uniform in [0, 1), `(B, h, w)`: what happens by chance in a world with codewords; None for what may be expected.
+            uniforms: uniform draws in [0, 1), `(B, h, w)`, which choose the codewords in a world that has them; None for the
+                expected frame.
         """
         given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
-        given += [] if dice is None else [dice.to(self.device)]
-        return Imagined(*self._run((self.steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
+        given += [] if uniforms is None else [uniforms.to(self.device)]
+        return Imagined(*self._run((self.num_steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
 
-    def _imagine(self, controls: Tensor, noise: Tensor, dice: Tensor | None = None) -> Imagined:
+    def _imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None = None) -> Imagined:
         codes = self.model.config.codes
         z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
         levels, sizes = self._schedule()
         modulations = self._modulations(levels[:-1], sizes, controls)
         end = None
-        for i in range(self.steps):
+        for i in range(self.num_steps):
             level, target, size = (row.expand(self.batch, 1) for row in (levels[i], levels[i + 1], sizes[i]))
             said = self.model(
                 z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
             )
             x = said.x.float()
-            if i == 0 and said.code is not None and dice is not None:
-                x = x + surprise(said.code, self.model.codebook, dice[:, None], self.temperature)
+            if i == 0 and said.code is not None and uniforms is not None:
+                x = x + sampled_offset(said.code, self.model.codebook, uniforms[:, None], self.temperature)
             end = said.end if end is None else end  # trained where the frame is still pure noise
             z = step_toward(z, x, level, target)
         assert end is not None
@@ -162,17 +163,17 @@ class Stream:
         return self._graphs[key](*given)
 
     def _schedule(self) -> tuple[Tensor, Tensor]:
-        """Noise levels `(steps + 1,)` of a frame, and the step sizes `(steps,)` that the model is told."""
+        """Noise levels `(num_steps + 1,)` of a frame, and the step sizes `(num_steps,)` that the model is conditioned on."""
         if not self.model.config.codes:
-            levels = torch.linspace(1, 0, self.steps + 1, device=self.device)
+            levels = torch.linspace(1, 0, self.num_steps + 1, device=self.device)
             return levels, levels[:-1] - levels[1:]
-        first = self.draw_level if self.steps > 1 else 0.0
-        rest = torch.linspace(first, 0, self.steps, device=self.device)
-        # Told of a step of 0, the model gives the plain mean, which is what a codeword is drawn around.
+        first = self.draw_level if self.num_steps > 1 else 0.0
+        rest = torch.linspace(first, 0, self.num_steps, device=self.device)
+        # Conditioned on a step size of 0, the model gives the plain mean, which is what a codeword is drawn around.
         return F.pad(rest, (1, 0), value=1.0), F.pad(rest[:-1] - rest[1:], (1, 0))
 
     def _modulations(self, levels: Tensor, sizes: Tensor, controls: Tensor) -> Modulations:
-        """Those of all the levels and sizes `(steps,)` of one frame, as the `T` of one call."""
+        """Those of all the levels and sizes `(num_steps,)` of one frame, as the `T` of one call."""
         shape = (self.batch, len(levels))
         return self.model.modulations(levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1))
 

@@ -40,7 +40,7 @@ class PlayConfig:
 
     Attributes:
         world: name, folder or Hub id.
-        steps: network calls per frame; by default the world's own.
+        num_steps: network calls per frame; by default the world's own.
         speed: 2 plays twice as fast as the world's own rate.
         seed: of the first start.
         device: "auto", "cpu" or "cuda".
@@ -50,7 +50,7 @@ class PlayConfig:
     """
 
     world: str = DEFAULT_WORLD
-    steps: int | None = None
+    num_steps: int | None = None
     speed: float = 1.0
     seed: int = 0
     device: str = "auto"
@@ -69,7 +69,7 @@ class Session:
     def __init__(self, config: PlayConfig) -> None:
         self.config = config
         self.folder = find_world(config.world)
-        self.dream = DreamEnv(self.folder, device=config.device, steps=config.steps, rewards=False)
+        self.dream = DreamEnv(self.folder, device=config.device, num_steps=config.num_steps, rewards=False)
         self.spec = self.dream.control_spec
         self.real: Any = None
         self.mode = "dream"
@@ -176,7 +176,7 @@ class Session:
     def _append(self, frame: NDArray[np.uint8], vector: NDArray[np.float32], reward: float, ended: bool, cut: bool) -> None:
         assert self._recorder is not None
         if not self._in_episode:
-            dream = {"world_hash": world_hash(self.folder), "sampler": json.dumps({"steps": self.dream.world.steps})}
+            dream = {"world_hash": world_hash(self.folder), "sampler": json.dumps({"num_steps": self.dream.world.num_steps})}
             extra = dream if self._recorded_name() == "dream" else {}
             self._recorder.begin(seed=self.seed - 1, policy="human", split="train", **extra)
             self._in_episode = True
@@ -281,8 +281,8 @@ class Player:
             elif key == pygame.K_n:
                 self.paused = self.single = True
             elif key in (pygame.K_LEFTBRACKET, pygame.K_RIGHTBRACKET):
-                world.steps = max(1, world.steps + (1 if key == pygame.K_RIGHTBRACKET else -1))
-                self.say(f"{world.steps} sampler steps")
+                world.num_steps = max(1, world.num_steps + (1 if key == pygame.K_RIGHTBRACKET else -1))
+                self.say(f"{world.num_steps} network calls a frame")
             elif key == pygame.K_TAB:
                 session.next_mode()
                 self.say(session.mode)
@@ -336,7 +336,7 @@ class Player:
         return [
             f"{times.fps():.0f} of {self.fps:.1f} frames/s   {state}",
             f"p50 {1000 * times.percentile(50):.0f} ms   p99 {1000 * times.percentile(99):.0f} ms",
-            f"steps {session.dream.world.steps}   frame {session.horizon}",
+            f"network calls {session.dream.world.num_steps}   frame {session.horizon}",
             " ".join(held) or "-",
         ]
 

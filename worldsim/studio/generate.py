@@ -16,13 +16,13 @@ from worldsim.world import World
 
 
 @torch.inference_mode()
-def generate(world: World, controls: Sequence[Controls], *, steps: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+def generate(world: World, controls: Sequence[Controls], *, num_steps: int = 8, seed: int = 0) -> NDArray[np.uint8]:
     """Imagines a clip with no start context; all its frames are denoised together.
 
     Args:
         world: whose networks to use; a stream in progress is left alone.
         controls: one per frame, that produced it; their number is the clip's length.
-        steps: network calls for the whole clip.
+        num_steps: network calls for the whole clip.
         seed: of the noise.
 
     Returns:
@@ -32,8 +32,8 @@ def generate(world: World, controls: Sequence[Controls], *, steps: int = 8, seed
         WorldsimError: if there is nothing to generate.
         ControlError: if the world does not listen to such controls.
     """
-    if not controls or steps < 1:
-        raise WorldsimError(f"there were {len(controls)} frames and {steps} steps; give at least 1 of each.")
+    if not controls or num_steps < 1:
+        raise WorldsimError(f"there were {len(controls)} frames and num_steps was {num_steps}; give at least 1 of each.")
     spec, config = world.control_spec, world.config
     noise = torch.randn(
         1, len(controls), *world.grid, config.tokenizer.latent_channels, generator=torch.Generator().manual_seed(seed)
@@ -42,7 +42,7 @@ def generate(world: World, controls: Sequence[Controls], *, steps: int = 8, seed
     latents = denoise(
         world.dynamics,
         noise.to(world.device, world.dtype),
-        schedule(np.zeros(len(controls), bool), steps),
+        schedule(np.zeros(len(controls), bool), num_steps),
         vectors[None].to(world.device, world.dtype),
     )
     return world.tokenizer.decode_frames(latents[0]).cpu().numpy()

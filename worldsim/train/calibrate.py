@@ -4,8 +4,9 @@ Ends are so rare that most steps see none, and Adam, which divides each gradient
 rare large gradients than they are worth: chances come out several times too small, though in the right order. One number added to
 the logit of the end makes up for it.
 
-Codewords are trained on true stories and drawn in dreamt ones, where a little less happens than did in the last frame, and so
-less still in the next: dreams calm down. One number per codeword, found by dreaming, makes each as frequent as it is in the game.
+Codewords are trained on recorded contexts and drawn in dreamed ones, where a little less happens than did in the last frame,
+and so less still in the next: dreams calm down. One number per codeword, found by dreaming, makes each as frequent as it is in
+the game.
 """
 
 from __future__ import annotations
@@ -98,11 +99,11 @@ def _frequencies(
         windows = store.batch(batch, frames, rng)
         latents, controls = windows.latents.float().to(device), windows.controls.to(device)
         noise = torch.randn(2, *latents.shape, generator=generator).to(device)
-        dice = torch.rand(latents.shape[:-1], generator=generator).to(device)
+        uniforms = torch.rand(latents.shape[:-1], generator=generator).to(device)
         stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, **play)
         stream.prefill(latents[:, :window], controls[:, :window], noise[0, :, :window])
         for t in range(window, frames):
-            imagined = stream.imagine(controls[:, t], noise[1, :, t], dice[:, t]).latent
+            imagined = stream.imagine(controls[:, t], noise[1, :, t], uniforms[:, t]).latent
             stream.commit(imagined, controls[:, t], noise[0, :, t])
             for counts, seen in ((real, latents[:, t]), (dreamt, imagined)):
                 counts += nearest_code(seen, model.codebook).flatten().bincount(minlength=len(counts))
@@ -139,7 +140,7 @@ def calibrate_ends(model: DiT, store: LatentStore, context_level: float, windows
 
 
 def _logits(model: DiT, windows: Windows, context_level: float, generator: torch.Generator) -> Tensor:
-    """The end head's logits `(B,)` of the last frame of each window, read as in play: from pure noise after a finished story."""
+    """The end head's logits `(B,)` of the last frame of each window, read as in play: from pure noise, after a context."""
     device, said = model.end_head.weight.device, []
     for at in range(0, len(windows.rewards), BATCH):
         latents, controls = (part[at : at + BATCH].float().to(device) for part in (windows.latents, windows.controls))

@@ -25,7 +25,7 @@ class DynamicsObjective:
 
     Attributes:
         noise: how levels are drawn.
-        drafts: times each frame is drafted against the nearly clean story before it, which is how frames are imagined when
+        copies: noisy copies of each frame that see the nearly clean context before it, which is how frames are imagined when
             playing; 0 trains every frame against past frames that are as noisy as itself (plain diffusion forcing).
         hard_share: share of a frame's tokens that count as hard, those with its largest errors (small, fast things).
         hard_weight: their extra weight.
@@ -40,7 +40,7 @@ class DynamicsObjective:
     """
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
-    drafts: int = 0
+    copies: int = 0
     hard_share: float = 0.125
     hard_weight: float = 1.0
     reward_weight: float = 0.01
@@ -61,24 +61,24 @@ class Batch:
     """Everything one training step feeds the model; all on the device.
 
     Attributes:
-        windows: clean latents, controls, rewards, ends. With drafts, `T` holds the story, then its copies; what is not `real` or
-            not `known`, and so all of the story, does not count.
+        windows: clean latents, controls, rewards, ends. With copies, `T` holds the context, then its noisy copies; what is
+            not `real` or not `known`, and so all of the context, does not count.
         noise: like `windows.latents`.
-        levels, steps: `(B, T)`; steps of at most `1 / finest` have data targets, larger ones shortcut targets.
+        levels, step_sizes: `(B, T)`; step sizes of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
         rarity: `(B, T)` chance that a frame has level 1; weighs the end head's true ends.
         excess: how many times too many windows hold an end; weighs all that the end head sees in them.
-        drafts: copies of the story.
+        copies: noisy copies of the context.
     """
 
     windows: Windows
     noise: Tensor
     levels: Tensor
-    steps: Tensor
+    step_sizes: Tensor
     shortcuts: int
     rarity: Tensor
     excess: float = 1.0
-    drafts: int = 0
+    copies: int = 0
 
 
 def draw_windows(
@@ -94,38 +94,38 @@ def draw_windows(
     """
     natural = store.ending_share(frames)
     share = (share or natural) if natural else 0.0
-    drilled = store.ending(int(share * rows + rng.random()), frames, rng)
-    usual_ones = store.batch(rows - len(drilled.ends), frames, rng)
-    windows = Windows(**{name: torch.cat([value, getattr(drilled, name)]) for name, value in vars(usual_ones).items()})
-    return windows, len(drilled.ends), share * (1 - natural) / (natural * (1 - share)) if natural else 1.0
+    end_windows = store.ending(int(share * rows + rng.random()), frames, rng)
+    usual_ones = store.batch(rows - len(end_windows.ends), frames, rng)
+    windows = Windows(**{name: torch.cat([value, getattr(end_windows, name)]) for name, value in vars(usual_ones).items()})
+    return windows, len(end_windows.ends), share * (1 - natural) / (natural * (1 - share)) if natural else 1.0
 
 
 def make_batch(
-    windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int, drilled: int = 0, excess: float = 1.0
+    windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int, end_windows: int = 0, excess: float = 1.0
 ) -> Batch:
-    """Draws noise, levels and steps; the last `drilled` rows are for the end head alone. Equal seeds give equal batches."""
+    """Draws noise, levels and step sizes; the last `end_windows` rows train the end head only. Equal seeds give equal batches."""
     generator = torch.Generator().manual_seed(seed)
-    config, drafts = objective.noise, objective.drafts
-    rows, story = windows.rewards.shape
-    frames = (1 + drafts) * story
+    config, copies = objective.noise, objective.copies
+    rows, context = windows.rewards.shape
+    frames = (1 + copies) * context
     shortcuts = round(config.shortcut_share * rows)
     levels = draw_levels(config, rows, frames, generator)
-    steps = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
+    step_sizes = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
     rarity = torch.full((rows, frames), config.pure_share)
-    levels[:shortcuts], steps[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
+    levels[:shortcuts], step_sizes[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
     rarity[:shortcuts] = pure_shortcut_share(config)
-    if drafts:
-        levels[:, :story], steps[:, :story] = draw_context(config, rows, story, generator), 0
-        windows = Windows(**{name: torch.cat([value] * (1 + drafts), 1) for name, value in vars(windows).items()})
+    if copies:
+        levels[:, :context], step_sizes[:, :context] = draw_context(config, rows, context, generator), 0
+        windows = Windows(**{name: torch.cat([value] * (1 + copies), 1) for name, value in vars(windows).items()})
     # After an end there is no picture: all the model can know of that frame is what came before and the controls.
     levels = torch.where(windows.real, levels, torch.ones(()))
-    if drafts:
-        windows.real[:, :story] = windows.known[:, :story] = False
-    windows.real[rows - drilled :] = False
+    if copies:
+        windows.real[:, :context] = windows.known[:, :context] = False
+    windows.real[rows - end_windows :] = False
     noise = torch.randn(windows.latents.shape, generator=generator)
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
-    return Batch(moved, noise.to(device), levels.to(device), steps.to(device), shortcuts, rarity.to(device), excess, drafts)
+    return Batch(moved, noise.to(device), levels.to(device), step_sizes.to(device), shortcuts, rarity.to(device), excess, copies)
 
 
 def pure_shortcut_share(config: NoiseConfig) -> float:
@@ -135,12 +135,12 @@ def pure_shortcut_share(config: NoiseConfig) -> float:
 
 
 @torch.no_grad()
-def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, steps: Tensor, controls: Tensor, drafts: int = 0) -> Tensor:
-    """Clean estimates whose one step of size `steps` lands where two half steps of the model land; of use where `steps` > 0."""
-    half = steps / 2
-    middle, end = levels - half, levels - steps
-    halfway = step_toward(z, model(z, levels, half, controls, drafts=drafts).x.float(), levels, middle)
-    x = model(halfway, middle, half, controls, drafts=drafts).x.float()
+def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, copies: int = 0) -> Tensor:
+    """Clean estimates whose one step of size `step_sizes` lands where two half steps of the model land."""
+    half = step_sizes / 2
+    middle, end = levels - half, levels - step_sizes
+    halfway = step_toward(z, model(z, levels, half, controls, copies=copies).x.float(), levels, middle)
+    x = model(halfway, middle, half, controls, copies=copies).x.float()
     landed = step_toward(halfway, x, middle, end)
     ratio = (end / levels.clamp_min(1e-6))[..., None, None, None]
     return (landed - ratio * z) / (1 - ratio).clamp_min(1e-6)
@@ -197,9 +197,9 @@ def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool 
     z = add_noise(windows.latents, batch.noise, batch.levels)
     targets = windows.latents
     if n:
-        taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.steps[:n], windows.controls[:n], batch.drafts)
+        taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.step_sizes[:n], windows.controls[:n], batch.copies)
         targets = torch.cat([taught, targets[n:]])
-    prediction = model(z, batch.levels, batch.steps, windows.controls, causal=causal, drafts=batch.drafts)
+    prediction = model(z, batch.levels, batch.step_sizes, windows.controls, causal=causal, copies=batch.copies)
     parts = dynamics_loss(prediction, batch, targets, objective)
     if prediction.code is not None:
         parts["code"] = code_loss(prediction.code, batch, model.codebook)

@@ -48,8 +48,8 @@ def dynamics(
         dreamed = []
         for t in range(window, window + frames):
             noise = torch.randn(2, *context[:, 0].shape, generator=generator, device=device)
-            dice = torch.rand(noise.shape[1:-1], generator=generator, device=device)
-            latent = stream.imagine(controls[:, t], noise[0], dice).latent
+            uniforms = torch.rand(noise.shape[1:-1], generator=generator, device=device)
+            latent = stream.imagine(controls[:, t], noise[0], uniforms).latent
             stream.commit(latent, controls[:, t], noise[1])
             dreamed.append(tokenizer.decode_frames(latent).cpu().numpy())
     dream = np.stack(dreamed, 1)

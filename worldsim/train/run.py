@@ -42,9 +42,9 @@ class DynamicsStage:
     """The dynamics, its objective, batches and calibration; data and tokenizer fill in `model.controls` and `latent_channels`.
 
     Attributes:
-        batch: stories at a time.
-        frames: of a story.
-        short_share: share of the whole budget, from its beginning, in which stories are half as long and twice as many.
+        batch: windows at a time.
+        frames: of a window.
+        short_share: share of the whole budget, from its beginning, in which windows are half as long and twice as many.
     """
 
     model: DiTConfig = field(default_factory=DiTConfig)
@@ -57,7 +57,7 @@ class DynamicsStage:
 
     def __post_init__(self) -> None:
         if self.short_share and self.frames < 2:
-            raise TrainingError(f"stories of {self.frames} frame cannot be halved; give frames=2 or more, or short_share=0.")
+            raise TrainingError(f"windows of {self.frames} frame cannot be halved; give frames=2 or more, or short_share=0.")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TrainConfig:
         dynamics: second stage.
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
-        steps: network calls per frame in play.
+        num_steps: network calls per frame in play.
         mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
     """
 
@@ -79,7 +79,7 @@ class TrainConfig:
     dynamics: DynamicsStage = field(default_factory=DynamicsStage)
     tokenizer_share: float = 0.2
     starts: int = 16
-    steps: int = WorldConfig.steps
+    num_steps: int = WorldConfig.num_steps
     mirrored: bool = False
 
 
@@ -142,7 +142,7 @@ def finish(
         control_spec=info.control_spec,
         tokenizer=tokenizer.config,
         dynamics=model.config,
-        steps=config.steps,
+        num_steps=config.num_steps,
         data=dataset.fingerprint,
         mirrored=config.mirrored,
     )
@@ -210,18 +210,18 @@ def train_dynamics(
         if halves != before:
             loop.uncounted = UNCOUNTED
         rng = np.random.default_rng((stage.loop.seed, step))
-        rows, story = stage.batch * halves, stage.frames // halves
-        windows, drilled, excess = dynamics.draw_windows(store, rows, story, stage.objective.ending_share, rng)
+        rows, context = stage.batch * halves, stage.frames // halves
+        windows, end_windows, excess = dynamics.draw_windows(store, rows, context, stage.objective.ending_share, rng)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
-        objective = stage.objective if causal else replace(stage.objective, drafts=0)
-        batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step, drilled, excess)
+        objective = stage.objective if causal else replace(stage.objective, copies=0)
+        batch = dynamics.make_batch(windows, objective, device, stage.loop.seed * 1_000_003 + step, end_windows, excess)
         with torch.autocast(device.type, torch.bfloat16):
             return dynamics.losses(net, batch, stage.objective, causal)
 
     def preview(average: nn.Module, step: int) -> None:
         previews.dynamics(cast(DiT, average), tokenizer, held_out, out / "previews" / f"dynamics-{step:07d}.png", device)
 
-    frames = stage.batch * stage.frames * (1 + stage.objective.drafts)
+    frames = stage.batch * stage.frames * (1 + stage.objective.copies)
     loop = Loop(
         model,
         losses,
@@ -237,7 +237,7 @@ def train_dynamics(
     average = cast(DiT, loop.run()).eval()
     context_level, seed = WorldConfig.context_level, stage.loop.seed
     calibrate_ends(average, store, context_level, seed=seed)
-    play = {"steps": config.steps, "context_level": context_level, "draw_level": WorldConfig.draw_level}
+    play = {"num_steps": config.num_steps, "context_level": context_level, "draw_level": WorldConfig.draw_level}
     calibrate_codes(average, store, stage.calibration, play, seed=seed)
     return average
 

@@ -151,7 +151,7 @@ class _Runs:
             "data": described,
             **{name: [self.hashes[folder] for folder in folders] for name, folders in names},
             "frame_skip": info.frame_skip,
-            "steps": world.steps,
+            "steps": world.num_steps,
             "seeds": {"test": [TEST_SEEDS.start, TEST_SEEDS.start + self.config.episodes - 1]},
             "machine": {**describe_machine(), "device": world.device.type, "dtype": str(world.dtype).removeprefix("torch.")},
             "config": dataclasses.asdict(self.config),

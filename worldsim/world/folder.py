@@ -25,7 +25,8 @@ from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.worlds import SHIPPED, shipped_worlds
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+RENAMED = {"steps": "num_steps"}  # fields of format 1
 FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")
 
 
@@ -41,7 +42,7 @@ class WorldConfig:
         frame_skip: game tics per frame.
         control_spec: what it listens to.
         tokenizer, dynamics: sizes of the networks.
-        steps: network calls per frame, by default.
+        num_steps: network calls per frame, by default.
         context_level: noise level at which past frames are kept.
         draw_level: noise level that the first step goes to where codewords are drawn; see `Stream`.
         data: fingerprint of the training episodes.
@@ -59,7 +60,7 @@ class WorldConfig:
     control_spec: ControlSpec
     tokenizer: TokenizerConfig
     dynamics: DiTConfig
-    steps: int = 2
+    num_steps: int = 2
     context_level: float = 0.05
     draw_level: float = 0.15
     data: str = ""
@@ -98,6 +99,8 @@ class WorldConfig:
             raise WorldError(f"{where} is not a world's config ({error}); copy the folder again.") from error
         if version > FORMAT_VERSION:
             raise WorldError(f"{where} has format {version}, this worldsim reads up to {FORMAT_VERSION}; upgrade worldsim.")
+        if version == 1:
+            fields = {RENAMED.get(name, name): value for name, value in fields.items()} | {"format_version": FORMAT_VERSION}
         try:
             fields["control_spec"] = ControlSpec.from_dict(fields["control_spec"])
             tokenizer = fields["tokenizer"]

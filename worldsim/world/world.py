@@ -42,7 +42,7 @@ class World:
         batch: worlds, `B`.
         device: where to run.
         dtype: of weights and activations; by default the faster one here.
-        steps: network calls per frame; by default the world's own.
+        num_steps: network calls per frame; by default the world's own.
         temperature: of what happens by chance; above 1 the dream is less certain. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
@@ -63,7 +63,7 @@ class World:
         batch: int = 1,
         device: str = "auto",
         dtype: torch.dtype | None = None,
-        steps: int | None = None,
+        num_steps: int | None = None,
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
@@ -78,7 +78,7 @@ class World:
         network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
         self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
         self.stream = Stream(network, self.grid, batch, draw_level=config.draw_level)
-        self.steps = config.steps if steps is None else steps
+        self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
         self._scale = torch.from_numpy(config.control_spec.scale()).to(self.device)
@@ -87,7 +87,7 @@ class World:
         self._started = np.zeros(batch, bool)
         self.set_starts(starts, start_controls)
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
-        self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their story
+        self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their episode
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> World:
@@ -95,7 +95,7 @@ class World:
 
         Args:
             name: "doom/take-cover", a folder, or "user/repository".
-            options: `batch`, `device`, `dtype`, `steps`, `temperature`, `context_level`, `compiled`; see `World`.
+            options: `batch`, `device`, `dtype`, `num_steps`, `temperature`, `context_level`, `compiled`; see `World`.
 
         Raises:
             WorldError: if there is no such world, or its folder is damaged.
@@ -112,15 +112,15 @@ class World:
         return (*self.grid, self.config.tokenizer.latent_channels)
 
     @property
-    def steps(self) -> int:
+    def num_steps(self) -> int:
         """Network calls per frame; may be changed while playing."""
-        return self.stream.steps
+        return self.stream.num_steps
 
-    @steps.setter
-    def steps(self, value: int) -> None:
+    @num_steps.setter
+    def num_steps(self, value: int) -> None:
         if value < 1:
-            raise WorldError(f"steps was {value}; give at least 1.")
-        self.stream.steps = value
+            raise WorldError(f"num_steps was {value}; give at least 1.")
+        self.stream.num_steps = value
 
     @property
     def context_level(self) -> float:
@@ -234,8 +234,8 @@ class World:
         active = np.ones(self.batch, bool) if active is None else active
         self.settle()
         now = torch.from_numpy(controls).to(self.device) / self._scale
-        noise, later, dice, threshold = self._draw(active)
-        said = self.stream.imagine(now, noise, dice)
+        noise, later, uniforms, threshold = self._draw(active)
+        said = self.stream.imagine(now, noise, uniforms)
         self._pending, self._waiting = (said.latent, now, later), active.copy()
         return Outcome(said.latent, said.reward, said.end > threshold, said.end)
 
@@ -308,8 +308,8 @@ class World:
 
     def _draw(self, active: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What a frame takes of chance, every row from its own generator: standard normal noise `(B, h, w, C)` to imagine it from
-        and to keep it with; and uniform, the dice `(B, h, w)` and `(B,)` what the probability of the end has to exceed. Rows at
-        rest never end."""
+        and to keep it with; and uniform, `(B, h, w)` to choose codewords and `(B,)` what the probability of the end has to
+        exceed. Rows at rest never end."""
         size, patches = math.prod(self.latent_shape), math.prod(self.grid)
         drawn = torch.full((self.batch, 2 * size + patches + 1), math.inf)
         for row in np.flatnonzero(active):
