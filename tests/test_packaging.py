@@ -88,7 +88,7 @@ def normal(name: str) -> str:
 
 def test_every_module_imports_in_an_empty_environment(installed: Path) -> None:
     names = set(call([str(installed / "bin/python"), "-c", IMPORT_ALL]).split())
-    assert {"worldsim.cli.app", "worldsim.envs.games.doom", "worldsim.train.run", "worldsim.player.window"} <= names
+    assert {"worldsim.cli.train", "worldsim.envs.games.doom", "worldsim.train.run", "worldsim.player.window"} <= names
 
 
 def test_data_files_are_installed(installed: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -46,13 +48,37 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def printable(text: str, longest: int = 2000) -> str:
+    """Text that is safe to print: control characters are escaped, and what is too long is cut in the middle."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(shown) <= longest:
+        return shown
+    return f"{shown[: longest // 2]} ... {shown[-longest // 2 :]}"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything that Ctrl-C cleans up is cleaned up."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2, Ctrl-C becomes 130."""
+    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130 and SIGTERM,
+    after the same clean-up, with 143."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if main_thread else None
     try:
         yield
     except WorldsimError as error:
-        print(f"worldsim: {error}", file=sys.stderr)
+        print(f"worldsim: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Terminated:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(128 + signal.SIGINT) from None
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated

@@ -1,23 +1,19 @@
-"""The subcommands of `worldsim bench`. What they need is imported inside, so that `--help` is quick."""
+"""`worldsim bench stream`, `env` and `kernels`: measurements of speed."""
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
 from tyro.conf import Positional
-from tyro.extras import SubcommandApp
 
-Device = Literal["auto", "cpu", "cuda"]
+from worldsim.cli.options import Device, write_json
+
 Op = Literal["frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write"]
 OPS: tuple[Op, ...] = ("frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write")
 
-bench = SubcommandApp()
 
-
-@bench.command(name="stream")
-def bench_stream(
+def stream(
     worlds: Positional[tuple[str, ...]] = (),
     *,
     preset: tuple[str, ...] = (),
@@ -31,7 +27,7 @@ def bench_stream(
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
-    """Time imagined frames, decoding and context included, by part.
+    """Times frames, decoding and the write into the context included.
 
     Args:
         worlds: Names, folders or Hub ids; by default all that ship.
@@ -39,12 +35,12 @@ def bench_stream(
         batch: Worlds at a time.
         modes: Whether networks are compiled (takes a minute and a C++ compiler).
         dtypes: "auto" is what playing would use here.
-        isa: Newest instructions allowed: how a processor without the others would do.
+        isa: Newest CPU instructions allowed, to measure as an older processor would.
         frames: Steps measured.
-        long: So many steps more, to compare the last thousand with the first; 0 for none.
-        threads: Of torch; 0 leaves the number to it.
+        long: Steps of a long run, whose last thousand is compared with the first; 0 for none.
+        threads: CPU threads of PyTorch; 0 for its default.
         device: Where the worlds run.
-        json: File that gets the figures.
+        json: File for the figures.
     """
     from worldsim.bench.stream import bench_stream as run
 
@@ -52,8 +48,7 @@ def bench_stream(
     write_json(json, run(worlds, **options, frames=frames, long=long, threads=threads, device=device))
 
 
-@bench.command(name="env")
-def bench_env(
+def env(
     world: Positional[str] = "",
     *,
     batch: tuple[int, ...] = (1, 8, 32, 128),
@@ -65,7 +60,7 @@ def bench_env(
     diamond: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Time steps of agents in the batched environment, ends and resets included.
+    """Times steps, ends and resets included.
 
     Args:
         world: Name, folder or Hub id; by default the one that ships first.
@@ -73,10 +68,10 @@ def bench_env(
         obs: What the agents see; latents need no decoding.
         modes: Whether networks are compiled (takes a minute and a C++ compiler).
         frames: Steps measured, of `batch` frames each.
-        threads: Of torch; 0 leaves the number to it.
+        threads: CPU threads of PyTorch; 0 for its default.
         device: Where the world runs.
         diamond: Checkout of github.com/eloialonso/diamond, whose denoiser is then timed in the same run.
-        json: File that gets the figures.
+        json: File for the figures.
     """
     from worldsim.bench.env import bench_env as run
     from worldsim.worlds import DEFAULT_WORLD
@@ -86,8 +81,7 @@ def bench_env(
     write_json(json, figures)
 
 
-@bench.command(name="kernels")
-def bench_kernels(
+def kernels(
     ops: Positional[tuple[Op, ...]] = OPS,
     *,
     compile_only: bool = False,
@@ -96,7 +90,7 @@ def bench_kernels(
     plot: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Time the kernels beside those of PyTorch on a GPU; or print what each asks of one, which needs none.
+    """Times the kernels on a GPU; or compiles them, which needs none.
 
     Args:
         ops: Which.
@@ -104,23 +98,16 @@ def bench_kernels(
         arch: What to compile for.
         rounds: How often each is timed, over 20 calls or more.
         plot: SVG file that gets the ratios.
-        json: File that gets the figures.
+        json: File for the figures.
     """
-    from worldsim.bench import kernels
+    from worldsim.bench.kernels import bench_kernels, compile_kernels
 
     if compile_only:
-        write_json(json, kernels.compile_kernels(arch, ops))
+        write_json(json, compile_kernels(arch, ops))
         return
-    figures = kernels.bench_kernels(ops, rounds)
+    figures = bench_kernels(ops, rounds)
     write_json(json, figures)
     if plot is not None:
         from worldsim.bench.plot import save_plot
 
         save_plot(plot, figures)
-
-
-def write_json(path: Path | None, figures: dict[str, Any]) -> None:
-    """Writes figures to a file, if one is wanted."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dumps(figures, indent=2) + "\n")

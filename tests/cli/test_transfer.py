@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Failure
+
+
+def test_what_transfer_needs_is_checked_first(failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Did you mean 'doom/take-cover'?" in failure("transfer", "doom/take-cove", "--budget", "1s")
+    assert "refit_frames was -1; give" in failure("transfer", "doom/take-cover", "--refit-frames", "-1")
+    assert "refit_budget was '1d'" in failure("transfer", "doom/take-cover", "--refit-budget", "1d")
+    assert "seeds was -2" in failure("transfer", "--seeds", "1", "-2", "doom/take-cover")
+    assert not list(tmp_path.iterdir())

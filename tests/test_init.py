@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import worldsim
+
+HEAVY = ("torch", "tyro", "pygame", "pyarrow", "av", "vizdoom", "einops", "safetensors", "tqdm", "stable_baselines3")
+
+
+def test_importing_loads_little_beyond_gymnasium() -> None:
+    """Counts what is imported instead of timing it."""
+    code = (
+        "import sys, gymnasium; before = set(sys.modules); import worldsim\n"
+        "new = set(sys.modules) - before\n"
+        f"heavy = new & set({HEAVY})\n"
+        "ours = {name for name in new if name.split('.')[0] == 'worldsim'}\n"
+        "assert not heavy, heavy\n"
+        "assert len(new - ours) < 40, sorted(new - ours)\n"
+        "assert 'WorldSim/DoomTakeCover-v0' in gymnasium.registry"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", worldsim.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(worldsim, name) is getattr(worldsim, name) and name in dir(worldsim)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert worldsim.__version__ == version("worldsim-dit")
+
+
+def test_other_names_are_unknown() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Wrld'"):
+        worldsim.Wrld  # noqa: B018

@@ -1,0 +1,148 @@
+"""What several commands share: types of options, and checks that come before any work."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from worldsim.errors import DataError, WorldsimError, suggest
+
+Device = Literal["auto", "cpu", "cuda"]
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_duration(text: str, what: str = "budget") -> float:
+    """Seconds of "90s", "10m" or "2h".
+
+    Raises:
+        WorldsimError: if it is none of these.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", text.strip())
+    if match is None or not float(match[1]):
+        raise WorldsimError(f"{what} was {text!r}; give a time above 0 with its unit, such as 90s, 10m or 2h.")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def check_least(least: int, **values: int | None) -> None:
+    """Raises `WorldsimError` if a value, by the name of its option, is below `least`; None stands for a default."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise WorldsimError(f"{name} was {value}; give at least {least}.")
+
+
+def existing_data(given: Path | None, default: Path) -> Path:
+    """The dataset to use: the one given, which must exist, or the default, which need not.
+
+    Raises:
+        DataError: if the dataset given does not exist.
+    """
+    if given is None:
+        return default
+    if not given.exists():
+        near = [str(path) for path in given.parent.iterdir()] if given.parent.is_dir() else []
+        raise DataError(
+            f"no dataset at {given}; give the folder of one, or leave out --data to use {default}.{suggest(str(given), near)}"
+        )
+    return given
+
+
+def write_json(path: Path | None, figures: dict[str, Any]) -> None:
+    """Writes figures to a file, if one is wanted."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dumps(figures, indent=2) + "\n")
+
+
+def compiler_found() -> bool:
+    """Whether torch.compile can work here; says so on stderr if not."""
+    found = shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is not None
+    if not found:
+        hint = "on Debian or Ubuntu: apt install g++"
+        print(f"no C++ compiler found ({hint}): training without torch.compile, which is slower", file=sys.stderr)
+    return found
+
+
+def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
+    """Moves positional arguments before the options, so that `--batch 1 32 WORLD` does not take WORLD for a batch size.
+
+    Options that take any number of strings keep all that follow them: what comes after `--worlds A B` is a world.
+
+    Args:
+        function: of the command; its parameters, and the fields of dataclasses among them, are the options.
+        arguments: as given.
+    """
+    takes = _option_types(function)
+    first: list[str] = []
+    options: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            first += rest
+            break
+        if not word.startswith("-") or _is_number(word):
+            first.append(word)
+            continue
+        options.append(word)
+        name, equals, _ = word.lstrip("-").replace("_", "-").partition("=")
+        kind = takes.get(name, bool if name.startswith("no-") else str)
+        if equals or kind is bool or name in ("h", "help"):
+            continue
+        if get_origin(kind) is not tuple:
+            options += rest[:1]
+            del rest[:1]
+            continue
+        while rest and _fits(rest[0], get_args(kind)[0]):
+            options.append(rest.pop(0))
+    return first + options
+
+
+def _option_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """Type of every option by its name; `bool` for flags, which take no value."""
+    hints, types = get_type_hints(function, include_extras=True), {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints[name]
+        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        if is_dataclass(plain):
+            prefix = "" if plain is not hint else f"{name}."
+            types.update(_field_types(plain, prefix))
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            types[name] = plain
+    return {name.replace("_", "-"): hint for name, hint in types.items()}
+
+
+def _field_types(config: Any, prefix: str) -> dict[str, Any]:
+    hints, types = get_type_hints(config), {}
+    for field in fields(config):
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            types.update(_field_types(hint, f"{prefix}{field.name}."))
+        else:
+            types[f"{prefix}{field.name}"] = hint
+    return types
+
+
+def _fits(word: str, kind: Any) -> bool:
+    """Whether a word can be one more value of an option whose values are of that type."""
+    if get_origin(kind) is Literal:
+        return word in get_args(kind)
+    if kind in (int, float):
+        return _is_number(word)
+    return not word.startswith("-")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""`worldsim train`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from worldsim.cli.data import record_whole
+from worldsim.cli.options import Device, compiler_found, existing_data, parse_duration, write_json
+
+
+def train(
+    name: Positional[str],
+    *,
+    budget: str = "2h",
+    data: Path | None = None,
+    out: Path | None = None,
+    start: str | None = None,
+    device: Device = "auto",
+    compile: bool = True,
+    json: Path | None = None,
+) -> None:
+    """Trains a world.
+
+    Args:
+        name: Of a preset, such as doom/take-cover.
+        budget: Training time in all, such as 90s, 10m or 2h.
+        data: Dataset; by default data/NAME, which is recorded first if it does not exist.
+        out: Run folder, which ends up with the world in `world/`; by default runs/NAME.
+        start: World to begin with, whose tokenizer is kept; by default both networks begin with random weights.
+        device: Where to train.
+        compile: Compile the networks, which pays off after some minutes.
+        json: File for the world's folder and the time taken.
+    """
+    seconds = parse_duration(budget)
+    from worldsim.presets import find_collection, find_preset
+    from worldsim.train.run import train as run
+    from worldsim.world import find_world, world_hash
+
+    config = find_preset(name)
+    data, out = existing_data(data, Path("data") / name), out or Path("runs") / name
+    if start is not None:
+        find_world(start)
+    if not data.exists():
+        record_whole(name, data, find_collection(name))
+    begun = time.monotonic()
+    world = run(config, data, out, seconds, device, compile and compiler_found(), start)
+    print(f"{world}\nplay it: worldsim play {world}\nmeasure it: worldsim eval {world} --data {data}")
+    figures = {"world": str(world), "hash": world_hash(world), "budget_s": seconds, "wall_s": time.monotonic() - begun}
+    write_json(json, figures)

@@ -1,0 +1,85 @@
+"""`worldsim transfer`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from worldsim.cli.data import record_whole
+from worldsim.cli.options import Device, check_least, compiler_found, existing_data, parse_duration
+from worldsim.transfer.config import TransferConfig
+
+
+def transfer(
+    name: Positional[str],
+    *,
+    worlds: tuple[str, ...] = (),
+    shuffled: tuple[str, ...] = (),
+    budget: str = "2h",
+    start: str | None = None,
+    seeds: tuple[int, ...] = (0, 1),
+    data: Path | None = None,
+    out: Path | None = None,
+    card: Path | None = None,
+    config: TransferConfig = TransferConfig(),  # noqa: B008 (frozen)
+    refit_frames: int = 0,
+    refit_budget: str = "20m",
+    device: Device = "auto",
+    json: Path | None = None,
+) -> None:
+    """Trains agents inside worlds alone, plays the real game with them, and writes a card.
+
+    Args:
+        name: Of a preset, such as doom/take-cover, whose agents learn in worlds of doom/take-cover-strip.
+        worlds: Names, folders or Hub ids; by default they are trained, one per seed.
+        shuffled: Worlds trained on shuffled actions; by default one is trained.
+        budget: Training time of each world, such as 90s, 10m or 2h.
+        start: World that they begin with; by default each begins with random weights.
+        seeds: Of the worlds.
+        data: Dataset that the worlds are trained on; by default data/ and the name of their preset, recorded if missing.
+        out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
+        card: Markdown file for the tables, with its plot beside it; by default docs/transfer-NAME.md.
+        config: How much of everything.
+        refit_frames: Real frames to record with the policies trained in the first world, which is then trained further on
+            them for a row of its own; 0 for none.
+        refit_budget: Time of that training.
+        device: Where the worlds run.
+        json: File for the figures.
+    """
+    seconds, more = parse_duration(budget), parse_duration(refit_budget, "refit_budget")
+    check_least(0, refit_frames=refit_frames, **{"seeds": min(seeds, default=0)})
+    from worldsim.presets import find_collection, find_transfer
+    from worldsim.transfer.run import chosen_policies
+    from worldsim.transfer.run import transfer as run
+    from worldsim.transfer.worlds import refit_world, train_shuffled, train_worlds
+    from worldsim.world import find_world
+
+    preset = find_transfer(name)
+    data, out = existing_data(data, Path("data") / preset.name), out or Path("runs/transfer") / preset.name
+    if not data.exists():
+        record_whole(preset.name, data, find_collection(preset.name))
+    card = card or Path("docs") / f"transfer-{name.rsplit('/', 1)[-1]}.md"
+    compiled = not (worlds and shuffled) and compiler_found()
+    true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)
+    false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
+    play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
+    figures = play()
+    if refit_frames:
+        refitted = refit_world(
+            preset,
+            find_world(true[0]),
+            chosen_policies(figures, out),
+            data,
+            out / "refit",
+            refit_frames,
+            more,
+            device,
+            compiler_found(),
+            config,
+            os.cpu_count() or 1,
+        )
+        play(refitted=[refitted])
+    print(card)
