@@ -95,15 +95,14 @@ class Dreams:
 
     def step(self, vectors: NDArray[np.float32], active: NDArray[np.bool_]) -> Turn:
         """Moves the active dreams on; what is returned for the others means nothing, save that they got no reward and no end."""
-        outcome = self.world.imagine(vectors, active)
-        self.latent = outcome.latent
-        self.obs = self.view.next(self.obs, self._see(outcome.latent))
+        self.latent, reward, end, probability = self.world.imagine(vectors, active)
+        self.obs = self.view.next(self.obs, self._see(self.latent))
         self.age += active
-        ends, chance = torch.stack([outcome.terminated.double(), outcome.end_probability.double()]).cpu().numpy()
+        ends, chance = torch.stack([end.double(), probability.double()]).cpu().numpy()
         terminated = ends.astype(bool)
         truncated = active & (self.age >= self.horizon) if self.horizon is not None else np.zeros(self.batch, bool)
         self.over = terminated | truncated
-        reward = torch.where(torch.from_numpy(active).to(outcome.reward.device), outcome.reward, 0.0)
+        reward = torch.where(torch.from_numpy(active).to(reward.device), reward, 0.0)
         return Turn(self.obs, reward, terminated, truncated, np.where(active, chance, 0.0))
 
     def frames(self) -> NDArray[np.uint8]:

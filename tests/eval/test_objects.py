@@ -148,9 +148,9 @@ def test_an_ended_dream_goes_on_from_another_start(tiny_world_path: Path) -> Non
         torch.randn(3, *world.grid, 6),
         torch.rand(3, *world.grid),
     )
-    before = world.stream.imagine(controls, noise, uniforms).latent
+    before = world.stream.imagine(controls, noise, uniforms)[0]
     objects._adopt(world, 1, single)
-    after = world.stream.imagine(controls, noise, uniforms).latent
+    after = world.stream.imagine(controls, noise, uniforms)[0]
     assert torch.equal(after[[0, 2]], before[[0, 2]])
-    assert torch.allclose(after[1], single.stream.imagine(controls[:1], noise[1:2], uniforms[1:2]).latent[0], atol=1e-5)
+    assert torch.allclose(after[1], single.stream.imagine(controls[:1], noise[1:2], uniforms[1:2])[0][0], atol=1e-5)
     assert not torch.allclose(after[1], before[1], atol=1e-2)

@@ -55,9 +55,9 @@ def rollout(model: DiT, frames: int, device: str) -> Tensor:
     for _ in range(frames):
         controls = torch.randn(2, TINY_DIT.controls, generator=generator).to(device)
         noise, later = torch.randn(2, 2, 1, 2, TINY_DIT.latent_channels, generator=generator).to(device)
-        made = stream.imagine(controls, noise, torch.rand(2, 1, 2, generator=generator).to(device))
-        stream.commit(made.latent, controls, later)
-        latents.append(made.latent.cpu())
+        latent, _, _ = stream.imagine(controls, noise, torch.rand(2, 1, 2, generator=generator).to(device))
+        stream.commit(latent, controls, later)
+        latents.append(latent.cpu())
     return torch.stack(latents)
 
 

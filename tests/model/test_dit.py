@@ -7,8 +7,9 @@ import torch
 from conftest import TINY_DIT, randomize
 from torch import Tensor
 
-from worldsim.model.dit import DiT, DiTConfig, Ring
+from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.noise import add_noise
+from worldsim.model.ring import Ring
 
 LAYOUTS = {
     "joint": TINY_DIT,
@@ -46,7 +47,7 @@ def test_streaming_equals_the_whole_sequence_beyond_the_wrap(layout: str) -> Non
             one = model(z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1], ring=ring)
             for streamed, uncached in zip(one, whole, strict=True):
                 assert torch.allclose(streamed[:, 0], uncached[:, t], atol=1e-4, rtol=0), t
-            ring.position += 1
+            ring.advance()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -97,7 +98,7 @@ def test_a_rewritten_current_frame_leaves_the_past_untouched() -> None:
             model(torch.randn_like(z[:, :1]), *frame, ring=rings[0])
             for ring in rings:
                 model(z[:, t : t + 1], *frame, ring=ring)
-                ring.position += 1
+                ring.advance()
     assert torch.equal(rings[0].keys, rings[1].keys) and torch.equal(rings[0].values, rings[1].values)
 
 
@@ -111,8 +112,8 @@ def test_unwritten_slots_are_never_read() -> None:
         for t in range(2):
             frame = (z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1])
             assert torch.allclose(model(*frame, ring=clean).x, model(*frame, ring=poisoned).x, atol=1e-5)
-            clean.position += 1
-            poisoned.position += 1
+            clean.advance()
+            poisoned.advance()
 
 
 def test_rows_at_different_ages_do_not_mix() -> None:
@@ -122,15 +123,15 @@ def test_rows_at_different_ages_do_not_mix() -> None:
     with torch.inference_mode():
         for t in range(3):
             model(z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1], ring=pair)
-            pair.position += 1
+            pair.advance()
         pair.position[1] = 0  # row 1 starts anew
         for t in range(3, 7):
             frame = (z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1])
             both = model(*frame, ring=pair).x
             alone = model(*(part[1:] for part in frame), ring=single).x
             assert torch.allclose(both[1:], alone, atol=1e-5)
-            pair.position += 1
-            single.position += 1
+            pair.advance()
+            single.advance()
 
 
 def test_prompt_and_null_prompt_differ() -> None:

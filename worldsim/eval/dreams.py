@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -163,13 +163,18 @@ def roll_out(
     def noise(*frames: int) -> Tensor:
         return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row) for row in rows]).to(world.device)
 
-    stream.prefill(latents[:, :context], given[:, :context], noise(context))
-    said, frames = [], []
-    for t in range(imagined.shape[1]):
-        uniforms = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
-        said.append(stream.imagine(wanted[:, t], noise(), None if expected else uniforms))
-        frames.append(world.tokenizer.decode_frames(said[-1].latent.to(world.dtype)).cpu())
-        past = (latents[:, context + t], given[:, context + t]) if forced else (said[-1].latent, wanted[:, t])
-        stream.commit(*past, noise())
-    rewards, ends = (torch.stack(part, 1).cpu().numpy() for part in ([s.reward for s in said], [s.end for s in said]))
-    return Rollout(torch.stack(frames, 1).numpy(), rewards, ends)
+    def draw() -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+        while True:
+            uniforms = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
+            yield noise(), None if expected else uniforms, noise()
+
+    truth = (latents[:, context:], given[:, context:]) if forced else (None, None)
+    start = (latents[:, :context], given[:, :context], noise(context))
+    frames, rewards, ends = zip(
+        *(
+            (world.tokenizer.decode_frames(latent.to(world.dtype)).cpu(), reward, end)
+            for latent, reward, end in stream.rollout(start, wanted, draw(), *truth)
+        ),
+        strict=True,
+    )
+    return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in (frames, rewards, ends)))

@@ -182,8 +182,7 @@ def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[
 def _adopt(world: World, row: int, single: World) -> None:
     """Row `row` of `world` goes on as `single`, a world of batch 1, stands."""
     world.settle()
-    ring, other = world.stream.ring, single.stream.ring
-    ring.keys[:, row], ring.values[:, row], ring.position[row] = other.keys[:, 0], other.values[:, 0], other.position[0]
+    world.stream.ring.put([row], single.stream.ring.take([0]))
 
 
 class RealCounts(NamedTuple):

@@ -23,6 +23,7 @@ from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
 from worldsim.model import rope
 from worldsim.model.attention import Layout, attend, attend_prompted, causal_mask, modulate, normalize
+from worldsim.model.ring import Ring
 
 
 @dataclass(frozen=True)
@@ -100,34 +101,6 @@ class Modulations(NamedTuple):
     def at(self, t: int) -> Modulations:
         """Those of entry `t` alone, `T` being 1."""
         return Modulations(tuple(block[:, t : t + 1] for block in self.blocks), self.final[:, t : t + 1])
-
-
-class Ring:
-    """Keys and values of the last `window` frames of every temporal layer, in storage of fixed size.
-
-    `position` `(B,)` int64 on the device is the index of the frame now being imagined; it lives in slot `position % window`.
-    Rows may be at different ages; slots that a row has not reached yet are never attended.
-    """
-
-    def __init__(self, config: DiTConfig, batch: int, tokens: int, device: torch.device, dtype: torch.dtype):
-        layers = sum(config.kind(i) != "space" for i in range(config.depth))
-        shape = (layers, batch, config.window, tokens, config.kv_heads, config.head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-        self.position = torch.zeros(batch, dtype=torch.int64, device=device)
-        self.window = config.window
-
-    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Puts one frame's `(B, N, H, D)` into the current slot; returns all slots `(B, S, N, H, D)`."""
-        rows = torch.arange(key.shape[0], device=key.device)
-        slot = self.position % self.window
-        self.keys[layer][rows, slot] = key.to(self.keys.dtype)
-        self.values[layer][rows, slot] = value.to(self.values.dtype)
-        return self.keys[layer], self.values[layer]
-
-    def valid(self) -> Tensor:
-        """`(B, S)` bool: slots that hold a frame of this row's episode, the current one included."""
-        return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
 
 
 class Attention(nn.Module):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.model.dit import DiT, Modulations, Ring
+from worldsim.model.dit import DiT, Modulations
 from worldsim.model.heads import expected_reward, sampled_offset
 from worldsim.model.noise import add_noise, step_toward
+from worldsim.model.ring import Ring
 
 
 @torch.inference_mode()
@@ -45,14 +46,6 @@ def denoise(
         x = model(z, level, level - target, controls, causal=causal, prompt=prompt).x.to(z.dtype)
         z = torch.where((level > 0)[..., None, None, None], step_toward(z, x, level, target), z)
     return z
-
-
-class Imagined(NamedTuple):
-    """A frame just imagined: latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32."""
-
-    latent: Tensor
-    reward: Tensor
-    end: Tensor
 
 
 class Replay:
@@ -119,7 +112,7 @@ class Stream:
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     @torch.inference_mode()
-    def imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None) -> Imagined:
+    def imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The frame that `controls` `(B, A)` produce.
 
         Args:
@@ -127,12 +120,17 @@ class Stream:
             noise: standard normal `(B, h, w, C)`.
             uniforms: uniform draws in [0, 1), `(B, h, w)`, which choose the codewords in a world that has them; None for the
                 expected frame.
+
+        Returns:
+            Latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32.
         """
         given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
         given += [] if uniforms is None else [uniforms.to(self.device)]
-        return Imagined(*self._run((self.num_steps, self.draw_level, self.temperature, len(given)), self._imagine, *given))
+        settings = (self.num_steps, self.draw_level, self.temperature, len(given))
+        latent, reward, end = self._run(settings, self._imagine, *given)
+        return latent, reward, end
 
-    def _imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None = None) -> Imagined:
+    def _imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None = None) -> tuple[Tensor, ...]:
         codes = self.model.config.codes
         z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
         levels, sizes = self._schedule()
@@ -140,16 +138,16 @@ class Stream:
         end = None
         for i in range(self.num_steps):
             level, target, size = (row.expand(self.batch, 1) for row in (levels[i], levels[i + 1], sizes[i]))
-            said = self.model(
+            made = self.model(
                 z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
             )
-            x = said.x.float()
-            if i == 0 and said.code is not None and uniforms is not None:
-                x = x + sampled_offset(said.code, self.model.codebook, uniforms[:, None], self.temperature)
-            end = said.end if end is None else end  # trained where the frame is still pure noise
+            x = made.x.float()
+            if i == 0 and made.code is not None and uniforms is not None:
+                x = x + sampled_offset(made.code, self.model.codebook, uniforms[:, None], self.temperature)
+            end = made.end if end is None else end  # trained where the frame is still pure noise
             z = step_toward(z, x, level, target)
         assert end is not None
-        return Imagined(z[:, 0], expected_reward(said.reward[:, 0]), end[:, 0].float().sigmoid())
+        return z[:, 0], expected_reward(made.reward[:, 0]), end[:, 0].float().sigmoid()
 
     def _run(
         self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor
@@ -178,11 +176,14 @@ class Stream:
         return self.model.modulations(levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1))
 
     @torch.inference_mode()
-    def commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> None:
-        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next."""
+    def commit(self, latent: Tensor, controls: Tensor, noise: Tensor, active: Tensor | None = None) -> None:
+        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next.
+
+        Rows that are not `active` `(B,)` bool stay as they are; None for all of them active.
+        """
         given = (latent.float(), controls.to(self.device, self.dtype), noise.to(self.device, torch.float32))
         self._run((self.context_level,), self._commit, *given)
-        self.ring.position += 1
+        self.ring.advance(active)
 
     def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
         level = torch.full((self.batch, 1), self.context_level, device=self.device)
@@ -194,3 +195,30 @@ class Stream:
         """Commits a given clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
         for t in range(latents.shape[1]):
             self.commit(latents[:, t], controls[:, t], noise[:, t])
+
+    def rollout(
+        self,
+        context: tuple[Tensor, Tensor, Tensor],
+        controls: Tensor,
+        draws: Iterable[tuple[Tensor, Tensor | None, Tensor]],
+        truth: Tensor | None = None,
+        true_controls: Tensor | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Imagines the `F` frames that follow a context, one after another.
+
+        Args:
+            context: latents, controls and noise of `prefill`.
+            controls: `(B, F, A)` under which to imagine.
+            draws: one entry a frame, taken only when the frame is due: `noise` and `uniforms` of `imagine`, `noise` of `commit`.
+            truth: latents `(B, F, h, w, C)` for teacher forcing: what is committed instead of the imagined frames.
+            true_controls: `(B, F, A)` committed with them; `controls` by default.
+
+        Yields:
+            What `imagine` returns.
+        """
+        self.prefill(*context)
+        past_controls = controls if true_controls is None else true_controls
+        for t, (noise, uniforms, later) in zip(range(controls.shape[1]), draws, strict=False):
+            imagined = self.imagine(controls[:, t], noise, uniforms)
+            yield imagined
+            self.commit(imagined[0] if truth is None else truth[:, t], past_controls[:, t], later)

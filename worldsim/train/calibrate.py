@@ -101,10 +101,9 @@ def _frequencies(
         noise = torch.randn(2, *latents.shape, generator=generator).to(device)
         uniforms = torch.rand(latents.shape[:-1], generator=generator).to(device)
         stream = Stream(model, (latents.shape[2], latents.shape[3]), batch, **play)
-        stream.prefill(latents[:, :window], controls[:, :window], noise[0, :, :window])
-        for t in range(window, frames):
-            imagined = stream.imagine(controls[:, t], noise[1, :, t], uniforms[:, t]).latent
-            stream.commit(imagined, controls[:, t], noise[0, :, t])
+        draws = zip(*(part.unbind(1)[window:] for part in (noise[1], uniforms, noise[0])), strict=True)
+        context = (latents[:, :window], controls[:, :window], noise[0, :, :window])
+        for t, (imagined, *_) in enumerate(stream.rollout(context, controls[:, window:], draws), window):
             for counts, seen in ((real, latents[:, t]), (dreamt, imagined)):
                 counts += nearest_code(seen, model.codebook).flatten().bincount(minlength=len(counts))
     return real / real.sum(), dreamt / dreamt.sum()

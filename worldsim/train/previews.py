@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldsim.data import Dataset
 from worldsim.data.images import save_png
@@ -44,16 +46,17 @@ def dynamics(
         )
         generator = torch.Generator(device).manual_seed(0)
         stream = Stream(model, (context.shape[2], context.shape[3]), len(clips))
-        stream.prefill(context, controls[:, :window], torch.randn(context.shape, generator=generator, device=device))
-        dreamed = []
-        for t in range(window, window + frames):
-            noise = torch.randn(2, *context[:, 0].shape, generator=generator, device=device)
-            uniforms = torch.rand(noise.shape[1:-1], generator=generator, device=device)
-            latent = stream.imagine(controls[:, t], noise[0], uniforms).latent
-            stream.commit(latent, controls[:, t], noise[1])
-            dreamed.append(tokenizer.decode_frames(latent).cpu().numpy())
-    dream = np.stack(dreamed, 1)
-    save_png(path, grid([half[i, ::4] for i in range(len(clips)) for half in (clips[:, window:], dream)]))
+        given = (context, controls[:, :window], torch.randn(context.shape, generator=generator, device=device))
+
+        def draw() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+            while True:
+                noise = torch.randn(2, *context[:, 0].shape, generator=generator, device=device)
+                yield noise[0], torch.rand(noise.shape[1:-1], generator=generator, device=device), noise[1]
+
+        dream = stream.rollout(given, controls[:, window:], draw())
+        dreamed = [tokenizer.decode_frames(latent).cpu().numpy() for latent, *_ in dream]
+    both = clips[:, window:], np.stack(dreamed, 1)
+    save_png(path, grid([half[i, ::4] for i in range(len(clips)) for half in both]))
 
 
 def grid(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

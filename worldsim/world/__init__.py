@@ -12,12 +12,11 @@ from worldsim.world.folder import (
     world_hash,
     write_config,
 )
-from worldsim.world.state import Outcome, Step, WorldState
+from worldsim.world.state import Step, WorldState
 from worldsim.world.world import World
 
 __all__ = [
     "FILES",
-    "Outcome",
     "Step",
     "World",
     "WorldConfig",

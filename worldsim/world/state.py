@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldsim.model.ring import RingRows
+
 
 class Step(NamedTuple):
     """What a step of `B` worlds gives. Arrays are NumPy.
@@ -27,27 +29,15 @@ class Step(NamedTuple):
     end_probability: NDArray[np.float32]
 
 
-class Outcome(NamedTuple):
-    """A `Step` before it is looked at: tensors on the world's device, nothing decoded."""
-
-    latent: Tensor
-    reward: Tensor
-    terminated: Tensor
-    end_probability: Tensor
-
-
 class WorldState(NamedTuple):
     """What the futures of `R` worlds depend on, apart from weights and settings. Copies, on the world's device.
 
     Attributes:
-        keys, values: of the ring, `(layers, R, window, N, H, D)`.
-        position: of the ring, int64 `(R,)`.
+        past: what their rings hold.
         noise: states of the noise generators, uint8 `(R, bytes)`, on the CPU.
         next_seed: int64 `(R,)`, on the CPU, that a reset without a seed would take.
     """
 
-    keys: Tensor
-    values: Tensor
-    position: Tensor
+    past: RingRows
     noise: Tensor
     next_seed: Tensor

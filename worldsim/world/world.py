@@ -18,10 +18,11 @@ from worldsim.controls import Controls, ControlSpec
 from worldsim.device import fast_dtype, free_bytes, pick_device
 from worldsim.errors import WorldError
 from worldsim.model.dit import DiT
+from worldsim.model.ring import RingRows
 from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.world.folder import WorldConfig, find_world, load_world
-from worldsim.world.state import Outcome, Step, WorldState
+from worldsim.world.state import Step, WorldState
 
 CACHED_STARTS = 32
 SEEDS = 2**64
@@ -195,10 +196,8 @@ class World:
             self._next_seed[row] = int(torch.randint(2**63 - 1, (), generator=noise))
             drawn = int(torch.randint(len(self.starts), (), generator=noise))
             chosen.append(drawn if start is None else start)
-        ring = self.stream.ring
         for row, index in zip(rows, chosen, strict=True):
-            ring.keys[:, row], ring.values[:, row] = self._context(index, self.context_level)
-        ring.position[list(rows)] = self.starts.shape[1]
+            self.stream.ring.put([row], self._context(index, self.context_level))
         self._started[rows], self._waiting[rows] = True, False
         return self.starts[chosen, -1]
 
@@ -215,19 +214,23 @@ class World:
             WorldError: before the first `reset`.
             ControlError: if the controls do not fit.
         """
-        outcome = self.imagine(self.control_spec.to_vectors(controls, self.batch))
-        frame = self.decode(outcome.latent)
-        latent, *scalars = outcome
+        latent, *scalars = self.imagine(self.control_spec.to_vectors(controls, self.batch))
+        frame = self.decode(latent)
         return Step(frame.cpu().numpy(), latent, *(value.cpu().numpy() for value in scalars))
 
     @torch.inference_mode()
-    def imagine(self, controls: NDArray[np.float32], active: NDArray[np.bool_] | None = None) -> Outcome:
+    def imagine(
+        self, controls: NDArray[np.float32], active: NDArray[np.bool_] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Like `step`, but decodes nothing and leaves everything on the device.
 
         Args:
             controls: checked vectors `(B, A)` in the units of `control_spec`.
             active: bool `(B,)`, worlds that go on; by default all. The others stay where they are, and what is returned for them
                 means nothing.
+
+        Returns:
+            `latent`, `reward`, `terminated` and `end_probability` of a `Step`, as tensors on the world's device.
         """
         if not self._started.all():
             raise WorldError("step() before reset(); call reset(seed=...) first.")
@@ -235,9 +238,9 @@ class World:
         self.settle()
         now = torch.from_numpy(controls).to(self.device) / self._scale
         noise, later, uniforms, threshold = self._draw(active)
-        said = self.stream.imagine(now, noise, uniforms)
-        self._pending, self._waiting = (said.latent, now, later), active.copy()
-        return Outcome(said.latent, said.reward, said.end > threshold, said.end)
+        latent, reward, end = self.stream.imagine(now, noise, uniforms)
+        self._pending, self._waiting = (latent, now, later), active.copy()
+        return latent, reward, end > threshold, end
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -255,9 +258,7 @@ class World:
         if not self._waiting.any():
             return
         assert self._pending is not None
-        self.stream.commit(*self._pending)
-        # What was written for the others lies in the slot of their next frame, where nothing ever reads it.
-        self.stream.ring.position -= torch.from_numpy(~self._waiting).to(self.device).long()
+        self.stream.commit(*self._pending, None if self._waiting.all() else torch.from_numpy(self._waiting).to(self.device))
         self._waiting = np.zeros(self.batch, bool)
 
     @torch.no_grad()
@@ -270,10 +271,10 @@ class World:
         if not self._started.all():
             raise WorldError("get_state() before reset(); call reset(seed=...) first.")
         self.settle()
-        chosen, ring = list(range(self.batch) if rows is None else rows), self.stream.ring
+        chosen = list(range(self.batch) if rows is None else rows)
         noise = torch.stack([self._noise[row].get_state() for row in chosen])
         next_seed = torch.tensor([self._next_seed[row] for row in chosen])
-        return WorldState(ring.keys[:, chosen], ring.values[:, chosen], ring.position[chosen], noise, next_seed)
+        return WorldState(self.stream.ring.take(chosen), noise, next_seed)
 
     @torch.no_grad()
     def set_state(
@@ -290,16 +291,16 @@ class World:
             WorldError: if the states are of another kind of world, or another number.
         """
         rows, ring = list(range(self.batch) if rows is None else rows), self.stream.ring
-        given, wanted = (tuple(part.shape[:1] + part.shape[2:]) for part in (state.keys, ring.keys))
-        if given != wanted or len(state.position) not in (1, len(rows)):
+        given, wanted = (tuple(part.shape[:1] + part.shape[2:]) for part in (state.past.keys, ring.keys))
+        states = len(state.past.position)
+        if given != wanted or states not in (1, len(rows)):
             raise WorldError(
-                f"{len(state.position)} states of shape {given} for {len(rows)} worlds of shape {wanted}; "
+                f"{states} states of shape {given} for {len(rows)} worlds of shape {wanted}; "
                 "give one state, or one per world, of a world with the same config."
             )
-        ring.keys[:, rows], ring.values[:, rows] = state.keys.to(ring.keys), state.values.to(ring.values)
-        ring.position[rows] = state.position.to(self.device)
+        ring.put(rows, state.past)
         for i, (row, value) in enumerate(zip(rows, _seeds(seed, rows), strict=True)):
-            source = i % len(state.position)
+            source = i % states
             self._next_seed[row] = int(state.next_seed[source])
             self._noise[row].set_state(state.noise[source].clone())  # torch crashes on a view
             if value is not None:
@@ -319,16 +320,16 @@ class World:
         shape, chance = (self.batch, *self.latent_shape), torch.special.ndtr(chance)
         return noise.reshape(shape), later.reshape(shape), chance[:, :-1].reshape(shape[:-1]), chance[:, -1]
 
-    def _prefill(self, start: int, level: float) -> tuple[Tensor, Tensor]:
-        """Keys and values `(layers, window, N, H, D)` of a ring that holds a start context. Its noise is always the same, so that
+    def _prefill(self, start: int, level: float) -> RingRows:
+        """One row of a ring that holds a start context. Its noise is always the same, so that
         one copy serves every row."""
         stream = self._single
         stream.context_level = level
-        stream.ring.position.zero_()
+        stream.ring.clear()
         context, controls = self.starts[start, None], self.start_controls[start, None]
         noise = torch.randn(context.shape, generator=torch.Generator().manual_seed(start))
         stream.prefill(context, controls, noise.to(self.device))
-        return stream.ring.keys[:, 0].clone(), stream.ring.values[:, 0].clone()
+        return stream.ring.take([0])
 
     @cached_property
     def _single(self) -> Stream:
