@@ -1,7 +1,7 @@
-"""Compiles kernels for a GPU that need not be there, and reads from the binary what they ask of it.
+"""Compiles kernels ahead of time, for GPUs that this machine need not have, and reads their resource usage from the binary.
 
-Triton's wheel carries the whole compiler and a disassembler, so a machine without a GPU can hold that every kernel compiles, uses
-tensor cores where it should, spills nothing and fits. Not under TRITON_INTERPRET=1, where there is nothing to compile.
+Triton's wheel contains the compiler and a disassembler, so a machine without a GPU can check that every kernel compiles, uses
+tensor cores where it should, spills no registers and fits into shared memory. Not under TRITON_INTERPRET=1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Architecture -> bytes of shared memory that one block of threads can have: A100, H100 and H200, B200.
+# Architecture -> bytes of shared memory that one thread block can use: A100, H100 and H200, B200.
 SHARED_LIMITS = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
 MODULES = (
     "frame_attention.triton",
@@ -26,19 +26,20 @@ MODULES = (
     "temporal_decode.triton",
     "qkv_write.triton",
 )
-TENSOR_CORES = ("wgmma.mma_async", "tcgen05.mma", "mma.sync")  # what they are called in PTX
-# Which of them a kernel should use; products of fewer than 64 rows are too small for the newer ones.
+TENSOR_CORES = ("wgmma.mma_async", "tcgen05.mma", "mma.sync")  # instructions in PTX
+# Which of them a kernel should use; the newer ones need at least 64 rows.
 EXPECTED = {80: ("mma.sync",), 90: ("wgmma.mma_async", "mma.sync"), 100: ("tcgen05.mma", "mma.sync")}
 MULTIPLYING = ("forward_kernel", "query_grad_kernel", "key_grad_kernel", "ring_attention_kernel")
 
 
 class Case(NamedTuple):
-    """One kernel as it is launched; each of `MODULES` yields those it ships from `shipped(major compute capability)`.
+    """One variant of a kernel; `shipped(major)` in each of `MODULES` yields those for a major compute capability.
 
     Attributes:
-        kernel: what `triton.jit` made.
-        types: of each argument that is not a constant: "*bf16" (aligned to 16 bytes), "i32", or "i32:16" for multiples of 16.
-        constants: values of the others.
+        kernel: the function that `triton.jit` returned.
+        types: types of the arguments that are not constants: "*bf16" (aligned to 16 bytes), "i32", or "i32:16" (divisible
+            by 16).
+        constants: values of the other arguments.
         options: "num_warps" and "num_stages".
     """
 
@@ -57,9 +58,16 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """What a compiled kernel asks of a GPU: registers, bytes of stack and spilled bytes a thread; bytes of shared memory.
+    """Resource usage of a compiled kernel.
 
-    `tensor_cores` is the instruction that multiplies matrices, "" where there is none.
+    Attributes:
+        name: name of the variant, see `Case.name`.
+        arch: compute capability, such as 90.
+        registers: registers of a thread.
+        stack: stack of a thread, in bytes.
+        local: local memory of a thread, in bytes: spilled registers.
+        shared: shared memory of a thread block, in bytes.
+        tensor_cores: the instruction that multiplies matrices, "" if there is none.
     """
 
     name: str
@@ -72,7 +80,7 @@ class Figures:
 
     @property
     def problems(self) -> list[str]:
-        """Why it must not ship: spilled registers, too much shared memory, or matrix products without tensor cores."""
+        """What is wrong with it: spilled registers, too much shared memory, or matrix products without tensor cores."""
         found = [f"spills (stack {self.stack}, local {self.local} bytes)"] if self.stack or self.local else []
         if self.shared > SHARED_LIMITS[self.arch]:
             found.append(f"{self.shared} bytes of shared memory, of {SHARED_LIMITS[self.arch]}")
@@ -82,13 +90,13 @@ class Figures:
 
 
 def shipped(arch: int, modules: tuple[str, ...] = MODULES) -> Iterator[Case]:
-    """Everything that may be launched on this architecture."""
+    """Every kernel that may be launched on this architecture."""
     for module in modules:
         yield from (Case(*case) for case in import_module(f"worldsim.kernels.{module}").shipped(arch // 10))
 
 
 def compile_case(case: Case, arch: int) -> Figures:
-    """Compiles for `arch` (one of `SHARED_LIMITS`); raises what the compiler raises."""
+    """Compiles for `arch` (one of `SHARED_LIMITS`). Errors of the compiler pass through."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource

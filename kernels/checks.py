@@ -1,4 +1,4 @@
-"""What ops demand of their arguments, checked before anything is launched and the same on every device."""
+"""Checks of arguments that all ops share: made before anything is launched, and the same on every device."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def check_layout(
 ) -> None:
     """Raises ValueError unless `given` has this shape, one of these dtypes and this device, and is contiguous.
 
-    With `inner`, it need only be rows of its last `inner` axes, each contiguous and all equally far apart; see `row_step`.
+    With `inner`, only its last `inner` axes must be contiguous, and all such rows equally far apart; see `row_step`.
     """
     if given.shape != torch.Size(shape):
-        raise ValueError(f"{name} has shape {tuple(given.shape)}; it must be {tuple(shape)} to go with the other arguments.")
+        raise ValueError(f"{name} has shape {tuple(given.shape)}; it must be {tuple(shape)} to match the other arguments.")
     if given.dtype not in dtypes:
         raise ValueError(f"{name} is {given.dtype}; allowed here: {', '.join(map(str, dtypes))}.")
     if given.device != device:
@@ -29,7 +29,7 @@ def check_layout(
 
 
 def row_step(given: Tensor, inner: int) -> int | None:
-    """How many elements lie from one row, the last `inner` axes, to the next; None if rows are torn or unequally far apart."""
+    """Elements between the starts of rows (the last `inner` axes); None unless rows are contiguous and evenly spaced."""
     expected = 1
     for axis in range(given.ndim - 1, given.ndim - inner - 1, -1):
         if given.shape[axis] > 1 and given.stride(axis) != expected:

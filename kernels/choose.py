@@ -1,4 +1,4 @@
-"""Which implementation of an op runs: chosen by device, or asked for and then never replaced by another."""
+"""Chooses which implementation of an op runs: by device, or as requested; a requested one is never replaced by another."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ HAS_TRITON = find_spec("triton") is not None
 
 
 def choose(impl: str, device: torch.device) -> str:
-    """ "reference" or "triton".
+    """Returns "reference" or "triton".
 
     Args:
         impl: "auto" (Triton on CUDA devices where it is installed), "reference" or "triton".
-        device: of the op's arguments.
+        device: device of the op's arguments.
 
     Raises:
-        ValueError: if `impl` is none of these, or is "triton" where Triton cannot run.
+        ValueError: if `impl` is none of these, or if it is "triton" where Triton cannot run.
     """
     if impl not in IMPLS:
         raise ValueError(f"impl was {impl!r}; allowed: {', '.join(map(repr, IMPLS))}.")
@@ -29,7 +29,7 @@ def choose(impl: str, device: torch.device) -> str:
         raise ValueError("impl was 'triton', which is not installed; pip install triton (Linux), or pass impl='reference'.")
     if impl == "triton" and device.type != "cuda" and not interpreting():
         raise ValueError(
-            f"impl was 'triton' on {device}; it needs a CUDA device, or the variable TRITON_INTERPRET=1 set before Triton is "
+            f"impl was 'triton' on {device}; it needs a CUDA device, or TRITON_INTERPRET=1 in the environment before Triton is "
             "imported (slow, for tests). Pass impl='reference' or 'auto' here."
         )
     return impl

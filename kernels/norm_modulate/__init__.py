@@ -1,4 +1,4 @@
-"""Between two sublayers of the transformer: gate and add what the last one gave, then norm and modulate for the next."""
+"""The adaLN step between two sublayers: gated residual addition, RMS norm, scale and shift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldsim.kernels.norm_modulate import reference
 
 __all__ = ["norm_modulate"]
 
-WIDEST = 4096  # numbers that one program can hold, the backward pass too
+MAX_WIDTH = 4096  # what one program of the backward pass can hold
 
 torch.library.define(
     "worldsim::norm_modulate_forward",
@@ -67,7 +67,7 @@ torch.library.register_fake("worldsim::norm_modulate_backward", _backward_shapes
 
 
 class _Modulate(torch.autograd.Function):
-    """Without a branch: only the norm, since the residual is the input itself."""
+    """The op without a branch; the residual is the input itself."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
@@ -112,14 +112,14 @@ def norm_modulate(
 
     Args:
         x: `(B, T, N, W)` contiguous, float32, bfloat16 or float16; `W` at most 4096.
-        shift, scale: `(B, T, 1, W)` in the dtype of `x`, one per frame; parts of one projection as they are.
-        branch: what the last sublayer gave, like `x`; None at the first, where the residual is `x` itself.
-        gate: like `shift`; given exactly if `branch` is.
+        shift, scale: `(B, T, 1, W)` in the dtype of `x`, one vector for each frame; may be slices of one projection.
+        branch: output of the last sublayer, shape and dtype of `x`; None before the first, where the residual is `x` itself.
+        gate: shape and dtype of `shift`; required with `branch`, and only then.
         eps: added to the mean square in the norm.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:
-        residual, out: both like `x`.
+        residual, out: both with the shape and dtype of `x`.
 
     Raises:
         ValueError: naming the argument that does not fit.
@@ -133,8 +133,8 @@ def norm_modulate(
 
 
 def _check(x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, gate: Tensor | None) -> None:
-    if x.ndim != 4 or 0 in x.shape or x.shape[-1] > WIDEST:
-        raise ValueError(f"x has shape {tuple(x.shape)}; it must be (B, T, N, W), none of them 0, W at most {WIDEST}.")
+    if x.ndim != 4 or 0 in x.shape or x.shape[-1] > MAX_WIDTH:
+        raise ValueError(f"x has shape {tuple(x.shape)}; it must be (B, T, N, W), without an empty axis, W at most {MAX_WIDTH}.")
     check_layout("x", x, x.shape, FLOATS, x.device)
     if (branch is None) != (gate is None):
         raise ValueError(f"gate was {'missing' if gate is None else 'given'}; it goes with branch: give both or neither.")

@@ -1,6 +1,7 @@
-"""The adaLN step on a GPU: everything between two sublayers in one pass over memory, forward and backward.
+"""The adaLN step on a GPU: one pass over memory forward, and one backward.
 
-The arithmetic is float32; the residual is rounded to its dtype before the norm, so that the backward pass finds it again.
+The arithmetic is float32. The residual is rounded to its dtype before the norm, so that the backward pass starts from the same
+values.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from worldsim.kernels.checks import row_step
 
 @triton.jit
 def _frame_vector(ptr, step, frame, W: tl.constexpr, BLOCK_W: tl.constexpr):
-    """One frame's vector as a row, float32, 0 beyond the width."""
+    """The vector of one frame as a row `(1, BLOCK_W)`, float32; 0 beyond the width."""
     w = tl.arange(0, BLOCK_W)
     return tl.load(ptr + frame.to(tl.int64) * step + w, mask=w < W, other=0.0).to(tl.float32)[None, :]
 
@@ -80,7 +81,10 @@ def backward_kernel(
     BLOCK_W: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """A program takes `share` tokens of one frame; `sums` `(frames, programs per frame, 3, W)` get its shift, scale, gate."""
+    """One program handles `share` tokens of one frame.
+
+    It writes its share of the gradients of shift, scale and gate to `sums` `(frames, programs per frame, 3, W)`.
+    """
     frame, part = tl.program_id(0), tl.program_id(1)
     w = tl.arange(0, BLOCK_W)
     scale = 1 + _frame_vector(scale_ptr, scale_step, frame, W, BLOCK_W)
@@ -117,7 +121,7 @@ def backward_kernel(
 
 
 class Tile(NamedTuple):
-    """One program's work: padded width, tokens at a time, warps."""
+    """What one program handles at a time: padded width and tokens; its warps."""
 
     width: int
     rows: int
@@ -125,18 +129,18 @@ class Tile(NamedTuple):
 
 
 PROGRAMS = 1024  # enough to fill any GPU
-REGISTERS = 65536  # of a processor
+REGISTERS = 65536  # of a multiprocessor
 
 
 def tile_for(width: int) -> Tile:
-    """The tile shipped for this width: eight numbers a thread."""
+    """The tile for this width: eight elements a thread."""
     padded = triton.next_power_of_2(width)
     rows = max(1, 1024 // padded)
     return Tile(padded, rows, min(16, padded * rows // 256))
 
 
 def _options(tile: Tile, dtype: torch.dtype) -> dict[str, int]:
-    """How it is launched. Left to itself, the assembler spills some of float32's registers where it then fits another program."""
+    """Launch options. Without `maxnreg` the assembler spills float32 registers to fit one more program."""
     roomy = {"maxnreg": min(255, REGISTERS // (32 * tile.warps))} if dtype == torch.float32 else {}
     return {"num_warps": tile.warps} | roomy
 
@@ -144,7 +148,7 @@ def _options(tile: Tile, dtype: torch.dtype) -> dict[str, int]:
 def forward(
     x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, gate: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Residual (empty without a branch) and output. Arguments are checked by `norm_modulate`."""
+    """Residual (empty without a branch) and output. `norm_modulate` checks the arguments."""
     batch, frames, tokens, width = x.shape
     tile = tile_for(width)
     residual, out = x.new_empty(0 if branch is None else x.shape), torch.empty_like(x)
@@ -166,7 +170,7 @@ def backward(
     gate: Tensor | None,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of x, shift, scale, branch and gate; the last two empty without a branch. The same bits every time."""
+    """Gradients of x, shift, scale, branch and gate, the last two empty without a branch. Deterministic."""
     batch, frames, tokens, width = residual.shape
     tile = tile_for(width)
     parts = min(triton.cdiv(tokens, tile.rows), triton.cdiv(PROGRAMS, batch * frames))
@@ -184,7 +188,7 @@ def backward(
 
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
-    """What is launched on GPUs of this major compute capability, at some widths; see `worldsim.kernels.aot.Case`."""
+    """Every kernel for GPUs of this major compute capability, at some widths; see `worldsim.kernels.aot.Case`."""
     always: dict[Any, tuple[str, ...]] = {forward_kernel: ("x_ptr", "shift_ptr", "scale_ptr", "out_ptr")}
     always[backward_kernel] = ("grad_ptr", "residual_ptr", "scale_ptr", "x_grad_ptr")
     gated: dict[Any, tuple[str, ...]] = {forward_kernel: ("branch_ptr", "gate_ptr", "residual_ptr")}

@@ -1,4 +1,4 @@
-"""From the projection of one frame to its queries, with keys and values written to the ring."""
+"""Turns the QKV projection of one frame into queries, and writes its keys and values into the ring."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from worldsim.kernels.checks import FLOATS, check_head_size, check_layout
 from worldsim.kernels.choose import choose
 from worldsim.kernels.qkv_write import reference
-from worldsim.kernels.ring_attention.checks import QUANTIZED, check_scales
+from worldsim.kernels.ring_attention.checks import check_scales
 
 __all__ = ["qkv_write"]
 
 torch.library.define(
     "worldsim::qkv_write",
     "(Tensor qkv, Tensor query_weight, Tensor key_weight, Tensor cos, Tensor sin, Tensor(a!) keys, Tensor(b!) values, "
-    "Tensor position, int sinks, float eps, Tensor(c!)? key_scale, Tensor(d!)? value_scale) -> Tensor",
+    "Tensor position, float eps, Tensor(c!)? key_scale, Tensor(d!)? value_scale) -> Tensor",
 )
 
 
@@ -47,26 +47,25 @@ def qkv_write(
     values: Tensor,
     position: Tensor,
     *,
-    sinks: int = 0,
     eps: float = 1e-6,
     key_scale: Tensor | None = None,
     value_scale: Tensor | None = None,
     impl: str = "auto",
 ) -> Tensor:
-    """RMSNorm on queries and keys, rotary positions, and the write of keys and values into the ring, in place.
+    """Normalises queries and keys (RMSNorm), rotates them (RoPE), and writes keys and values into the ring in place.
 
-    Frame `p` goes to slot `p` if `p < sinks`, else to `sinks + (p - sinks) % (S - sinks)`. Not differentiable.
+    Frame `p` goes to slot `p % S`. Not differentiable.
 
     Args:
         qkv: `(B, N, (H + 2 * G) * D)` contiguous, float32, bfloat16 or float16: query, key and value heads of one frame.
-        query_weight, key_weight: `(D,)`, gains of the norms, in one of the dtypes above.
-        cos, sin: `(B or 1, N, D / 2)` of the angles; the pair `(x[i], x[i + D / 2])` turns by angle `i`.
-        keys, values: the ring `(B, S, N, G, D)`, written in place; of any float dtype above, or int8 or float8_e4m3fn.
-        position: `(B,)` int64 on the device, at least 0: index of the frame now imagined, per row.
-        sinks: how many first frames are kept for ever, less than `S`.
+        query_weight, key_weight: `(D,)`, weights of the norms, in one of the dtypes above.
+        cos, sin: `(B or 1, N, D / 2)` of the rotation angles, in one of the dtypes above; angle `i` rotates the pair
+            `(x[i], x[i + D / 2])`.
+        keys, values: the ring `(B, S, N, G, D)`, written in place; int8 or one of the dtypes above.
+        position: `(B,)` int64 on the device, at least 0: index of the current frame of each row.
         eps: added to the mean square in the norms.
-        key_scale, value_scale: `(B, S, N, G)` float32, written in place, of int8 and float8 rings: largest magnitude of a head's
-            vector over the largest of the dtype.
+        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only, written in place: the scale by which the
+            stored integers are multiplied. The largest magnitude of each head vector is stored as 127.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:
@@ -75,9 +74,9 @@ def qkv_write(
     Raises:
         ValueError: naming the argument that does not fit.
     """
-    _check(qkv, query_weight, key_weight, cos, sin, keys, values, position, sinks)
+    _check(qkv, query_weight, key_weight, cos, sin, keys, values, position)
     check_scales(keys, key_scale, value_scale)
-    arguments = (qkv, query_weight, key_weight, cos, sin, keys, values, position, sinks, eps, key_scale, value_scale)
+    arguments = (qkv, query_weight, key_weight, cos, sin, keys, values, position, eps, key_scale, value_scale)
     if choose(impl, qkv.device) == "reference":
         return reference.qkv_write(*arguments)
     return torch.ops.worldsim.qkv_write(*arguments) if impl == "auto" else _by_triton(*arguments)
@@ -92,12 +91,11 @@ def _check(
     keys: Tensor,
     values: Tensor,
     position: Tensor,
-    sinks: int,
 ) -> None:
     if keys.ndim != 5 or 0 in keys.shape:
-        raise ValueError(f"keys has shape {tuple(keys.shape)}; it must be (B, S, N, G, D), none of them 0.")
+        raise ValueError(f"keys has shape {tuple(keys.shape)}; it must be (B, S, N, G, D), without an empty axis.")
     check_head_size("keys", keys)
-    batch, slots, tokens, groups, size = keys.shape
+    batch, _, tokens, groups, size = keys.shape
     width = qkv.shape[-1] if qkv.ndim == 3 else 0
     if width % size or width // size <= 2 * groups:
         raise ValueError(f"qkv has shape {tuple(qkv.shape)}; it must be (B, N, (H + 2 * {groups}) * {size}) to go with keys.")
@@ -107,8 +105,6 @@ def _check(
     rows = len(cos) if cos.ndim == 3 and len(cos) == 1 else batch
     for name, table in (("cos", cos), ("sin", sin)):
         check_layout(name, table, (rows, tokens, size // 2), FLOATS, keys.device)
-    check_layout("keys", keys, keys.shape, (*FLOATS, *QUANTIZED), keys.device)
+    check_layout("keys", keys, keys.shape, (*FLOATS, torch.int8), keys.device)
     check_layout("values", values, keys.shape, (keys.dtype,), keys.device)
     check_layout("position", position, (batch,), (torch.int64,), keys.device)
-    if not 0 <= sinks < slots:
-        raise ValueError(f"sinks was {sinks}; a ring of {slots} slots can keep 0 to {slots - 1} first frames.")

@@ -38,17 +38,18 @@ torch.library.register_fake("worldsim::ring_attention", _shape)
 def ring_attention(
     q: Tensor, keys: Tensor, values: Tensor, position: Tensor, *, num_splits: int | None = None, impl: str = "auto"
 ) -> Tensor:
-    """Every query of the frame now imagined attends to all tokens of all slots written so far.
+    """Every token of the current frame attends to all tokens of all frames in the ring.
 
-    Frames fill the ring in order, slot by slot, whether or not the first slots are kept as sinks, so slot `s` holds a frame of
-    this row's episode exactly if `s <= position`. What lies in other slots is never read, be it NaN. Not differentiable.
+    Frame `p` is in slot `p % S`, so slot `s` has been written exactly if `s <= position`. Other slots are never read, so they
+    may hold NaN. Not differentiable.
 
     Args:
         q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
         keys, values: the ring `(B, S, N, G, D)` in the dtype of `q`, the current frame included; `H` a multiple of `G`.
-        position: `(B,)` int64 on the device: index of the frame now imagined, per row; -1 sees nothing and gives 0.
-        num_splits: into how many parts the keys are divided to fill a GPU; 1 gives the same bits whatever the GPU; by default
-            as many as its processors call for at full ring, so that a captured CUDA graph stays good. Ignored by the reference.
+        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring, whose result is 0.
+        num_splits: number of parts into which the keys are split, to keep all multiprocessors busy. 1 gives the same bits on
+            every GPU. By default it depends on the GPU and the size of the ring, but not on `position`, so that a captured
+            CUDA graph stays valid. The reference ignores it.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:

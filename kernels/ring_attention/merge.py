@@ -1,4 +1,4 @@
-"""Joins what several splits over keys have found, always in the same order."""
+"""Merges the partial results of splits over keys, always in the same order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def merge_kernel(part_ptr, lse_ptr, out_ptr, rows, splits, D: tl.constexpr, BLOC
     for _ in range(splits):
         top = tl.maximum(top, tl.load(lse_ptr + part, mask=inside, other=float("-inf")))
         part += rows
-    top = tl.where(top == float("-inf"), 0.0, top)  # of a row that saw nothing every weight becomes 0, not NaN
+    top = tl.where(top == float("-inf"), 0.0, top)  # rows without keys: every weight becomes 0, not NaN
     total = tl.zeros([BLOCK], tl.float32)
     acc = tl.zeros([BLOCK, D], tl.float32)
     part = row
@@ -35,16 +35,16 @@ def merge_kernel(part_ptr, lse_ptr, out_ptr, rows, splits, D: tl.constexpr, BLOC
     tl.store(out_ptr + row[:, None] * D + d, out.to(out_ptr.dtype.element_ty), mask=inside[:, None])
 
 
-MERGED = 1024  # numbers of each part that one program holds
+ELEMENTS = 1024  # of each split that one program holds
 
 
 def merge(parts: Tensor, lse: Tensor, out: Tensor) -> None:
     """Fills `out` `(..., D)` from the splits' outputs `(splits, ..., D)` and their log2-sum-exps `(splits, ...)`, both float32.
 
-    A split that saw nothing says -inf; a row that no split saw becomes 0.
+    A split without keys has -inf; a row without keys in any split becomes 0.
     """
     size, rows = out.shape[-1], lse[0].numel()
-    block = MERGED // size
+    block = ELEMENTS // size
     merge_kernel[(triton.cdiv(rows, block),)](parts, lse, out, rows, len(parts), D=size, BLOCK=block, num_warps=4)
 
 
@@ -52,4 +52,4 @@ def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], d
     """See `worldsim.kernels.ring_attention.triton.shipped`."""
     for size, name in ((size, name) for size in HEAD_SIZES for name in ("bf16", "fp16", "fp32")):
         types = {"part_ptr": "*fp32", "lse_ptr": "*fp32", "out_ptr": f"*{name}", "rows": "i32", "splits": "i32"}
-        yield merge_kernel, types, {"D": size, "BLOCK": MERGED // size}, {"num_warps": 4}
+        yield merge_kernel, types, {"D": size, "BLOCK": ELEMENTS // size}, {"num_warps": 4}

@@ -1,6 +1,6 @@
-"""Streaming attention in plain torch: the definition, and the CPU path.
+"""Streaming attention in plain PyTorch: the definition of the op, and what runs on a CPU.
 
-Slots fill in order, so what a row may see is a prefix of its ring: it is sliced, never masked, and what lies beyond is not read.
+Slots are written in order, so the frames of a row are a prefix of its ring. It is sliced, not masked; the rest is never read.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from torch import Tensor
 
 
 def ring_attention(q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
-    """See `worldsim.kernels.ring_attention.ring_attention`. Looks at positions, hence waits for a device other than the CPU."""
+    """See `worldsim.kernels.ring_attention.ring_attention`. Reads positions on the host, so it synchronises with a GPU."""
     return by_fill(_attend, q, keys, values, position)
 
 
 def by_fill(attend: Callable[..., Tensor], q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
-    """Calls `attend(q, keys, values)` on the written slots only: once if all rows have as many, else row by row."""
-    fills = [min(age + 1, keys.shape[1]) for age in position.tolist()]
+    """Calls `attend(q, keys, values)` with the written slots only: once if all rows have equally many, otherwise row by row."""
+    fills = [min(newest + 1, keys.shape[1]) for newest in position.tolist()]
     if len(set(fills)) == 1:
-        return _seen(attend, q, keys, values, fills[0])
+        return _attend_filled(attend, q, keys, values, fills[0])
     rows = (slice(b, b + 1) for b in range(len(fills)))
-    return torch.cat([_seen(attend, q[row], keys[row], values[row], fill) for row, fill in zip(rows, fills, strict=True)])
+    return torch.cat(
+        [_attend_filled(attend, q[row], keys[row], values[row], fill) for row, fill in zip(rows, fills, strict=True)]
+    )
 
 
-def _seen(attend: Callable[..., Tensor], q: Tensor, keys: Tensor, values: Tensor, fill: int) -> Tensor:
+def _attend_filled(attend: Callable[..., Tensor], q: Tensor, keys: Tensor, values: Tensor, fill: int) -> Tensor:
     return attend(q, keys[:, :fill], values[:, :fill]) if fill > 0 else torch.zeros_like(q)
 
 

@@ -1,8 +1,8 @@
-"""Streaming attention on a GPU: split over keys, merged in a fixed order, no mask and no host synchronisation.
+"""Streaming attention on a GPU: keys are split over programs and merged in a fixed order, without a mask or host synchronisation.
 
-The frame's query heads that share a key head are packed into the rows of one tile. Slots fill in order, so what a row may see
-is always a prefix of its ring, whose length follows from its position. Online softmax: Dao 2023, arXiv:2307.08691, section 3.1;
-splits over keys are joined by their log-sum-exps, as in Flash-Decoding (Dao et al. 2023).
+The query heads that share a key head are rows of one tile. Slots are written in order, so the frames of a batch row are a prefix
+of its ring, whose length follows from its position. Online softmax: Dao 2023, arXiv:2307.08691, section 3.1. Merging splits by
+their log-sum-exps: Flash-Decoding (Dao et al. 2023).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _visit(
     RAGGED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One block of keys taken into the running softmax; in a ragged block those from `stop` on do not exist."""
+    """Adds one block of keys to the online softmax; a ragged block ends at `stop`."""
     tokens = first + tl.arange(0, BLOCK_N)
     at = tokens[:, None] * STRIDE
     if RAGGED:
@@ -101,7 +101,7 @@ def ring_attention_kernel(
     if whole < stop:
         top, total, acc = _visit(q, keys, values, whole, stop, top, total, acc, scale, G * D, BLOCK_N, True, PRECISION)
 
-    total = tl.where(total == 0, 1.0, total)  # a split without keys: 0, and a log-sum-exp of -inf
+    total = tl.where(total == 0, 1.0, total)  # a split without keys gives 0 and a log-sum-exp of -inf
     out = acc / total[:, None]
     if SPLITS > 1:
         row += split.to(tl.int64) * batch * tokens * (G * R)
@@ -110,7 +110,7 @@ def ring_attention_kernel(
 
 
 class Tile(NamedTuple):
-    """Shape of one program's work: packed queries by keys, warps, and stages of the load pipeline."""
+    """What one program handles at a time: rows of queries and keys; its warps and pipeline stages."""
 
     queries: int
     keys: int
@@ -122,7 +122,7 @@ MOST_SPLITS = 32
 
 
 def tile_for(queries: int, size: int, dtype: torch.dtype, major: int = 9) -> Tile:
-    """The tile shipped for this many packed queries, head size, dtype and major compute capability."""
+    """The tile for so many rows of queries, this head size, dtype and major compute capability."""
     if dtype == torch.float32:  # exact products, which tensor cores do not give
         return Tile(16, 32 if size <= 64 else 16, 8, 2)
     if queries <= 16:
@@ -134,7 +134,7 @@ def tile_for(queries: int, size: int, dtype: torch.dtype, major: int = 9) -> Til
 
 
 def splits_for(programs: int, blocks: int, processors: int) -> int:
-    """Fewest splits whose waves of programs fill the processors nearly as well as the best number of splits does."""
+    """The fewest splits that keep the multiprocessors at least 85% as busy as the best number of splits does."""
     if programs >= 0.8 * processors:
         return 1
     waves = [n * programs / processors for n in range(1, min(blocks, MOST_SPLITS) + 1)]
@@ -144,7 +144,7 @@ def splits_for(programs: int, blocks: int, processors: int) -> int:
 
 @lru_cache
 def _gpu(device: torch.device) -> tuple[int, int]:
-    """Major compute capability and number of processors; those of one small GPU where kernels are interpreted."""
+    """Major compute capability and number of multiprocessors; a small GPU is assumed where kernels are interpreted."""
     if device.type != "cuda":
         return 9, 8
     properties = torch.cuda.get_device_properties(device)
@@ -152,7 +152,7 @@ def _gpu(device: torch.device) -> tuple[int, int]:
 
 
 def ring_attention(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
-    """See `worldsim.kernels.ring_attention.ring_attention`; arguments are checked there."""
+    """See `worldsim.kernels.ring_attention.ring_attention`, which checks the arguments."""
     batch, tokens, heads, size = q.shape
     slots, groups = keys.shape[1], keys.shape[3]
     major, processors = _gpu(q.device)
@@ -174,7 +174,7 @@ def ring_attention(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, nu
 
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
-    """What is launched on GPUs of this major compute capability: kernel, types of arguments, constants, launch options."""
+    """Every kernel for GPUs of this major compute capability: kernel, argument types, constants and launch options."""
     sizes = dict.fromkeys(("batch", "tokens", "slots"), "i32")
     for dtype, name in ((torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float32, "fp32")):
         tiles = {(size, tile_for(rows, size, dtype, major)) for size in HEAD_SIZES for rows in (16, 64, 128)}

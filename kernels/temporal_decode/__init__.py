@@ -1,4 +1,4 @@
-"""Attention of every token of one frame to the same token of past frames."""
+"""Attention of every token of one frame to the tokens at the same position of past frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worldsim.kernels.checks import FLOATS
 from worldsim.kernels.choose import choose
-from worldsim.kernels.ring_attention.checks import QUANTIZED, check_ring, check_scales
+from worldsim.kernels.ring_attention.checks import check_ring, check_scales
 from worldsim.kernels.temporal_decode import reference
 
 __all__ = ["temporal_decode"]
@@ -16,12 +16,6 @@ torch.library.define(
     "worldsim::temporal_decode",
     "(Tensor q, Tensor keys, Tensor values, Tensor position, Tensor? key_scale, Tensor? value_scale) -> Tensor",
 )
-
-
-def _on_cpu(
-    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
-) -> Tensor:
-    return reference.temporal_decode(q, keys, values, position, key_scale, value_scale)
 
 
 def _by_triton(
@@ -38,7 +32,7 @@ def _shape(
     return torch.empty_like(q)
 
 
-torch.library.impl("worldsim::temporal_decode", "cpu", _on_cpu)
+torch.library.impl("worldsim::temporal_decode", "cpu", reference.temporal_decode)
 torch.library.impl("worldsim::temporal_decode", "cuda", _by_triton)
 torch.library.register_fake("worldsim::temporal_decode", _shape)
 
@@ -53,15 +47,15 @@ def temporal_decode(
     value_scale: Tensor | None = None,
     impl: str = "auto",
 ) -> Tensor:
-    """Token `n` of the frame now imagined attends to token `n` of all slots written so far.
+    """Token `n` of the current frame attends to token `n` of all frames in the ring.
 
-    Which slots those are, see `worldsim.kernels.ring_attention.ring_attention`. Not differentiable.
+    Which slots hold frames: see `worldsim.kernels.ring_attention.ring_attention`. Not differentiable.
 
     Args:
         q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
-        keys, values: the ring `(B, S, N, G, D)`, the current frame included; of any float dtype above, or int8 or float8_e4m3fn.
-        position: `(B,)` int64 on the device: index of the frame now imagined, per row; -1 sees nothing and gives 0.
-        key_scale, value_scale: `(B, S, N, G)` float32, by which int8 and float8 rings are multiplied.
+        keys, values: the ring `(B, S, N, G, D)`, the current frame included; int8 or one of the dtypes above.
+        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring, whose result is 0.
+        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only: the scale by which the integers are multiplied.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:
@@ -70,9 +64,9 @@ def temporal_decode(
     Raises:
         ValueError: naming the argument that does not fit.
     """
-    check_ring(q, keys, values, position, (*FLOATS, *QUANTIZED))
+    check_ring(q, keys, values, position, (*FLOATS, torch.int8))
     check_scales(keys, key_scale, value_scale)
     if impl == "auto":
         return torch.ops.worldsim.temporal_decode(q, keys, values, position, key_scale, value_scale)
-    run = _by_triton if choose(impl, q.device) == "triton" else _on_cpu
+    run = _by_triton if choose(impl, q.device) == "triton" else reference.temporal_decode
     return run(q, keys, values, position, key_scale, value_scale)

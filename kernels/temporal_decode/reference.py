@@ -1,4 +1,4 @@
-"""Attention along time in plain torch: the definition, and the CPU path."""
+"""Attention along time in plain PyTorch: the definition of the op, and what runs on a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldsim.kernels.ring_attention.reference import by_fill
 def temporal_decode(
     q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
 ) -> Tensor:
-    """See `worldsim.kernels.temporal_decode.temporal_decode`. Looks at positions, hence waits for a device other than the CPU."""
+    """See `worldsim.kernels.temporal_decode.temporal_decode`. Reads positions on the host, so it synchronises with a GPU."""
     if key_scale is None or value_scale is None:
         return by_fill(_attend, q, keys.to(q.dtype), values.to(q.dtype), position)
     keys, values = keys.float() * key_scale[..., None], values.float() * value_scale[..., None]
@@ -19,7 +19,7 @@ def temporal_decode(
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Each token of each key head is a head of its own, whose queries are the heads of `q` that share it."""
+    """Treats each pair of token and key head as a head of its own; its queries are the heads of `q` that share the key head."""
     k, v = (a.flatten(2, 3).transpose(1, 2) for a in (keys, values))
     grouped = q.view(q.shape[0], k.shape[1], -1, q.shape[-1])
     return F.scaled_dot_product_attention(grouped, k, v).reshape(q.shape)

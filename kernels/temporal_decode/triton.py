@@ -1,7 +1,7 @@
-"""Attention along time on a GPU: every key and value is read once, and nothing else costs.
+"""Attention along time on a GPU, bound by memory bandwidth: every key and value is read once.
 
-A program holds all slots (or 64 of them, merged later) of a few neighbouring tokens and key heads, which lie side by side in
-memory, and serves every query head that shares them. One query per key head and token leaves tensor cores nothing to do.
+One program holds all slots (or 64 of them, merged later) of a few pairs of token and key head that are adjacent in memory, and
+computes every query head that shares them. With one query for each pair, tensor cores would not help.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def temporal_decode_kernel(
         top = tl.max(scores, 0)
         weights = tl.exp2(scores - tl.where(top == float("-inf"), 0.0, top)[None, :])
         total = tl.sum(weights, 0)
-        total = tl.where(total == 0, 1.0, total)  # nothing seen: 0, and a log-sum-exp of -inf
+        total = tl.where(total == 0, 1.0, total)  # without keys: 0, and a log-sum-exp of -inf
         if QUANTIZED:
             weights *= value_scale
         out = tl.sum(weights[:, :, None] * v.to(tl.float32), 0) / total[:, None]
@@ -75,24 +75,20 @@ def temporal_decode_kernel(
 
 
 MOST_SLOTS = 64  # slots that one program holds
-HELD = 2048  # numbers of the keys that one warp holds
+ELEMENTS = 2048  # of the keys that one warp holds
 
 
 def block_for(slots: int, size: int) -> tuple[int, int, int]:
-    """Slots and (token, key head) pairs that a program holds, and its warps."""
+    """How many slots and pairs of token and key head one program holds, and its warps."""
     block = min(MOST_SLOTS, triton.next_power_of_2(slots))
-    pairs = max(1, HELD // (block * size))
-    return block, pairs, block * pairs * size // HELD or 1
+    pairs = max(1, ELEMENTS // (block * size))
+    return block, pairs, block * pairs * size // ELEMENTS or 1
 
 
 def temporal_decode(
     q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
 ) -> Tensor:
-    """See `worldsim.kernels.temporal_decode.temporal_decode`; arguments are checked there."""
-    if keys.dtype == torch.float8_e4m3fn and q.is_cuda and torch.cuda.get_device_capability(q.device) < (8, 9):
-        raise ValueError(
-            "keys is torch.float8_e4m3fn, which this GPU cannot convert (compute capability 8.9 can); use torch.int8."
-        )
+    """See `worldsim.kernels.temporal_decode.temporal_decode`, which checks the arguments."""
     batch, slots, tokens, groups, size = keys.shape
     pairs, heads = tokens * groups, q.shape[2] // groups
     block, together, warps = block_for(slots, size)
@@ -113,10 +109,9 @@ def temporal_decode(
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
     """See `worldsim.kernels.ring_attention.triton.shipped`."""
-    rings = ("bf16", "fp16", "fp32", "i8") + (("fp8e4nv",) if major >= 9 else ())
-    for ring, size, slots, heads in product(rings, HEAD_SIZES, (4, 16, 32, 64, 128), (1, 4)):
+    for ring, size, slots, heads in product(("bf16", "fp16", "fp32", "i8"), HEAD_SIZES, (4, 16, 32, 64, 128), (1, 4)):
         block, pairs, warps = block_for(slots, size)
-        name = ring if ring in ("bf16", "fp16", "fp32") else "bf16"
+        name = "bf16" if ring == "i8" else ring
         scale = "*fp32" if name != ring else None
         splits = triton.cdiv(slots, block)
         types = {"q_ptr": f"*{name}", "key_ptr": f"*{ring}", "value_ptr": f"*{ring}", "position_ptr": "*i64", "scale": "fp32"}

@@ -1,4 +1,4 @@
-"""Rings for the tests of the ops on them: every slot that was not written holds NaN."""
+"""Random rings for tests: every slot that was not written holds NaN."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ.setdefault("TRITON_INTERPRET", "1")
 else:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which poison() forbids matrix products
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise poison() forbids matrix products
 
 
 @contextmanager
 def poison() -> Iterator[None]:
-    """Meanwhile, memory that is allocated but not yet written holds NaN."""
+    """Fills memory with NaN when it is allocated."""
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -45,22 +45,22 @@ class Case(NamedTuple):
     position: Tensor
 
 
-def written(age: int, slots: int, sinks: int = 0) -> list[int]:
-    """The slots that hold a frame when frame `age` is the newest."""
-    return sorted({p if p < sinks else sinks + (p - sinks) % (slots - sinks) for p in range(age + 1)})
+def written(position: int, slots: int) -> list[int]:
+    """The slots that hold a frame when frame `position` is the current one."""
+    return sorted({frame % slots for frame in range(position + 1)})
 
 
-def draw(shape: Shape, ages: Sequence[int], dtype: torch.dtype, sinks: int = 0, seed: int = 0) -> Case:
-    """Random queries and rings whose rows are at these ages, on the device under test."""
+def draw(shape: Shape, positions: Sequence[int], dtype: torch.dtype, seed: int = 0) -> Case:
+    """Random queries and rings, with one position for each batch row, on the device under test."""
     generator = torch.Generator().manual_seed(seed)
     slots, tokens, heads, groups, size = shape
-    q = torch.randn(len(ages), tokens, heads, size, generator=generator)
-    ring = torch.randn(2, len(ages), slots, tokens, groups, size, generator=generator)
-    for b, age in enumerate(ages):
-        unwritten = sorted(set(range(slots)) - set(written(age, slots, sinks)))
+    q = torch.randn(len(positions), tokens, heads, size, generator=generator)
+    ring = torch.randn(2, len(positions), slots, tokens, groups, size, generator=generator)
+    for b, position in enumerate(positions):
+        unwritten = sorted(set(range(slots)) - set(written(position, slots)))
         ring[:, b, unwritten] = math.nan
     keys, values = ring.to(DEVICE, dtype)
-    return Case(q.to(DEVICE, dtype), keys, values, torch.tensor(ages, device=DEVICE))
+    return Case(q.to(DEVICE, dtype), keys, values, torch.tensor(positions, dtype=torch.int64, device=DEVICE))
 
 
 ROUNDINGS = 16  # at most so many between inputs and a result; the backward pass of `norm_modulate` needs the most

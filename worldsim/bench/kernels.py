@@ -90,7 +90,7 @@ def compile_one(arch: int, modules: tuple[str, ...], index: int) -> dict[str, An
 
 
 def bench_kernels(ops: Sequence[str] = OPS, rounds: int = 40) -> dict[str, Any]:
-    """Races every op against its rivals on this machine's GPU, prints a table and returns it.
+    """Times every op and what it is compared with on this machine's GPU, prints a table and returns it.
 
     Args:
         ops: of `OPS`.
@@ -110,34 +110,34 @@ def bench_kernels(ops: Sequence[str] = OPS, rounds: int = 40) -> dict[str, Any]:
         raise WorldsimError(
             "bench kernels needs a CUDA GPU, and torch sees none; --compile-only works anywhere, --arch names the GPU."
         )
-    from worldsim.kernels.duels import grid
+    from worldsim.kernels.comparisons import grid
 
     limits, results = timing.measure_limits(), []
     about = {"machine": describe_machine(), **describe_run(), "limits": limits._asdict()}
     print(format_about(about), HEADER, sep="\n", flush=True)
     for make in grid():
         torch.compiler.reset()
-        duel = make()
-        if duel.op in ops:
-            rows = race(duel, limits, rounds)
+        comparison = make()
+        if comparison.op in ops:
+            rows = measure(comparison, limits, rounds)
             print(*map(format_row, rows), sep="\n", flush=True)
             results += rows
         torch.cuda.empty_cache()
     return {**about, "results": results}
 
 
-def race(duel: Any, limits: timing.Limits, rounds: int) -> list[dict[str, Any]]:
+def measure(comparison: Any, limits: timing.Limits, rounds: int) -> list[dict[str, Any]]:
     """Figures of one op at one size; see `bench_kernels`."""
-    first = duel.draw()
-    sets = [first, *(duel.draw() for _ in range(timing.sets_for(timing.bytes_of(first)) - 1))]
-    least = 1e6 * max(duel.flops / limits.flops, duel.traffic / limits.bandwidth)
+    first = comparison.draw()
+    sets = [first, *(comparison.draw() for _ in range(timing.sets_for(timing.bytes_of(first)) - 1))]
+    least = 1e6 * max(comparison.flops / limits.flops, comparison.traffic / limits.bandwidth)
     spreads = []
     for inputs in (sets, sets[:1]):
-        calls = {name: [_bind(run, given) for given in inputs] for name, run in duel.contenders.items()}
-        spreads.append(timing.race(calls, rounds))
+        calls = {name: [_bind(run, given) for given in inputs] for name, run in comparison.implementations.items()}
+        spreads.append(timing.time_in_turns(calls, rounds))
     rows = []
-    for name in duel.contenders:
-        row: dict[str, Any] = {"op": duel.op, "size": duel.about, "contender": name}
+    for name in comparison.implementations:
+        row: dict[str, Any] = {"op": comparison.op, "size": comparison.size, "contender": name}
         for kind, spread in zip(("cold", "warm"), (found[name] for found in spreads), strict=True):
             row[kind] = {"error": spread} if isinstance(spread, str) else spread._asdict()
         if "median" in row["cold"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from worldsim.kernels.duels import OURS
+from worldsim.kernels.comparisons import OURS
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 1100, 430, 40, 70, 24
 INK, PALE = "#24292f", "#d0d7de"

@@ -1,6 +1,6 @@
-"""What the ops are measured against: PyTorch's own attention, FlexAttention, and their references compiled by Inductor.
+"""What the ops are compared with: PyTorch's own attention, FlexAttention, and the references compiled by Inductor.
 
-All take what the op takes, in its layout, and do what a user without the op would do.
+Each takes the arguments of an op, in the same layout, and does what a user without the op would do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Attend = Callable[[Tensor, Tensor, Tensor, Any], Tensor]  # q, k, v (B, heads, t
 
 
 def sdpa(backend: SDPBackend) -> Attend:
-    """SDPA by one backend and no other. The efficient one knows no grouped queries, so its keys and values are repeated."""
+    """SDPA with this backend only. The efficient one has no grouped-query attention, so keys and values are repeated for it."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Any = None) -> Tensor:
         if backend == EFFICIENT:
@@ -31,7 +31,7 @@ def sdpa(backend: SDPBackend) -> Attend:
 
 
 def flex(tuned: bool = False) -> Attend:
-    """FlexAttention, compiled as it is meant to be; `tuned` for the slow search of the fastest tiles."""
+    """Compiled FlexAttention; with `tuned`, after a slow search for the fastest tiles."""
     mode = "max-autotune-no-cudagraphs" if tuned else None
     run: Any = torch.compile(flex_attention, dynamic=False, mode=mode)
 
@@ -42,7 +42,7 @@ def flex(tuned: bool = False) -> Attend:
 
 
 def over_frames(attend: Attend, mask: Any = None) -> Callable[..., Tensor]:
-    """Takes `(B, L, heads, D)`, as `frame_attention` does."""
+    """Arguments `(B, L, heads, D)` as for `frame_attention`."""
 
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (a.transpose(1, 2) for a in (q, k, v))
@@ -52,7 +52,7 @@ def over_frames(attend: Attend, mask: Any = None) -> Callable[..., Tensor]:
 
 
 def over_ring(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None) -> Callable[..., Tensor]:
-    """Takes queries, ring and position, as `ring_attention` does; the mask, if any, is made anew from the position."""
+    """Arguments as for `ring_attention`. `make_mask`, if given, makes the mask from the position in every call."""
 
     def run(q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
         q, k, v = (a.transpose(1, 2) for a in (q, keys.flatten(1, 2), values.flatten(1, 2)))
@@ -62,7 +62,7 @@ def over_ring(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None) 
 
 
 def along_time(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None) -> Callable[..., Tensor]:
-    """Takes queries, ring and position, as `temporal_decode` does; every token is a row of the batch. One world only."""
+    """Arguments as for `temporal_decode`, with a batch of one; every token becomes a row of the batch."""
 
     def run(q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
         k, v = (a[0].permute(1, 2, 0, 3) for a in (keys, values))
@@ -72,17 +72,17 @@ def along_time(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None)
 
 
 def slot_mask(slots: int, tokens: int) -> Callable[[Tensor], Tensor]:
-    """Makes the dense mask `(B, 1, tokens, slots * tokens)` of written slots; with a single query per row, `tokens` is 1."""
+    """Returns a function of the position: the dense mask `(B, 1, tokens, slots * tokens)`, True at written slots."""
 
     def make(position: Tensor) -> Tensor:
-        written = torch.arange(slots, device=position.device) <= position[:, None]
+        written = torch.arange(slots, dtype=torch.int64, device=position.device) <= position[:, None]
         return written.repeat_interleave(tokens, 1)[:, None, None].expand(-1, -1, tokens, -1)
 
     return make
 
 
 def slot_blocks(slots: int, tokens: int, position: Tensor, queries: int | None = None) -> BlockMask:
-    """The BlockMask of written slots, which follows the position as long as no block is left out."""
+    """The BlockMask of written slots. It stays valid when `position` changes in place, if it was made for a full ring."""
 
     def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return k // tokens <= position[0]
@@ -91,7 +91,7 @@ def slot_blocks(slots: int, tokens: int, position: Tensor, queries: int | None =
 
 
 def frame_blocks(length: int, tokens: int, window: int, device: str) -> BlockMask:
-    """The BlockMask of causal frames in a window."""
+    """The BlockMask of causal attention over frames with a window."""
 
     def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         age = q // tokens - k // tokens
@@ -101,14 +101,14 @@ def frame_blocks(length: int, tokens: int, window: int, device: str) -> BlockMas
 
 
 def frame_mask(length: int, tokens: int, window: int, device: str) -> Tensor:
-    """The dense mask `(L, L)` of the same."""
-    frame = torch.arange(length, device=device) // tokens
+    """The same as a dense mask `(L, L)`."""
+    frame = torch.arange(length, dtype=torch.int64, device=device) // tokens
     age = frame[:, None] - frame[None, :]
     return (age >= 0) & (age < window)
 
 
 def trained(run: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
-    """Forward and backward, for a gradient of ones."""
+    """Returns a function that runs forward and backward, with an output gradient of ones."""
 
     def both(*inputs: Tensor) -> tuple[Tensor, ...]:
         outs = run(*inputs)
@@ -119,7 +119,7 @@ def trained(run: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
 
 
 def inductor(run: Callable[..., Any]) -> Callable[..., Any]:
-    """The reference, compiled."""
+    """`run` compiled by Inductor."""
 
     def call(*inputs: Tensor) -> Any:
         return run(*inputs)
