@@ -9,7 +9,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from worldsim.errors import WorldsimError
+from worldsim.errors import WorldsimError, shown
+from worldsim.machine import cpu_instructions
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FAST_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # "bf16" is ARM's
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -21,26 +25,49 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.split(":")[0] not in ("cpu", "cuda"):
-        raise WorldsimError(f"device was {name!r}; allowed: auto, cpu, cuda.")
+        raise WorldsimError(f"device was {shown(name)}; allowed: auto, cpu, cuda.")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise WorldsimError("device was 'cuda', but torch sees no GPU; use --device cpu, or install a CUDA build of torch.")
     return torch.device(name)
 
 
-@lru_cache
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """The faster of bfloat16 and float32 for small matrix products here. On a CPU it is timed, since bf16 can be very slow."""
-    if device.type != "cpu":
-        return torch.bfloat16
-    times = {dtype: _time_linear(256, 256, 1024, device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return min(times, key=lambda dtype: times[dtype])
+def compute_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
+    """What to compute in, in training and in play.
+
+    Args:
+        device: where.
+        wanted: "float32", "bfloat16", or "auto" for the faster of them. On a CPU that depends on its instructions alone, so that
+            a busy machine decides as an idle one; only where the system does not list them, it is timed, once a process.
+
+    Raises:
+        WorldsimError: if the name is unknown.
+    """
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise WorldsimError(f"dtype was {shown(wanted)}; allowed: auto, {', '.join(DTYPES)}.")
+        return DTYPES[wanted]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    instructions = cpu_instructions()
+    if instructions:
+        return torch.bfloat16 if instructions & FAST_BF16 else torch.float32
+    return _timed_dtype(device)
+
+
+fast_dtype = compute_dtype
+
+
+def autocast(device: torch.device, wanted: str = "auto") -> torch.autocast:
+    """A context in which matrix products run in `compute_dtype`, whose weights are float32."""
+    dtype = compute_dtype(device, wanted)
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 @lru_cache
-def matmul_rate(device: torch.device) -> float:
-    """Measured bf16 matrix rate in FLOP/s, at a transformer's training shape."""
+def matmul_rate(device: torch.device, wanted: str = "auto") -> float:
+    """Measured matrix rate in FLOP/s, in `compute_dtype`, at a transformer's training shape."""
     rows, width = 8192, 1024
-    return 2 * rows * width * width / _time_linear(rows, width, width, device, torch.bfloat16)
+    return 2 * rows * width * width / _time_linear(rows, width, width, device, compute_dtype(device, wanted))
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -52,6 +79,13 @@ def free_bytes(device: torch.device) -> int | None:
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), None)
+
+
+@lru_cache
+def _timed_dtype(device: torch.device) -> torch.dtype:
+    """The faster dtype for matrix products of a small transformer; float32 unless the other is clearly faster."""
+    seconds = {dtype: _time_linear(2048, 256, 1024, device, dtype) for dtype in DTYPES.values()}
+    return torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
 
 
 def _time_linear(rows: int, inputs: int, outputs: int, device: torch.device, dtype: torch.dtype) -> float:

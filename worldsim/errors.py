@@ -60,6 +60,12 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: everything that Ctrl-C cleans up is cleaned up."""
 
 
+def shown(value: object, limit: int = 80) -> str:
+    """A value someone gave, as an error message shows it: control characters escaped, and cut to `limit` characters."""
+    text = ascii(value) if not isinstance(value, str) or not value.isprintable() else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130 and SIGTERM,

@@ -14,7 +14,7 @@ NOTED = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # instruction sets that 
 
 def describe_machine() -> dict[str, Any]:
     """Processor, cores this process may use, instruction sets and limits put on them, and versions; ready for JSON."""
-    flags = _cpuinfo("flags").split()
+    flags = cpu_instructions()
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
@@ -36,6 +36,11 @@ def resident_bytes() -> int | None:
     except OSError:
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_instructions() -> frozenset[str]:
+    """Instruction sets of the processor as Linux names them, such as "avx2"; empty where the system does not list them."""
+    return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
 
 
 def _cpuinfo(name: str) -> str:

@@ -171,3 +171,28 @@ def test_hash_follows_the_weights(tiny_world_path: Path, copy: Path) -> None:
     with (copy / "dynamics.safetensors").open("ab") as file:
         file.write(b" ")
     assert world_hash(copy) != world_hash(tiny_world_path)
+
+
+class Owner:
+    """Such as an environment."""
+
+
+def test_a_world_has_one_owner(tiny_world: World) -> None:
+    one, other = Owner(), Owner()
+    tiny_world.claim(one)
+    tiny_world.claim(one)
+    with pytest.raises(WorldError, match=r"in use by another Owner.* load the world once for each"):
+        tiny_world.claim(other)
+    tiny_world.release(other)
+    with pytest.raises(WorldError, match="in use"):
+        tiny_world.claim(other)
+    tiny_world.release(one)
+    tiny_world.claim(other)
+
+
+def test_a_dropped_owner_no_longer_has_the_world(tiny_world: World) -> None:
+    one, other = Owner(), Owner()
+    one.itself = one  # type: ignore[attr-defined]  # garbage that only the collector finds
+    tiny_world.claim(one)
+    del one
+    tiny_world.claim(other)

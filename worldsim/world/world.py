@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import secrets
+import weakref
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.device import fast_dtype, free_bytes, pick_device
-from worldsim.errors import WorldError
+from worldsim.device import compute_dtype, free_bytes, pick_device
+from worldsim.errors import WorldError, shown
 from worldsim.model.dit import DiT
 from worldsim.model.ring import RingRows
 from worldsim.model.sampler import Stream
@@ -71,7 +73,7 @@ class World:
     ):
         self.config, self.batch = config, batch
         self.device = pick_device(device)
-        self.dtype = dtype or fast_dtype(self.device)
+        self.dtype = dtype or compute_dtype(self.device)
         self.grid = config.tokenizer.grid(config.height, config.width)
         self._check_memory()
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -86,6 +88,7 @@ class World:
         self._noise = [torch.Generator() for _ in range(batch)]
         self._next_seed = [secrets.randbits(63) for _ in range(batch)]
         self._started = np.zeros(batch, bool)
+        self._owner: weakref.ref[object] | None = None
         self.set_starts(starts, start_controls)
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their episode
@@ -102,6 +105,28 @@ class World:
             WorldError: if there is no such world, or its folder is damaged.
         """
         return cls(*load_world(find_world(name)), **options)
+
+    def claim(self, owner: object) -> None:
+        """Marks the world as taken: only one owner, such as an environment, may reset and step it, until it releases the world
+        or is no longer referenced. The owner calls this; claiming again is allowed.
+
+        Raises:
+            WorldError: if another owner has it.
+        """
+        if self._owner is not None and self._owner() is not owner:
+            gc.collect()  # the other may be garbage
+        current = None if self._owner is None else self._owner()
+        if current is not None and current is not owner:
+            raise WorldError(
+                f"world {shown(self.config.name)} is in use by another {type(current).__name__}, and two would move each other's "
+                "frames; close that one first, or load the world once for each: World.load(...)."
+            )
+        self._owner = weakref.ref(owner)
+
+    def release(self, owner: object) -> None:
+        """Gives the world back, so that others may claim it; does nothing if `owner` does not have it."""
+        if self._owner is not None and self._owner() is owner:
+            self._owner = None
 
     @property
     def control_spec(self) -> ControlSpec:
