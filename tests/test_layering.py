@@ -22,6 +22,7 @@ ALL = (*ENVS, "data", "train", "presets")
 # Part of the package -> the parts it may import, besides itself. A module belongs to the longest name it starts with.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "files": ("errors",),
     "machine": (),
     "plotting": ("errors",),
     "worlds": (),

@@ -18,6 +18,10 @@ class ControlError(WorldsimError):
     """Controls that a world or game cannot take: unknown key, wrong shape, non-finite mouse."""
 
 
+class FileError(WorldsimError):
+    """A file or folder that cannot be read, written or locked: full disk, missing permission, not what its name says."""
+
+
 class DataError(WorldsimError):
     """A dataset that is missing, truncated or does not fit what was asked of it."""
 

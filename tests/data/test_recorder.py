@@ -237,12 +237,12 @@ def test_a_crash_between_the_files_of_an_episode(tmp_path: Path) -> None:
     with Recorder(tmp_path, info()) as recorder:
         record(recorder, 4, seed=1)
         record(recorder, 6, seed=2)
-    episode_path(tmp_path, 1).rename(episode_path(tmp_path, 1).with_suffix(".parquet.tmp"))
+    episode_path(tmp_path, 1).rename(episode_path(tmp_path, 1).with_name(".file-001.parquet.0123abcd.worldsim-tmp"))
     assert [episode.seed for episode in Dataset(tmp_path).episodes] == [1]
     with Recorder(tmp_path, info()) as recorder:
         assert not video_path(tmp_path, 1).exists() and not data_path(tmp_path, 1).exists()
         record(recorder, 5, seed=3)
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*tmp"))
     assert [(episode.seed, episode.first_row) for episode in Dataset(tmp_path).episodes] == [(1, 0), (3, 4)]
 
 

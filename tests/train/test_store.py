@@ -54,7 +54,7 @@ def test_ends_stand_one_past_the_last_frame(store: LatentStore) -> None:
         after = store.offsets[1:][store.ended]
         fits = [i - 1 for i in after if np.array_equal(store.latents[i - shown : i], windows.latents[row, :shown])]
         control, reward = windows.controls[row, shown].numpy(), windows.rewards[row, shown]
-        assert any(np.array_equal(control, store.actions[i]) and reward == store.rewards[i] for i in fits)
+        assert any(np.array_equal(control, store.rows.actions[i]) and reward == store.rows.rewards[i] for i in fits)
 
 
 def test_first_frames_have_no_controls(store: LatentStore) -> None:

@@ -9,10 +9,10 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from worldsim import files
 from worldsim.errors import DataError, WorldsimError, suggest
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -58,8 +58,7 @@ def existing_data(given: Path | None, default: Path) -> Path:
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:
     """Writes figures to a file, if one is wanted."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dumps(figures, indent=2) + "\n")
+        files.write_json(path, figures)
 
 
 def compiler_found() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worldsim.data.clips import Clips
 from worldsim.data.collect import Policy, PolicySource, collect
 from worldsim.data.coverage import coverage, format_coverage
 from worldsim.data.dataset import Dataset, Episode, Windows
@@ -9,6 +10,7 @@ from worldsim.data.format import DatasetInfo, EpisodeInfo, Rows
 from worldsim.data.recorder import EpisodeWriter, Recorder, Take
 
 __all__ = [
+    "Clips",
     "Dataset",
     "DatasetInfo",
     "Episode",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from worldsim.controls import ControlSpec
+from worldsim.data.clips import Clips, align
 from worldsim.data.format import (
     DatasetInfo,
     EpisodeInfo,
@@ -120,6 +121,11 @@ class Dataset:
         """Rows of each episode, `(episodes,)`."""
         return np.array([episode.length for episode in self.episodes], np.int64)
 
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each episode begins in `rows`, and at the end their number, `(episodes + 1,)`."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
     @property
     def total_frames(self) -> int:
         return int(self.lengths.sum())
@@ -161,6 +167,39 @@ class Dataset:
         out = np.empty((stop - start, *self.frame_shape), np.uint8)
         self._decode(i, start, out)
         return out
+
+    def clips(self, episodes: ArrayLike, starts: ArrayLike, length: int, *, frames: bool = True) -> Clips:
+        """Clips in which every action, reward and end stands at the frame that it produced.
+
+        Args:
+            episodes: `(B,)`, position of each clip's episode in `episodes`.
+            starts: `(B,)`, frame of the episode with which each clip begins. A clip may run past the episode's end.
+            length: entries per clip, T.
+            frames: decode the frames too; False for whoever has them as latents.
+
+        Raises:
+            DataError: if a clip begins outside its episode, or a video is damaged.
+        """
+        chosen, first = np.atleast_1d(np.asarray(episodes, np.int64)), np.atleast_1d(np.asarray(starts, np.int64))
+        if chosen.shape != first.shape or chosen.ndim != 1 or length < 1:
+            raise DataError(
+                f"episodes has shape {chosen.shape}, starts {first.shape}, length was {length}; give as many starts as "
+                "episodes, and a length of at least 1."
+            )
+        outside = (chosen < 0) | (chosen >= len(self))
+        if outside.any():
+            raise DataError(f"episode was {chosen[outside][0]}; this dataset has {len(self)}: give 0 to {len(self) - 1}.")
+        outside = (first < 0) | (first >= self.lengths[chosen])
+        if outside.any():
+            i, start = chosen[outside][0], first[outside][0]
+            raise DataError(f"start was {start}; episode {i} has {self.lengths[i]} frames: give 0 to {self.lengths[i] - 1}.")
+        clips = align(self.rows, self.offsets, chosen, first, length)
+        if not frames:
+            return clips
+        pictures = np.zeros((len(chosen), length, *self.frame_shape), np.uint8)
+        for i, start, real, out in zip(chosen, first, clips.real, pictures, strict=True):
+            self._decode(int(i), int(start), out[: real.sum()])
+        return replace(clips, frames=pictures)
 
     def windows(self, length: int, batch: int, seed: int) -> Iterator[Windows]:
         """Endless batches of random windows, uniform over all starts at which a whole window fits in one episode.

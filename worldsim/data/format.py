@@ -6,8 +6,6 @@ written last: an episode exists once it does.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
-from worldsim.errors import DataError
+from worldsim.errors import DataError, FileError
+from worldsim.files import read_json
 
 FORMAT_VERSION = 1
 CODEBASE_VERSION = "v3.0"  # LeRobot's name for the layout
@@ -189,21 +188,6 @@ def orphans(root: Path) -> list[Path]:
     return [path for index, path in found if index not in finished]
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Moves a finished file into place, so that `final` is never seen half written."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(temporary, final)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".json.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    publish(temporary, path)
-
-
 def read_info(root: Path) -> DatasetInfo:
     """The dataset's shared description.
 
@@ -214,8 +198,8 @@ def read_info(root: Path) -> DatasetInfo:
     if not path.is_file():
         raise DataError(f"no dataset at {root} (no {INFO_PATH} in it); check the path, or record one with worldsim collect.")
     try:
-        return DatasetInfo.from_json(json.loads(path.read_text()), path)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        return DatasetInfo.from_json(read_json(path), path)
+    except (FileError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error!r}); restore it from a copy, or record the dataset again.") from error
 
 

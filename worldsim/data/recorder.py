@@ -23,14 +23,13 @@ from worldsim.data.format import (
     episode_files,
     episode_path,
     orphans,
-    publish,
     read_info,
     video_path,
-    write_json,
 )
 from worldsim.data.tables import read_episode, read_rows, write_episode, write_rows, write_tasks
 from worldsim.data.video import VideoWriter
 from worldsim.errors import DataError
+from worldsim.files import publish, remove_temporary, write_json
 
 PARTIAL = ".partial"  # folder of episodes being recorded
 
@@ -286,8 +285,10 @@ def _check_same(root: Path, old: DatasetInfo, new: DatasetInfo) -> None:
 def _clean(root: Path) -> None:
     """Removes what a crash left behind."""
     shutil.rmtree(root / PARTIAL, ignore_errors=True)
-    for path in [*orphans(root), *root.rglob("*.tmp")]:
+    for path in orphans(root):
         path.unlink()
+    for folder in (root / "meta", *root.glob("data/chunk-*"), *root.glob("meta/episodes/chunk-*")):
+        remove_temporary(folder)
 
 
 def _lock(root: Path) -> int | None:

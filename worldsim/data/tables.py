@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from worldsim.data.format import VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, damaged, location, publish
+from worldsim.data.format import VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, damaged, location
+from worldsim.files import replacing
 
 TASKS_PATH = "meta/tasks.parquet"
 
@@ -127,10 +128,8 @@ def _matrix(table: pa.Table, name: str, rows: int, width: int) -> NDArray[np.flo
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    temporary = path.with_suffix(".parquet.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, temporary)
-    publish(temporary, path)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def _read_table(path: Path) -> pa.Table:

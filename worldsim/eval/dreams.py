@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.data import Dataset
+from worldsim.data import Clips, Dataset
 from worldsim.errors import DataError
 from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import to_images
@@ -26,25 +25,6 @@ class Place(NamedTuple):
     predicted: int
 
 
-@dataclass(frozen=True)
-class Clips:
-    """A batch of B clips of T frames: a context, then frames to predict. Entry t of everything belongs to frame t.
-
-    Attributes:
-        frames: uint8 `(B, T, H, W, 3)`; black after a clip's last frame.
-        controls: float32 `(B, T, A)` in the units of the control spec, that produced the frame; 0 at an episode's first.
-        rewards: float32 `(B, T)`, likewise.
-        ends: bool `(B, T)`: the episode ended in place of this frame.
-        real: bool `(B, T)`: whether the frame exists.
-    """
-
-    frames: NDArray[np.uint8]
-    controls: NDArray[np.float32]
-    rewards: NDArray[np.float32]
-    ends: NDArray[np.bool_]
-    real: NDArray[np.bool_]
-
-
 def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: int) -> list[Place]:
     """Random clips, of which no two predict the same frame.
 
@@ -55,8 +35,9 @@ def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: 
         DataError: if there are not even two clips.
     """
     places = []
+    ended = dataset.rows.terminated[dataset.offsets[1:] - 1]
     for i, episode in enumerate(dataset.episodes):
-        stop = episode.length + bool(dataset.rows.terminated[first_rows(dataset)[i + 1] - 1])
+        stop = episode.length + bool(ended[i])
         starts = range(0, stop - context, horizon)
         places += [Place(i, start, min(horizon, stop - context - start)) for start in starts]
     if len(places) < 2:
@@ -70,35 +51,18 @@ def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: 
 
 def load_clips(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> Clips:
     """The clips at `places`, `context + horizon` frames each."""
-    shape, rows, first = (len(places), context + horizon), dataset.rows, first_rows(dataset)
-    clips = Clips(
-        frames=np.zeros((*shape, *dataset.frame_shape), np.uint8),
-        controls=np.zeros((*shape, dataset.spec.size), np.float32),
-        rewards=np.zeros(shape, np.float32),
-        ends=np.zeros(shape, np.bool_),
-        real=np.zeros(shape, np.bool_),
-    )
-    for b, (episode, start, predicted) in enumerate(places):
-        stop = min(start + context + predicted, dataset.episodes[episode].length)
-        clips.frames[b, : stop - start] = dataset.frames(episode, start, stop)
-        clips.real[b, : stop - start] = True
-        clips.ends[b, stop - start : context + predicted] = True
-        known = np.arange(max(start, 1), start + context + predicted)  # no action produced an episode's first frame
-        clips.controls[b, known - start] = rows.actions[first[episode] + known - 1]
-        clips.rewards[b, known - start] = rows.rewards[first[episode] + known - 1]
-    return clips
+    return _clips(dataset, places, context + horizon)
 
 
 def predicted_controls(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> NDArray[np.float32]:
     """Controls `(B, horizon, A)` of the predicted frames of the clips, repeated from their first where a clip is shorter."""
-    first = first_rows(dataset)
-    out = [np.arange(place.predicted) + first[place.episode] + place.start + context - 1 for place in places]
-    return dataset.rows.actions[np.stack([np.resize(index, horizon) for index in out])]
+    controls = _clips(dataset, places, context + horizon, frames=False).controls[:, context:]
+    wanted = zip(controls, places, strict=True)
+    return np.stack([np.resize(given[: place.predicted], given.shape) for given, place in wanted])
 
 
-def first_rows(dataset: Dataset) -> NDArray[np.int64]:
-    """Row of each episode's first frame in `dataset.rows`, and at the end their number."""
-    return np.concatenate([[0], np.cumsum(dataset.lengths)])
+def _clips(dataset: Dataset, places: Sequence[Place], length: int, frames: bool = True) -> Clips:
+    return dataset.clips([place.episode for place in places], [place.start for place in places], length, frames=frames)
 
 
 class Rollout(NamedTuple):

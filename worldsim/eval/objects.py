@@ -16,7 +16,7 @@ from tqdm import trange
 from worldsim.data import Dataset, DatasetInfo
 from worldsim.envs.games import DoomEnv, make, make_policy
 from worldsim.errors import DataError
-from worldsim.eval.dreams import Place, first_rows
+from worldsim.eval.dreams import Place
 from worldsim.eval.fidelity import psnr
 from worldsim.eval.probe import (
     SMALLEST,
@@ -118,7 +118,7 @@ def replay(env: DoomEnv, dataset: Dataset, place: Place, context: int) -> list[B
     """
     episode = dataset.episodes[place.episode]
     first, stop = place.start + context, min(place.start + context + place.predicted, episode.length)
-    row = first_rows(dataset)[place.episode]
+    row = dataset.offsets[place.episode]
     frame, info = env.reset(seed=episode.seed)
     boxes = [labelled(info, dataset.info.game)]
     for action in dataset.rows.actions[row : row + stop - 1]:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import trange
 
+from worldsim.files import write_bytes
 from worldsim.model.tokenizer import Conv, ResidualBlock, to_images
 
 STRIDE = 2  # pixels per cell of a heat map
@@ -141,10 +142,7 @@ def tally(objects: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
 
 
 def save_probe(probe: Probe, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({name: value.contiguous() for name, value in probe.state_dict().items()}, temporary)
-    temporary.replace(path)
+    write_bytes(path, save({name: value.contiguous() for name, value in probe.state_dict().items()}))
 
 
 def load_probe(path: Path, classes: int) -> Probe:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_module
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from worldsim.errors import DataError
 from worldsim.eval.fidelity import Estimate
 from worldsim.eval.measure import FREE, MODES, EvalConfig, measure
 from worldsim.eval.probe import SMALLEST
+from worldsim.files import plain, text_table, write_json
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
@@ -55,11 +55,9 @@ def evaluate(
     measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
     figures = {**circumstances(loaded, folder, dataset, config), **measured}
     print(format_figures(figures))
-    plain: dict[str, Any] = _plain(figures)
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(json_module.dumps(plain, indent=2) + "\n")
-    return plain
+        write_json(json, figures)
+    return plain(figures)
 
 
 def check_fit(world: World, dataset: Dataset) -> None:
@@ -149,20 +147,4 @@ def _cell(e: Estimate, digits: int, counted: bool = False) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Aligned lines, after an empty one; the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    justified = (
-        [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(r, widths, strict=True))]
-        for r in (header, *rows)
-    )
-    return ["", *("  ".join(cells) for cells in justified)]
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses to dicts, NaN to None, for JSON."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return ["", *text_table(header, rows).split("\n")]

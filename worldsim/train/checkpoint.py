@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from worldsim.errors import TrainingError
+from worldsim.files import replacing
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors, numbers, strings, lists, dicts of them)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write the checkpoint {path}: {error.strerror}. Free some space; the last one is untouched."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -36,10 +36,8 @@ def dynamics(
     long = np.flatnonzero(held_out.lengths > window + frames)[:rows]
     if not len(long):
         return
-    clips = np.stack([held_out.frames(int(e), 0, window + frames) for e in long])
-    first = np.concatenate([[0], np.cumsum(held_out.lengths)])[long]
-    actions = held_out.rows.actions[first[:, None] + np.arange(window + frames)] / held_out.spec.scale()
-    controls = torch.from_numpy(np.pad(actions[:, :-1], ((0, 0), (1, 0), (0, 0)))).float().to(device)
+    held = held_out.clips(long, np.zeros_like(long), window + frames)
+    clips, controls = held.frames, torch.from_numpy(held.controls / held_out.spec.scale()).to(device)
     with torch.autocast(device.type, torch.bfloat16):
         context = torch.stack(
             [tokenizer.encode(to_images(torch.from_numpy(clip[:window]).to(device), torch.bfloat16)) for clip in clips]

@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from worldsim.data import Dataset
+from worldsim.data import Dataset, Rows
+from worldsim.data.clips import align
 from worldsim.errors import DataError
+from worldsim.files import write_json
 from worldsim.model.tokenizer import Tokenizer, to_images
 
 MAX_FRAME_BYTES = 3_000_000_000
@@ -90,11 +92,11 @@ class LatentStore:
         self.latents = _open(path, np.float16, (copies * total, *shape[2:]), "r")
         self.lengths = np.tile(dataset.lengths, copies)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        rows = dataset.rows
-        actions = [rows.actions, *[dataset.spec.mirror(rows.actions)] * mirrored]
-        self.actions = np.concatenate(actions) / dataset.spec.scale()
-        self.rewards = np.tile(rows.rewards.astype(np.float32), copies)
-        self.ended = np.tile(rows.terminated, copies)[self.offsets[1:] - 1]
+        spec, rows = dataset.spec, dataset.rows
+        once = replace(rows, actions=rows.actions / spec.scale())
+        turned = replace(rows, actions=spec.mirror(rows.actions) / spec.scale())
+        self.rows = Rows.join([once, turned][:copies])
+        self.ended = self.rows.terminated[self.offsets[1:] - 1]
 
     @staticmethod
     @torch.inference_mode()
@@ -110,11 +112,8 @@ class LatentStore:
 
     def window(self, episode: int, start: int, frames: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
         """Latents `(frames, h, w, C)` and the controls `(frames, A)` that produced them, from one episode."""
-        index = self.offsets[episode] + start + np.arange(frames)
-        controls = self.actions[np.maximum(index - 1, 0)]
-        if start == 0:
-            controls = np.concatenate([np.zeros_like(controls[:1]), controls[1:]])
-        return self.latents[index], controls
+        clips = align(self.rows, self.offsets, np.array([episode]), np.array([start]), frames)
+        return self.latents[clips.rows[0]], clips.controls[0]
 
     def batch(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
         """Random windows of frames that exist, uniform over all that fit."""
@@ -144,17 +143,10 @@ class LatentStore:
         return np.maximum(self.lengths - frames + 1, 0)
 
     def _windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
-        time, length = first[:, None] + np.arange(frames), self.lengths[episode][:, None]
-        begin = self.offsets[episode][:, None]
-        known = (time > 0) & (time <= length)
-        before = np.maximum(begin + np.minimum(time, length) - 1, 0)
+        clips = align(self.rows, self.offsets, episode, first, frames)
         return Windows(
-            latents=torch.from_numpy(self.latents[begin + np.minimum(time, length - 1)]),
-            controls=torch.from_numpy(np.where(known[..., None], self.actions[before], 0).astype(np.float32)),
-            rewards=torch.from_numpy(np.where(known, self.rewards[before], 0)),
-            ends=torch.from_numpy(time == length),
-            real=torch.from_numpy(time < length),
-            known=torch.from_numpy(known),
+            latents=torch.from_numpy(self.latents[clips.rows]),
+            **{name: torch.from_numpy(getattr(clips, name)) for name in ("controls", "rewards", "ends", "real", "known")},
         )
 
 
@@ -182,7 +174,7 @@ def _is_current(path: Path, key: str) -> bool:
 
 
 def _mark(path: Path, key: str) -> None:
-    path.with_suffix(".json").write_text(json.dumps({"key": key}))
+    write_json(path.with_suffix(".json"), {"key": key})
 
 
 def _weights_hash(tokenizer: Tokenizer) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.files import markdown_table, write_text
 from worldsim.transfer.plot import save_plot
 from worldsim.transfer.statistics import REFIT
 
@@ -19,7 +20,7 @@ def write_card(path: Path, figures: Figures) -> None:
     """Writes the card, and its plot beside it under the same name with .svg."""
     plot = path.with_suffix(".svg")
     save_plot(plot, figures)
-    path.write_text(format_card(figures, plot.name))
+    write_text(path, format_card(figures, plot.name))
 
 
 def format_card(figures: Figures, plot: str | None = None) -> str:
@@ -74,12 +75,12 @@ def _rows_table(figures: Figures) -> str:
         cells = [_number(row["mean"]), f"{_number(row['low'])} to {_number(row['high'])}", _number(row["median"])]
         rows.append([name, *cells, f"{row['capped']:.0%}", dream, gap, str(row["runs"]), f"{row['real_frames']:,}"])
     titles = ["row", "mean", "95% interval", "median", "at the cap", "dream score", "gap", "runs", "real steps"]
-    return _table(titles, rows)
+    return markdown_table(titles, rows)
 
 
 def _bars_table(figures: Figures) -> str:
     rows = [[b["bar"], _number(b["needed"]), _number(b["measured"]), "met" if b["met"] else "missed"] for b in figures["bars"]]
-    return _table(["the dream row's", "to exceed", "measured", ""], rows)
+    return markdown_table(["the dream row's", "to exceed", "measured", ""], rows)
 
 
 def _runs_table(figures: Figures) -> str:
@@ -89,7 +90,7 @@ def _runs_table(figures: Figures) -> str:
             scores, dreamed = np.array(run["scores"]), run.get("dream_scores")
             rows.append([name, f"`{run['name']}`", f"{_number(scores.mean())} +- {_number(scores.std())}",
                          _number(np.mean(dreamed)) if dreamed else "", _chosen(run), f"{run['seconds'] / 60:.0f}"])  # fmt: skip
-    return _table(["row", "run", "real, mean +- deviation", "dream score", "chosen", "minutes"], rows)
+    return markdown_table(["row", "run", "real, mean +- deviation", "dream score", "chosen", "minutes"], rows)
 
 
 def _chosen(run: Figures) -> str:
@@ -104,7 +105,7 @@ def _randomness_table(figures: Figures) -> str:
          _number(row["gap"]), str(row["runs"])]
         for level, row in figures["randomness"].items()
     ]  # fmt: skip
-    return "The first level was fixed beforehand and is the dream row; the others show how much it matters.\n\n" + _table(
+    return "The first level was fixed beforehand and is the dream row; the others show how much it matters.\n\n" + markdown_table(
         ["level", "dream score", "real score (95% interval)", "gap", "runs"], rows
     )
 
@@ -128,7 +129,9 @@ def _heads_table(figures: Figures) -> str:
     ]
     clips = figures["config"]["head_clips"]
     titles = ["world", "mode", "end recall", "end precision", "ends expected per end", "reward error", "of a constant"]
-    return f"Over up to {clips} held-out clips of 32 frames; in brackets how many ends or frames.\n\n" + _table(titles, rows)
+    return f"Over up to {clips} held-out clips of 32 frames; in brackets how many ends or frames.\n\n" + markdown_table(
+        titles, rows
+    )
 
 
 def _method(figures: Figures) -> str:
@@ -165,11 +168,6 @@ def _refit(figures: Figures) -> str:
         f" The world of the row {REFIT!r} is the first one, trained further on the same recordings and {row['real_frames']:,} "
         "frames that the policies learned in it met in the real game; its policies begin anew."
     )
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _codes(names: Sequence[str]) -> str:

@@ -63,10 +63,9 @@ def recorded_starts(world: World, dataset: Dataset, count: int) -> tuple[torch.T
     for moment in np.random.default_rng(0).integers(0, room[-1], count):
         episode = int(np.searchsorted(room, moment, side="right"))
         first = int(moment - (room[episode - 1] if episode else 0))
-        clip = dataset.episode(episode)
-        actions = np.concatenate([np.zeros_like(clip.actions[:1]), clip.actions])[first : first + window]  # those that led there
-        latents.append(world.encode(clip.frames[first : first + window]))
-        controls.append(torch.from_numpy(actions / dataset.spec.scale()).float())
+        clip = dataset.clips(episode, first, window)
+        latents.append(world.encode(clip.frames[0]))
+        controls.append(torch.from_numpy(clip.controls[0] / dataset.spec.scale()))
     return torch.stack(latents), torch.stack(controls)
 
 

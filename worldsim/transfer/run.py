@@ -20,6 +20,7 @@ from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldError
 from worldsim.eval.measure import EvalConfig, measure
 from worldsim.eval.report import check_fit
+from worldsim.files import write_json
 from worldsim.machine import describe_machine
 from worldsim.transfer.card import format_card, write_card
 from worldsim.transfer.config import (
@@ -44,7 +45,7 @@ from worldsim.transfer.play import (
 )
 from worldsim.transfer.policies import actor, clone, load_policy, new_policy, patient, train_ppo
 from worldsim.transfer.statistics import CLONE, CONSTANT, DREAM, EQUAL, LONG, RANDOM, REFIT, SHUFFLED, UNTRAINED, summarise
-from worldsim.transfer.store import Result, Store, write_json
+from worldsim.transfer.store import Result, Store
 from worldsim.world import World, find_world, world_hash
 
 

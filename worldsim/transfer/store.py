@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from worldsim.files import plain, read_json, write_json
 
 Result = dict[str, Any]
 
@@ -58,25 +57,9 @@ class Store:
         return sorted(folder.glob("*.safetensors")), stored["notes"]
 
 
-def write_json(path: Path, content: Result) -> None:
-    """JSON under a temporary name, then renamed; what is not finite becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-    temporary.replace(path)
-
-
 def _read(path: Path, key: Result) -> Result | None:
     """What was stored under the same key, if anything was."""
     if not path.is_file():
         return None
-    content = json.loads(path.read_text())
-    return content["result"] if content["key"] == json.loads(json.dumps(key)) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    content = read_json(path, "key", "result")
+    return content["result"] if content["key"] == plain(key) else None

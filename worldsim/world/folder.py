@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from worldsim.controls import ControlSpec
 from worldsim.errors import WorldError, suggest
+from worldsim.files import write_bytes, write_text
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.worlds import SHIPPED, shipped_worlds
@@ -167,18 +167,14 @@ def export_world(
         "starts.safetensors": {"latents": starts, "controls": start_controls},
     }
     for name, state in tensors.items():
-        temporary = folder / f".{name}.{os.getpid()}"
         weights = {key: value.detach().cpu().bfloat16().contiguous() for key, value in state.items()}
-        temporary.write_bytes(save(weights))  # save_file would let nobody else read it
-        temporary.replace(folder / name)
+        write_bytes(folder / name, save(weights))  # save_file would let nobody else read it
     write_config(folder, config)
     return folder
 
 
 def write_config(folder: Path, config: WorldConfig) -> None:
-    temporary = folder / f".config.{os.getpid()}"
-    temporary.write_text(config.to_json())
-    temporary.replace(folder / "config.json")
+    write_text(folder / "config.json", config.to_json())
 
 
 def load_world(folder: Path) -> tuple[WorldConfig, Tokenizer, DiT, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from worldsim.files import text_table
 from worldsim.world.folder import FILES, read_config
 
 COLUMNS = ("world", "frame", "fps", "params", "MB", "figures")
@@ -36,7 +37,7 @@ def count_parameters(path: Path) -> int:
 
 def format_worlds(table: Sequence[Mapping[str, Any]]) -> str:
     """Aligned lines, with those figures that are single numbers or words."""
-    rows = [COLUMNS]
+    rows = []
     for world in table:
         size, count = f"{world['width']}x{world['height']}", f"{world['parameters'] / 1e6:.1f}M"
         simple = {name: value for name, value in world["figures"].items() if isinstance(value, int | float | str)}
@@ -44,5 +45,4 @@ def format_worlds(table: Sequence[Mapping[str, Any]]) -> str:
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in simple.items()
         )
         rows.append((world["name"], size, f"{world['fps']:g}", count, f"{world['megabytes']:.1f}", figures))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return text_table(COLUMNS, rows, left=range(len(COLUMNS)))
