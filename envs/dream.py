@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.envs.dreams import Dreams, DreamState, check_rewards
+from worldsim.envs.games import GameSpec
 from worldsim.envs.view import ViewEnv
 from worldsim.world import World
 
@@ -37,6 +38,7 @@ class DreamEnv(ViewEnv):
         horizon: steps until truncation; None for never, "game" for what the real game does.
         render_mode: None, "human" or "rgb_array".
         rewards: whether a world without a reward head is refused.
+        game: that the world was learned from, if it is no registered one; see `worldsim.envs.games.find_game`.
         options: `device`, `dtype`, `num_steps`, `temperature`, `context_level`, `compiled`; see `World`. A temperature above 1
             and a higher context level make the dream less certain, and so harder to exploit.
 
@@ -55,9 +57,10 @@ class DreamEnv(ViewEnv):
         horizon: int | str | None = None,
         render_mode: str | None = None,
         rewards: bool = True,
+        game: str | GameSpec | None = None,
         **options: Any,
     ) -> None:
-        self._dreams = Dreams(world, 1, {"obs": obs, "actions": actions, "stack": stack}, horizon, options)
+        self._dreams = Dreams(world, 1, {"obs": obs, "actions": actions, "stack": stack}, horizon, options, game)
         self.world = self._dreams.world
         if rewards:
             check_rewards(self.world)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldsim.envs.games import GameSpec, find_game, known_game
 from worldsim.envs.view import View, check_choice, flat_axes, horizon_steps
 from worldsim.errors import EnvError
 from worldsim.world import World, WorldState
@@ -65,14 +66,22 @@ class Dreams:
         horizon: steps until truncation; None for never, "game" for what the real game does.
         options: of the world: `device`, `dtype` ("auto", "float32" or "bfloat16"), `num_steps`, `temperature`, `context_level`,
             `compiled`; see `World`.
+        game: that the world was learned from, for its flat actions and horizon; by default found by its name.
 
     Raises:
         EnvError: if an option is unknown or out of range.
+        GameError: if a game is given, and there is none.
         WorldError: if there is no such world, or not enough memory.
     """
 
     def __init__(
-        self, world: str | Path | World, batch: int, view: dict[str, Any], horizon: int | str | None, options: dict[str, Any]
+        self,
+        world: str | Path | World,
+        batch: int,
+        view: dict[str, Any],
+        horizon: int | str | None,
+        options: dict[str, Any],
+        game: str | GameSpec | None = None,
     ) -> None:
         self.world = world if isinstance(world, World) else _load(world, batch, options)
         if self.world.batch != batch:
@@ -80,8 +89,9 @@ class Dreams:
         config = self.world.config
         size, latent = (config.height, config.width), int(np.prod(self.world.latent_shape))
         self.batch = batch
-        self.view = View(config.control_spec, size, latent, flat_axes(config.game), **view)
-        self.horizon = horizon_steps(horizon, config.game, config.frame_skip)
+        spec = known_game(config.game) if game is None else find_game(game)
+        self.view = View(config.control_spec, size, latent, flat_axes(spec), **view)
+        self.horizon = horizon_steps(horizon, spec, config.frame_skip)
         self.obs = torch.zeros(())
         self.latent = torch.zeros(())
         self.age = np.zeros(batch, np.int64)

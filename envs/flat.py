@@ -10,9 +10,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
+from worldsim.envs.games import Axes
 from worldsim.errors import ControlError
 
-Axes = tuple[tuple[Controls, ...], ...]
 # What a keyboard offers for controls that are not keys: pygame's names.
 TURN_KEYS = (("LEFT", "RIGHT"), ("UP", "DOWN"))
 BUTTON_KEYS = {"left": "SPACE", "middle": "TAB", "right": "RETURN"}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
-from worldsim.envs import games
+from worldsim.envs.games import GAMES, Game, GameSpec, find_game, known_game
 from worldsim.envs.view import View, ViewEnv, flat_axes, horizon_steps
 from worldsim.errors import EnvError
 from worldsim.world import World, WorldConfig, find_world, read_config
 
-Game = gymnasium.Env[NDArray[np.uint8], Any]
+NEVER = 10**9  # tics
 
 
 class TwinEnv(ViewEnv):
@@ -28,8 +27,8 @@ class TwinEnv(ViewEnv):
     Info: that of the game, such as `tics`.
 
     Args:
-        game: one of `worldsim.envs.games.GAMES`, by default the world's; or any environment with its `control_spec`, `fps` and
-            `frame_skip` that gives uint8 `(H, W, 3)` frames.
+        game: name, `GameSpec` or its import path, see `worldsim.envs.games.find_game`, by default the world's; or an
+            environment with the attributes `control_spec`, `fps` and `frame_skip`.
         world: name, folder or Hub id of the world whose twin this is, or a loaded `World`: it gives frame size, frame skip, and
             the tokenizer for `obs="latent"`. By default the game's own size and skip.
         obs, actions, stack, render_mode: as for `DreamEnv`.
@@ -44,7 +43,7 @@ class TwinEnv(ViewEnv):
 
     def __init__(
         self,
-        game: str | Game | None = None,
+        game: str | GameSpec | Game | None = None,
         *,
         world: str | Path | World | None = None,
         obs: str = "pixels",
@@ -55,10 +54,13 @@ class TwinEnv(ViewEnv):
         device: str = "auto",
     ) -> None:
         if game is None and world is None:
-            raise EnvError(f"give a game or a world; games: {', '.join(games.GAMES)}.")
+            raise EnvError(f"give a game or a world; games: {', '.join(GAMES)}.")
         config = world.config if isinstance(world, World) else None if world is None else read_config(find_world(world))
-        name = game if isinstance(game, str) else config.game if config else ""
-        self.game = _make(name, config) if game is None or isinstance(game, str) else game
+        if isinstance(game, str | GameSpec) or game is None:
+            declared: GameSpec | None = find_game(game or config.game)  # type: ignore[union-attr]
+            self.game = _start(declared, config)  # type: ignore[arg-type]
+        else:
+            declared, self.game = known_game(config.game if config else None), game
         spec = self.game.get_wrapper_attr("control_spec")
         height, width, _ = self.game.observation_space.shape  # type: ignore[misc]
         size = (height, width)
@@ -68,10 +70,10 @@ class TwinEnv(ViewEnv):
             world = World.load(world, device=device)
         self.world = world if obs == "latent" and isinstance(world, World) else None
         latent = int(np.prod(self.world.latent_shape)) if self.world else 0
-        view = View(spec, size, latent, flat_axes(name), obs=obs, actions=actions, stack=stack)
+        view = View(spec, size, latent, flat_axes(declared), obs=obs, actions=actions, stack=stack)
         super().__init__(view, self.game.get_wrapper_attr("fps"), render_mode)
         self.frame_skip = self.game.get_wrapper_attr("frame_skip")
-        self.horizon = horizon_steps(horizon, name, self.frame_skip)
+        self.horizon = horizon_steps(horizon, declared, self.frame_skip)
         self._frame = np.zeros((*size, 3), np.uint8)
         self._obs = torch.zeros(())
         self._age = 0
@@ -114,13 +116,14 @@ class TwinEnv(ViewEnv):
         return self._obs[0].cpu().numpy().copy()
 
 
-def _make(name: str, config: WorldConfig | None) -> Game:
-    """A game of ours, as the world saw it."""
+def _start(game: GameSpec, config: WorldConfig | None) -> Game:
+    """A game as the world saw it, which leaves truncation to the horizon if it can."""
     same: dict[str, Any] = {}
     if config is not None:
         same = {"frame_skip": config.frame_skip, "height": config.height, "width": config.width}
-    # The game cuts no episodes itself: its tics are the horizon's.
-    return games.make(name, max_tics=10**9, **same)
+    if "max_tics" in game.options:
+        same["max_tics"] = NEVER
+    return game.start(**same)
 
 
 def _check_fit(config: WorldConfig, spec: ControlSpec, size: tuple[int, int], frame_skip: int) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.envs.dreams import Dreams, DreamState, Turn, check_rewards
+from worldsim.envs.games import GameSpec
 from worldsim.envs.view import check_choice
 from worldsim.errors import EnvError
 from worldsim.world import World
@@ -32,7 +33,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
     Args:
         world: name, folder or Hub id; or a loaded `World` of that batch.
         num_envs: dreams.
-        obs, actions, stack, options: as for `DreamEnv`.
+        obs, actions, stack, game, options: as for `DreamEnv`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
         max_episode_steps: takes the place of the horizon where given.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, or its value.
@@ -63,13 +64,14 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         output: str = "numpy",
         render_mode: str | None = None,
+        game: str | GameSpec | None = None,
         **options: Any,
     ) -> None:
         check_choice("output", output, OUTPUTS)
         if render_mode is not None:
             check_choice("render_mode", render_mode, ("rgb_array",))
         limit = horizon if max_episode_steps is None else max_episode_steps
-        self._dreams = Dreams(world, num_envs, {"obs": obs, "actions": actions, "stack": stack}, limit, options)
+        self._dreams = Dreams(world, num_envs, {"obs": obs, "actions": actions, "stack": stack}, limit, options, game)
         self.world, self.view = self._dreams.world, self._dreams.view
         check_rewards(self.world)
         self.num_envs, self.render_mode, self.output = num_envs, render_mode, output

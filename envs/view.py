@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.envs.flat import Axes, FlatActions
-from worldsim.envs.games import GAMES
+from worldsim.envs.flat import FlatActions
+from worldsim.envs.games import Axes, GameSpec
 from worldsim.envs.screen import Screen
 from worldsim.errors import ControlError, EnvError, suggest
 
@@ -156,19 +156,19 @@ class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
             raise EnvError("the episode is over, or has not begun; call reset() before the next step().")
 
 
-def flat_axes(game: str) -> Axes:
-    """What a game declares as its flat actions; nothing where it is unknown."""
-    return GAMES[game].flat if game in GAMES else ()
+def flat_axes(game: GameSpec | None) -> Axes:
+    """The axes of the flat actions that a game declares; none where its spec is unknown."""
+    return game.axes if game else ()
 
 
-def horizon_steps(horizon: int | str | None, game: str, frame_skip: int) -> int | None:
-    """Steps after which an episode is cut: as given, or "game" for what the game does.
+def horizon_steps(horizon: int | str | None, game: GameSpec | None, frame_skip: int) -> int | None:
+    """Steps after which an episode is truncated: as given, or "game" for what the game does (never, if it is unknown).
 
     Raises:
         EnvError: if it is neither.
     """
     if horizon == "game":
-        return GAMES[game].max_tics // frame_skip if game in GAMES else None
+        return game.steps(frame_skip) if game else None
     if horizon is not None and (not isinstance(horizon, int) or horizon < 1):
         raise EnvError(f"horizon was {horizon!r}; give a number of steps of at least 1, None for no end, or 'game'.")
     return horizon

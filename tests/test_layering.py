@@ -35,7 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "envs.games": GAMES,
     "envs": ENVS,
     "train": TRAIN,
-    "presets": TRAIN,
+    "presets": (*TRAIN, "envs.games"),
     "studio": ALL,
     "eval": ALL,
     "player": ALL,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldsim.envs.games import GAMES, POLICIES
+from worldsim.envs.games import GAMES, make_policy
 from worldsim.errors import WorldsimError
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
@@ -42,11 +42,22 @@ def test_a_world_of_a_preset_is_small_enough_to_ship(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_named_as_it_is_found_and_knows_what_to_record(name: str) -> None:
     assert find_preset(name).name == name
-    collection = find_collection(name)
-    assert set(collection.policies) <= set(POLICIES) and sum(collection.policies.values()) == pytest.approx(1)
+    collection, game = find_collection(name), GAMES[name]
     assert collection.frames > collection.eval_frames > 0
-    for policy in collection.policies:
-        POLICIES[policy](GAMES[name].control_spec)
+    assert sum(game.policies.values()) == pytest.approx(1)
+    for policy in game.policies:
+        make_policy(policy, game.control_spec)
+
+
+def test_only_symmetric_games_are_mirrored() -> None:
+    assert all(GAMES[name].symmetric for name in PRESETS if find_preset(name).mirrored)
+
+
+def test_a_game_without_a_preset_gets_one() -> None:
+    spec = replace(GAMES["toy/dodge"], name="my/game")
+    config = find_preset(spec)
+    assert config.name == "my/game" and config.mirrored and config.dynamics == find_preset("doom/my-way-home").dynamics
+    assert find_preset("worldsim.envs.games.dodge:DODGE") == find_preset("toy/dodge")
 
 
 def test_collections_are_of_games() -> None:
@@ -62,5 +73,6 @@ def test_agents_of_a_game_learn_in_a_cheaper_world_of_it() -> None:
     for game, cheaper in TRANSFERS.items():
         assert find_transfer(game).name == cheaper
         whole, strip = GAMES[game], GAMES[cheaper]
-        assert (whole.scenario, whole.control_spec, whole.max_tics) == (strip.scenario, strip.control_spec, strip.max_tics)
+        assert (whole.control_spec, whole.max_tics) == (strip.control_spec, strip.max_tics)
+        assert (whole.axes, whole.bars, whole.best_reward) == (strip.axes, strip.bars, strip.best_reward)
     assert find_transfer("doom/my-way-home").name == "doom/my-way-home"

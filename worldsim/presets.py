@@ -5,16 +5,18 @@ To train a variant, copy a function, change what differs and hand the result to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worldsim.controls import ControlSpec
+from worldsim.envs.games import GameSpec, known_game
 from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.noise import NoiseConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.train.dynamics import DynamicsObjective
+from worldsim.train.loop import LoopConfig
 from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.world.folder import WorldConfig
 
@@ -26,12 +28,10 @@ class Collection:
     Attributes:
         frames: training frames.
         eval_frames: held-out frames.
-        policies: share of the episodes that each policy plays, by name.
     """
 
     frames: int = 150_000
     eval_frames: int = 12_000
-    policies: Mapping[str, float] = field(default_factory=lambda: {"random": 1.0})
 
 
 def take_cover() -> TrainConfig:
@@ -64,7 +64,29 @@ def defend_the_center() -> TrainConfig:
     return TrainConfig(name="doom/defend-the-center", tokenizer=_tokenizer(), dynamics=_dynamics())
 
 
+def toy_dodge() -> TrainConfig:
+    """Small networks for a small game: half a minute of training on two CPU cores shows the bricks fall."""
+    loop = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
+    tokenizer = TokenizerConfig(channels=(16, 24, 32), encoder_blocks=1, decoder_blocks=1, latent_channels=12)
+    model = DiTConfig(
+        width=64, depth=2, heads=2, kv_heads=1, hidden=96, condition=16, window=4, temporal="time", temporal_every=2
+    )
+    objective = DynamicsObjective(NoiseConfig(shortcut_share=0), reward_weight=0.05, end_weight=0.5)
+    return TrainConfig(
+        name="toy/dodge",
+        tokenizer=TokenizerStage(tokenizer, loop=loop, batch=16),
+        dynamics=DynamicsStage(model, objective, loop, batch=16, frames=4),
+        tokenizer_share=0.35,
+    )
+
+
+def any_game(spec: GameSpec) -> TrainConfig:
+    """A start for a game of one's own: what trains the Doom worlds, which a two-core machine plays in real time."""
+    return TrainConfig(name=spec.name, tokenizer=_tokenizer(), dynamics=_dynamics(), mirrored=spec.symmetric)
+
+
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
+    "toy/dodge": toy_dodge,
     "doom/take-cover": take_cover,
     "doom/take-cover-strip": take_cover_strip,
     "doom/my-way-home": my_way_home,
@@ -72,10 +94,11 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 }
 
 COLLECTIONS: dict[str, Collection] = {
+    "toy/dodge": Collection(frames=4_000, eval_frames=500),
     "doom/take-cover": Collection(frames=400_000),
-    "doom/take-cover-strip": Collection(frames=200_000, policies={"random": 0.15, "pacing": 0.25, "sweeping": 0.6}),
+    "doom/take-cover-strip": Collection(frames=200_000),
     "doom/defend-the-center": Collection(frames=160_000),
-    "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000, policies={"coverage": 0.85, "random": 0.15}),
+    "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000),
 }
 
 TRANSFERS: dict[str, str] = {"doom/take-cover": "doom/take-cover-strip"}
@@ -105,15 +128,24 @@ def find_stream(name: str) -> WorldConfig:
     return STREAMS[name]()
 
 
-def find_preset(name: str) -> TrainConfig:
+def find_preset(name: str | GameSpec) -> TrainConfig:
     """The configuration that trains a world.
+
+    Args:
+        name: one of `PRESETS`; or a game without a preset, see `worldsim.envs.games.find_game`, which gets `any_game`.
 
     Raises:
         WorldsimError: if there is none of that name.
     """
-    if name not in PRESETS:
-        raise WorldsimError(f"no preset {name!r}; choose from: {', '.join(PRESETS)}.{suggest(name, PRESETS)}")
-    return PRESETS[name]()
+    if isinstance(name, str) and name in PRESETS:
+        return PRESETS[name]()
+    spec = known_game(name)
+    if spec is None:
+        raise WorldsimError(
+            f"no preset {name!r}; choose from: {', '.join(PRESETS)}; or give 'module:attribute' of a GameSpec of your own."
+            f"{suggest(str(name), PRESETS)}"
+        )
+    return PRESETS[spec.name]() if spec.name in PRESETS else any_game(spec)
 
 
 def find_transfer(name: str) -> TrainConfig:
@@ -126,7 +158,7 @@ def find_transfer(name: str) -> TrainConfig:
 
 
 def find_collection(game: str) -> Collection:
-    """What to record of a game; random play where nothing else is known to be better."""
+    """How much to record of a game, by its name."""
     return COLLECTIONS.get(game, Collection())
 
 

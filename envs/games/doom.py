@@ -9,7 +9,8 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
+from worldsim.envs.games.spec import Axes, Bar, GameSpec
 from worldsim.errors import GameError
 
 TICS_PER_SECOND = 35
 SUPERSAMPLE = 2  # rendered at twice the size and averaged, which keeps small far objects visible
+
+STATES = ("x", "y", "angle")
 
 _cwd_lock = threading.Lock()
 
@@ -41,8 +45,6 @@ class DoomConfig:
         rendered: height that is rendered, of which the observation is the middle; 0 renders no more than is seen. Twice that and
             twice the width must be a ViZDoom resolution.
         objects: whether `info["objects"]` lists the boxes of visible things.
-        flat: options along each axis of the flat view of the actions, of which what is chosen is held together; the first of
-            an axis is rest.
     """
 
     scenario: str
@@ -54,7 +56,6 @@ class DoomConfig:
     width: int = 128
     rendered: int = 0
     objects: bool = False
-    flat: tuple[tuple[Controls, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("frame_skip", "max_tics"):
@@ -76,17 +77,11 @@ _TURN = {"mouse.dx": "TURN_LEFT_RIGHT_DELTA"}
 _FIRE = {"mouse.left": "ATTACK"}
 _WASD: dict[str, Any] = {"keys": ("w", "a", "s", "d"), "exclusive": (("a", "d"), ("w", "s"))}
 _TURN_LIMIT = (20.0, 0.0)
-_REST = Controls()
-_WALK = (_REST, Controls(keys={"w"}), Controls(keys={"s"}))
-_STRAFE = (_REST, Controls(keys={"a"}), Controls(keys={"d"}))
-_LOOK = (_REST, *(Controls(mouse=(dx, 0)) for dx in (-2.5, 2.5, -10, 10)))
-_SHOOT = (_REST, Controls(buttons={"left"}))
 
 TAKE_COVER = DoomConfig(
     scenario="take_cover.cfg",
     control_spec=ControlSpec(keys=("a", "d"), exclusive=(("a", "d"),)),
     bindings={"a": "MOVE_LEFT", "d": "MOVE_RIGHT"},
-    flat=(_STRAFE,),
 )
 # Everything there happens at eye level, and nothing in less than four tics.
 TAKE_COVER_STRIP = replace(TAKE_COVER, height=32, rendered=80, frame_skip=4)
@@ -94,19 +89,16 @@ MY_WAY_HOME = DoomConfig(
     scenario="my_way_home.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, **_WASD),
     bindings=_MOVE | _TURN,
-    flat=(_WALK, _STRAFE, _LOOK),
 )
 DEFEND_THE_CENTER = DoomConfig(
     scenario="defend_the_center.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, buttons=("left",)),
     bindings=_TURN | _FIRE,
-    flat=(_LOOK, _SHOOT),
 )
 DEADLY_CORRIDOR = DoomConfig(
     scenario="deadly_corridor.cfg",
     control_spec=ControlSpec(mouse_limit=_TURN_LIMIT, buttons=("left",), **_WASD),
     bindings=_MOVE | _TURN | _FIRE,
-    flat=(_WALK, _STRAFE, _LOOK, _SHOOT),
 )
 
 
@@ -122,7 +114,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
 
     Episode end: `terminated` when the scenario ends (death, goal), `truncated` after `config.max_tics` tics.
 
-    Info: `tics` (int, played this episode), `position` (float32 `(3,)`: x, y in map units, angle in degrees,
+    Info: `tics` (int, played this episode), `x` and `y` (float, in map units), `angle` (float, in degrees,
     counter-clockwise from +x), `has_frame` (False when the game ended before it drew, in which case the last frame is
     given again) and, with `config.objects`, `objects`: a list of `(name, x, y, w, h)` boxes in observation pixels.
 
@@ -152,7 +144,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         with self._failures_named():
             _start(self._vizdoom, self._game, config, folder)
         self._frame = np.zeros(self.observation_space.shape, np.uint8)
-        self._position = np.zeros(3, np.float32)
+        self._state = dict.fromkeys(STATES, 0.0)
         self._objects: list[tuple[str, float, float, float, float]] = []
         self._tics = 0
 
@@ -209,7 +201,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
             return False
         cut = self.config.cut
         self._frame = halve(state.screen_buffer)[cut : cut + self.config.height]
-        self._position = np.array(state.game_variables, np.float32)
+        self._state = dict(zip(STATES, map(float, state.game_variables), strict=True))
         if self.config.objects:
             self._objects = [
                 (label.object_name, *(v / SUPERSAMPLE for v in (label.x, label.y - cut * SUPERSAMPLE, label.width, label.height)))
@@ -219,7 +211,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         return True
 
     def _info(self, has_frame: bool) -> dict[str, Any]:
-        info: dict[str, Any] = {"tics": self._tics, "position": self._position.copy(), "has_frame": has_frame}
+        info: dict[str, Any] = {"tics": self._tics, "has_frame": has_frame, **self._state}
         if self.config.objects:
             info["objects"] = list(self._objects)
         return info
@@ -306,3 +298,67 @@ def _working_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+_REST = Controls()
+_WALK = (_REST, Controls(keys={"w"}), Controls(keys={"s"}))
+_STRAFE = (_REST, Controls(keys={"a"}), Controls(keys={"d"}))
+_LOOK = (_REST, *(Controls(mouse=(dx, 0)) for dx in (-2.5, 2.5, -10, 10)))
+_SHOOT = (_REST, Controls(buttons={"left"}))
+_MEANINGS = {
+    "w": "forward",
+    "s": "backward",
+    "a": "left",
+    "d": "right",
+    "mouse.dx": "turn",
+    "mouse.left": "fire",
+}
+
+
+def _spec(name: str, config: DoomConfig, axes: Axes, **more: Any) -> GameSpec:
+    """What all Doom games share."""
+    return GameSpec(
+        name=name,
+        make=partial(_make, config),
+        control_spec=config.control_spec,
+        height=config.height,
+        width=config.width,
+        fps=TICS_PER_SECOND / config.frame_skip,
+        frame_skip=config.frame_skip,
+        max_tics=config.max_tics,
+        options=tuple(field.name for field in fields(DoomConfig) if field.name != "control_spec"),
+        axes=axes,
+        meanings={control: meaning for control, meaning in _MEANINGS.items() if control in config.control_spec.names},
+        states=STATES,
+        cells={"x": 64.0, "y": 64.0},
+        **more,
+    )
+
+
+def _make(config: DoomConfig, *, render_mode: str | None = None, **overrides: Any) -> DoomEnv:
+    return DoomEnv(replace(config, **overrides), render_mode=render_mode)
+
+
+# One for each tic survived; take-cover counts as solved at 750 tics, and World Models (Ha and Schmidhuber 2018) reached 1,092.
+_SURVIVE: dict[str, Any] = {
+    "objects": {"fireball": ("DoomImpBall",), "monster": ("DoomImp",)},
+    "best_reward": 1.0,
+    "bars": (
+        Bar("lower bound above what counts as solved", 750.0, "low"),
+        Bar("mean above that of World Models (2018)", 1_092.0, "mean"),
+    ),
+}
+SPECS = (
+    _spec("doom/take-cover", TAKE_COVER, (_STRAFE,), **_SURVIVE),
+    _spec(
+        "doom/take-cover-strip",
+        TAKE_COVER_STRIP,
+        (_STRAFE,),
+        policies={"random": 0.15, "pacing": 0.25, "sweeping": 0.6},
+        symmetric=True,
+        **_SURVIVE,
+    ),
+    _spec("doom/my-way-home", MY_WAY_HOME, (_WALK, _STRAFE, _LOOK), policies={"coverage": 0.85, "random": 0.15}),
+    _spec("doom/defend-the-center", DEFEND_THE_CENTER, (_LOOK, _SHOOT)),
+    _spec("doom/deadly-corridor", DEADLY_CORRIDOR, (_WALK, _STRAFE, _LOOK, _SHOOT)),
+)

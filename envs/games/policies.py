@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
+from worldsim.envs.games.spec import load_attribute
 from worldsim.errors import GameError, suggest
 
 T = TypeVar("T")
@@ -216,8 +217,7 @@ class Coverage:
         self._backing = 0
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
-        position = np.asarray(info["position"], np.float32)
-        xy, heading = position[:2], float(position[2])
+        xy, heading = np.array([info["x"], info["y"]], np.float32), float(info["angle"])
         if self._before is None:
             self._before, self._target = xy, heading
         moved = xy - self._before
@@ -291,18 +291,21 @@ POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
     "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # goes far and hardly rests: what is met at full speed
     "sweeping": Sweeping,
     "coverage": Coverage,
+    "restless": partial(StickyRandom, hold=(1.0, 4.0)),  # for games in which a step is a whole move
 }
 
 
 def make_policy(name: str, spec: ControlSpec) -> Policy:
-    """Policy by name.
+    """Policy by name, one of `POLICIES`, or by import path "module:function", which takes the controls.
 
     Raises:
-        GameError: if the name is unknown, or the policy needs controls that `spec` lacks.
+        GameError: if there is none, or the policy needs controls that `spec` lacks.
     """
-    if name not in POLICIES:
-        raise GameError(f"unknown policy {name!r}; choose from: {', '.join(POLICIES)}.{suggest(name, POLICIES)}")
-    return POLICIES[name](spec)
+    if name not in POLICIES and ":" not in name:
+        raise GameError(
+            f"unknown policy {name!r}; choose from: {', '.join(POLICIES)}; or give 'module:function'.{suggest(name, POLICIES)}"
+        )
+    return (POLICIES[name] if name in POLICIES else load_attribute(name))(spec)
 
 
 def _unit(degrees: float) -> NDArray[np.float32]:

@@ -62,7 +62,7 @@ class MovingSquare(gymnasium.Env[NDArray[np.uint8], Any]):
         return self._canvas
 
     def _info(self, has_frame: bool) -> dict[str, Any]:
-        return {"tics": 2 * self._steps, "has_frame": has_frame, "position": np.array([self._x, 0, 0], np.float32)}
+        return {"tics": 2 * self._steps, "has_frame": has_frame, "x": self._x}
 
 
 class SlowSquare(MovingSquare):
@@ -96,4 +96,5 @@ POLICIES = (PolicySource("random", RandomKeys, 3.0), PolicySource("right", GoRig
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells make background jobs deaf to it
     out, frames, processes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    collect(SlowSquare, POLICIES, out, game="square", frames=frames, eval_frames=EVAL_FRAMES, processes=processes, progress=False)
+    options: dict[str, Any] = {"processes": processes, "state": ("x",), "progress": False}
+    collect(SlowSquare, POLICIES, out, game="square", frames=frames, eval_frames=EVAL_FRAMES, **options)

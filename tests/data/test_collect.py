@@ -22,7 +22,15 @@ FRAMES = 300
 
 
 def run(out: Path, frames: int = FRAMES, env: Any = MovingSquare, **options: Any) -> dict[str, Any]:
-    options = {"game": "square", "eval_frames": EVAL_FRAMES, "progress": False, "policies": POLICIES, **options}
+    options = {
+        "game": "square",
+        "eval_frames": EVAL_FRAMES,
+        "progress": False,
+        "policies": POLICIES,
+        "state": ("x",),
+        "cells": {"x": 64.0},
+        **options,
+    }
     return collect(env, out=out, frames=frames, **options)
 
 
@@ -132,7 +140,7 @@ def test_coverage(tmp_path: Path) -> None:
     assert figures["policies"] == {"random": len(dataset)}
     assert figures["held"]["mouse.left"] == 1.0 and 0.35 < figures["held"]["a"] < 0.65
     assert sum(figures["mouse_dx"]["share"]) == pytest.approx(1.0)
-    assert figures["cells"] == 1
+    assert figures["cells"] == {"visited": 1, "size": {"x": 64.0}}
     assert figures["end_rate"] == pytest.approx(dataset.rows.terminated.mean())
     moved = dataset.rows.actions[:, 0] != dataset.rows.actions[:, 1]
     assert figures["still_share"] == pytest.approx(1 - moved.mean(), abs=0.1)

@@ -59,7 +59,7 @@ def test_a_dream_and_its_twin_are_told_apart_by_their_pictures_alone(view: dict[
     assert isinstance(dream, DreamEnv) and isinstance(twin, TwinEnv)
     assert dream.observation_space == twin.observation_space and dream.action_space == twin.action_space
     assert dream.metadata == twin.metadata and dream.frame_skip == twin.frame_skip
-    assert dream._dreams.horizon == twin.horizon == GAMES[TAKE_COVER].max_tics // dream.frame_skip
+    assert dream._dreams.horizon == twin.horizon == 2100 // dream.frame_skip
     for env in (dream, twin):
         env.reset(seed=0)
         obs, reward, *_ = env.step(Controls(keys={"a"}))

@@ -14,19 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_DIT, TINY_TOKENIZER
 from safetensors.torch import load_file, save_file
 from steady import counted_budgets
 
-from transfer.dodge import SPEC, Dodge
 from worldsim.data import Dataset, PolicySource, collect
-from worldsim.envs.games.policies import StickyRandom
+from worldsim.envs.games import make_policy
+from worldsim.envs.games.dodge import DODGE, DodgeEnv
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldError
-from worldsim.model.noise import NoiseConfig
-from worldsim.train.dynamics import DynamicsObjective
-from worldsim.train.loop import LoopConfig
-from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
+from worldsim.presets import find_preset
 from worldsim.transfer.config import PPOConfig, Randomness, TransferConfig
 from worldsim.transfer.statistics import (
     CLONE,
@@ -53,19 +49,7 @@ from worldsim.transfer.play import latent_size, open_twin, see
 from worldsim.transfer.policies import actor, load_policy, train_ppo
 from worldsim.transfer.run import _Runs, chosen_policies, transfer
 
-LOOP = LoopConfig(learning_rate=6e-3, warmup=5, ema=0.97)
-WORLD = TrainConfig(
-    "test/dodge",
-    tokenizer=TokenizerStage(replace(TINY_TOKENIZER, channels=(16, 24, 32), latent_channels=12), loop=LOOP, batch=16),
-    dynamics=DynamicsStage(
-        replace(TINY_DIT, depth=2, width=64, hidden=96, codes=0, temporal="time", temporal_every=2),
-        DynamicsObjective(NoiseConfig(shortcut_share=0), reward_weight=0.05, end_weight=0.5),
-        LOOP,
-        batch=16,
-        frames=4,
-    ),
-    tokenizer_share=0.35,
-)
+WORLD = find_preset("toy/dodge")
 CARD = TransferConfig(
     policy_seeds=(0,),
     levels=(Randomness(1.0), Randomness(0.5), Randomness(1.5, context_level=0.1)),
@@ -83,30 +67,24 @@ CARD = TransferConfig(
     choice_episodes=3,
     episodes=20,
     cap_tics=40,
-    solved=None,
-    record=None,
     head_clips=16,
     resamples=500,
     ppo=PPOConfig(rollout=16, batch=128, learning_rate=1e-3, gamma=0.95, keep=0.5),
 )
 
 
-def policy() -> StickyRandom:
-    return StickyRandom(SPEC, hold=(1.0, 4.0))
-
-
 @pytest.fixture(scope="module")
 def dodge(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Arguments of `transfer` on the dodge game."""
     folder = tmp_path_factory.mktemp("dodge")
-    sources = [PolicySource("random", policy)]
-    collect(Dodge, sources, folder / "data", game="test/dodge", frames=1_500, eval_frames=200, lossless=True, progress=False)
+    sources = [PolicySource("restless", partial(make_policy, "restless", DODGE.control_spec))]
+    collect(DodgeEnv, sources, folder / "data", game=DODGE.name, frames=1_500, eval_frames=200, lossless=True, progress=False)
     data = folder / "data"
     with counted_budgets():
         worlds = train_worlds(WORLD, data, folder / "worlds", 20.0, [0], "cpu", False)
         shuffled = train_shuffled(WORLD, data, folder / "shuffled", 3.0, "cpu", False)
     paths = {"out": folder / "out", "card": folder / "docs" / "transfer-dodge.md", "json": folder / "transfer.json"}
-    return {"worlds": worlds, "shuffled": shuffled, "data": data, **paths, "config": CARD, "device": "cpu", "make_game": Dodge}
+    return {"worlds": worlds, "shuffled": shuffled, "data": data, **paths, "config": CARD, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +140,7 @@ def test_rows_of_the_real_game_need_no_more_of_a_world_than_its_tokenizer(
     shutil.copytree(dodge["worlds"][0], other)
     state = load_file(other / "dynamics.safetensors")
     save_file({name: value + 1 for name, value in state.items()}, other / "dynamics.safetensors")
-    runs = _Runs([other], [], {}, dodge["data"], dodge["out"], CARD, "cpu", Dodge)
+    runs = _Runs([other], [], {}, dodge["data"], dodge["out"], CARD, "cpu", None)
     assert runs.hashes[other] != figures["worlds"][0]
     for name in ("_score", "_trained"):
         monkeypatch.setattr(runs, name, lambda *_: pytest.fail("made before"))
@@ -175,7 +153,7 @@ def test_worlds_are_refitted_on_what_policies_meet(figures: dict[str, Any], dodg
     policies = chosen_policies(figures, dodge["out"])
     options = (dodge["data"], tmp_path / "refit", 100, 2.0, "cpu", False, CARD)
     with counted_budgets():
-        world, data = refit_world(WORLD, dodge["worlds"][0], policies, *options, make_game=Dodge)
+        world, data = refit_world(WORLD, dodge["worlds"][0], policies, *options)
     before, larger = Dataset(dodge["data"]), Dataset(data)
     assert 100 <= larger.total_frames - before.total_frames < 140, "the last episode is kept whole"
     assert len(Dataset(data, "eval")) == len(Dataset(dodge["data"], "eval"))
@@ -199,8 +177,8 @@ def test_shuffled_controls_are_those_of_other_moments(dodge: dict[str, Any]) -> 
 def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
     world = World.load(dodge["worlds"][0], device="cpu", dtype=torch.float32)
     look, size = see(world), latent_size(world)
-    games: Any = Seen(real_envs(partial(open_twin, world, CARD, Dodge), 2), size, look)
-    twin = TwinEnv(Dodge(), world=world, obs="latent", actions="flat", horizon=CARD.cap_tics)
+    games: Any = Seen(real_envs(partial(open_twin, world, CARD, DODGE), 2), size, look)
+    twin = TwinEnv(world=world, obs="latent", actions="flat", horizon=CARD.cap_tics)
     games.seed(3)
     assert np.allclose(games.reset()[1, :size], twin.reset(seed=4)[0], atol=1e-4)
     over, decisions = False, 0
@@ -218,9 +196,9 @@ def test_real_games_are_seen_as_dreams_are(dodge: dict[str, Any]) -> None:
 def test_untrained_policies_keep_doing_what_they_did(dodge: dict[str, Any], tmp_path: Path) -> None:
     world = World.load(dodge["worlds"][0], device="cpu")
     config = replace(CARD, checkpoints=1, ppo=replace(CARD.ppo, learning_rate=0.0, keep=0.9))
-    games: Any = real_envs(partial(open_twin, world, config, Dodge), 2)
+    games: Any = real_envs(partial(open_twin, world, config, DODGE), 2)
     train_ppo(games, world, 1, 0, config, tmp_path, dreamed=False)
-    with closing(open_twin(world, config, Dodge)) as env:
+    with closing(open_twin(world, config, DODGE)) as env:
         act = actor(load_policy(tmp_path / "000.safetensors", env.view, world, config.ppo))
         torch.manual_seed(0)
         still = np.zeros((1000, latent_size(world)), np.float32)
@@ -250,7 +228,7 @@ def test_impossible_dream_scores_sound_the_alarm() -> None:
         {"name": "exploited", "dream_scores": [39.0, 55.0, 47.0], "checkpoints": [{"training": 47.0}]},
         {"name": "real", "checkpoints": [{"training": 12.0}]},
     ]
-    (alarm,) = alarms(runs, CARD)
+    (alarm,) = alarms(runs, CARD.of_game(DODGE))
     assert alarm["run"] == "exploited" and alarm["count"] == 2 and alarm["largest"] == 55.0
 
 

@@ -6,17 +6,15 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
 from worldsim.cli.options import check_least, write_json
-from worldsim.errors import WorldsimError, suggest
 
 if TYPE_CHECKING:
+    from worldsim.envs.games import GameSpec
     from worldsim.presets import Collection
-
-Policies = Literal["auto", "random", "pacing", "sweeping", "coverage"]
 
 
 def collect(
@@ -25,7 +23,7 @@ def collect(
     out: Path | None = None,
     frames: int | None = None,
     eval_frames: int | None = None,
-    policy: Policies = "auto",
+    policy: str = "auto",
     processes: int | None = None,
     seed: int = 0,
     lossless: bool = False,
@@ -34,11 +32,12 @@ def collect(
     """Records a game.
 
     Args:
-        game: Such as doom/take-cover.
-        out: Folder of the dataset; by default data/GAME.
+        game: Such as doom/take-cover, or module:attribute of a GameSpec of your own.
+        out: Folder of the dataset; by default data/ and the game's name.
         frames: Training frames; by default what the game's world is trained on.
         eval_frames: Held-out frames, from episodes that training never sees.
-        policy: Who plays; "auto" is the mixture the game's world is trained on.
+        policy: Who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
+            mixture that the game declares.
         processes: Games played at a time; by default one per core.
         seed: Of all episodes.
         lossless: Store frames bit for bit.
@@ -47,15 +46,17 @@ def collect(
     check_least(0, frames=frames, eval_frames=eval_frames, seed=seed)
     check_least(1, processes=processes)
     from worldsim.data.coverage import format_coverage
+    from worldsim.envs.games import find_game
     from worldsim.presets import find_collection
 
-    wanted = find_collection(game)
+    spec = find_game(game)
+    wanted = find_collection(spec.name)
     figures = record_game(
-        game,
-        out or Path("data") / game,
+        spec,
+        out or Path("data") / spec.name,
         frames=wanted.frames if frames is None else frames,
         eval_frames=wanted.eval_frames if eval_frames is None else eval_frames,
-        policies=wanted.policies if policy == "auto" else {policy: 1.0},
+        policies=spec.policies if policy == "auto" else {policy: 1.0},
         processes=processes,
         seed=seed,
         lossless=lossless,
@@ -65,23 +66,23 @@ def collect(
 
 
 def record_game(
-    game: str, out: Path, *, policies: Mapping[str, float], processes: int | None = None, **options: Any
+    game: GameSpec, out: Path, *, policies: Mapping[str, float], processes: int | None = None, **options: Any
 ) -> dict[str, Any]:
     """Records a game with a mixture of policies, given as shares by name."""
     from worldsim.data.collect import PolicySource, collect
-    from worldsim.envs import games
+    from worldsim.envs.games import make_policy
 
-    if game not in games.GAMES:
-        raise WorldsimError(f"unknown game {game!r}; choose from: {', '.join(games.GAMES)}.{suggest(game, games.GAMES)}")
-    spec = games.GAMES[game].control_spec
-    sources = [PolicySource(name, functools.partial(games.make_policy, name, spec), share) for name, share in policies.items()]
-    make_env = functools.partial(games.make, game)
-    return collect(make_env, sources, out, game=game, processes=processes or os.cpu_count() or 1, **options)
+    for name in policies:
+        make_policy(name, game.control_spec)  # raises now rather than in a process
+    make = {name: functools.partial(make_policy, name, game.control_spec) for name in policies}
+    sources = [PolicySource(name, make[name], share) for name, share in policies.items()]
+    about: dict[str, Any] = {"game": game.name, "state": game.states, "cells": game.cells}
+    return collect(game.start, sources, out, processes=processes or os.cpu_count() or 1, **about, **options)
 
 
-def record_whole(game: str, out: Path, wanted: Collection) -> None:
+def record_whole(game: GameSpec, out: Path, wanted: Collection) -> None:
     """Records a dataset that appears at `out` once it is complete; an interrupted one is resumed."""
-    print(f"no dataset at {out}: recording {wanted.frames} frames of {game} first")
+    print(f"no dataset at {out}: recording {wanted.frames} frames of {game.name} first")
     partial = out.with_name(f"{out.name}.part")
-    record_game(game, partial, frames=wanted.frames, eval_frames=wanted.eval_frames, policies=wanted.policies)
+    record_game(game, partial, frames=wanted.frames, eval_frames=wanted.eval_frames, policies=game.policies)
     partial.rename(out)

@@ -25,7 +25,7 @@ def train(
     """Trains a world.
 
     Args:
-        name: Of a preset, such as doom/take-cover.
+        name: Of a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
         budget: Training time in all, such as 90s, 10m or 2h.
         data: Dataset; by default data/NAME, which is recorded first if it does not exist.
         out: Run folder, which ends up with the world in `world/`; by default runs/NAME.
@@ -35,16 +35,17 @@ def train(
         json: File for the world's folder and the time taken.
     """
     seconds = parse_duration(budget)
+    from worldsim.envs.games import find_game
     from worldsim.presets import find_collection, find_preset
     from worldsim.train.run import train as run
     from worldsim.world import find_world, world_hash
 
     config = find_preset(name)
-    data, out = existing_data(data, Path("data") / name), out or Path("runs") / name
+    data, out = existing_data(data, Path("data") / config.name), out or Path("runs") / config.name
     if start is not None:
         find_world(start)
     if not data.exists():
-        record_whole(name, data, find_collection(name))
+        record_whole(find_game(name), data, find_collection(config.name))
     begun = time.monotonic()
     world = run(config, data, out, seconds, device, compile and compiler_found(), start)
     print(f"{world}\nplay it: worldsim play {world}\nmeasure it: worldsim eval {world} --data {data}")

@@ -33,7 +33,7 @@ def transfer(
     """Trains agents inside worlds alone, plays the real game with them, and writes a card.
 
     Args:
-        name: Of a preset, such as doom/take-cover, whose agents learn in worlds of doom/take-cover-strip.
+        name: Of a preset or game, as for train; agents of doom/take-cover, whose agents learn in worlds of doom/take-cover-strip.
         worlds: Names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: Worlds trained on shuffled actions; by default one is trained.
         budget: Training time of each world, such as 90s, 10m or 2h.
@@ -51,6 +51,7 @@ def transfer(
     """
     seconds, more = parse_duration(budget), parse_duration(refit_budget, "refit_budget")
     check_least(0, refit_frames=refit_frames, **{"seeds": min(seeds, default=0)})
+    from worldsim.envs.games import find_game
     from worldsim.presets import find_collection, find_transfer
     from worldsim.transfer.run import chosen_policies
     from worldsim.transfer.run import transfer as run
@@ -58,14 +59,16 @@ def transfer(
     from worldsim.world import find_world
 
     preset = find_transfer(name)
+    game = find_game(name if ":" in name else preset.name)
     data, out = existing_data(data, Path("data") / preset.name), out or Path("runs/transfer") / preset.name
     if not data.exists():
-        record_whole(preset.name, data, find_collection(preset.name))
-    card = card or Path("docs") / f"transfer-{name.rsplit('/', 1)[-1]}.md"
+        record_whole(game, data, find_collection(preset.name))
+    title = preset.name if ":" in name else name
+    card = card or Path("docs") / f"transfer-{title.rsplit('/', 1)[-1]}.md"
     compiled = not (worlds and shuffled) and compiler_found()
     true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)
     false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
-    play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device)
+    play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device, game=game)
     figures = play()
     if refit_frames:
         refitted = refit_world(
@@ -80,6 +83,7 @@ def transfer(
             compiler_found(),
             config,
             os.cpu_count() or 1,
+            game,
         )
         play(refitted=[refitted])
     print(card)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -67,6 +67,7 @@ class Job:
     seed: int
     lossless: bool
     max_steps: int
+    state: tuple[str, ...]
 
 
 def collect(
@@ -81,6 +82,8 @@ def collect(
     processes: int = 1,
     lossless: bool = False,
     max_steps: int = 10_000,
+    state: Sequence[str] = (),
+    cells: Mapping[str, float] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Records episodes until the dataset at `out` holds `frames` training frames and `eval_frames` held-out ones.
@@ -89,7 +92,7 @@ def collect(
 
     Args:
         make_env: picklable; makes an environment with uint8 `(H, W, 3)` observations and the attributes `control_spec`,
-            `fps` and `frame_skip`. Where its `info` has "position", that is recorded as the state.
+            `fps` and `frame_skip`.
         policies: who plays; one is drawn for each episode.
         out: folder of the dataset.
         game: name of the game, stored in the dataset.
@@ -99,6 +102,8 @@ def collect(
         processes: recording processes, each with its own environment.
         lossless: store frames bit for bit.
         max_steps: episodes are truncated at this many steps.
+        state: names of numbers in the environment's `info` that are recorded with each frame.
+        cells: state variable -> size of a cell along it, for the figures; see `worldsim.data.coverage.coverage`.
         progress: show a progress bar.
 
     Returns:
@@ -114,7 +119,7 @@ def collect(
             f"frames, eval_frames, seed were {frames}, {eval_frames}, {seed}, processes, max_steps {processes}, {max_steps}; "
             "give at least 0 for the first three, at least 1 for the others."
         )
-    job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps)
+    job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps, tuple(state))
     targets = {"eval": eval_frames, "train": frames}
     with (
         Crew(job, processes) as crew,
@@ -124,7 +129,7 @@ def collect(
     ):
         for split, target in targets.items():
             _fill(recorder, crew, split, target, bar)
-    return coverage(Dataset(out))
+    return coverage(Dataset(out), cells)
 
 
 def episode_seeds(seed: int, split: str, index: int) -> tuple[int, np.random.Generator]:
@@ -266,7 +271,7 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
             policy = source.make()  # anew, so that an episode does not depend on those before it
             policy.reset(rng)
             writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
-            _play(env, policy, writer, seed, job.max_steps, pipe)
+            _play(env, policy, writer, seed, job, pipe)
             pipe.send(Recorded(index, split, seed, source.name, writer.close()))
     finally:
         env.close()
@@ -274,6 +279,7 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
 
 def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
     frame, info = env.reset(seed=0)
+    _state(info, job.state)  # raises now rather than after an episode
     return DatasetInfo(
         game=job.game,
         control_spec=env.get_wrapper_attr("control_spec"),
@@ -282,13 +288,11 @@ def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
         fps=env.get_wrapper_attr("fps"),
         frame_skip=env.get_wrapper_attr("frame_skip"),
         lossless=job.lossless,
-        state=("x", "y", "angle") if "position" in info else (),
+        state=job.state,
     )
 
 
-def _play(
-    env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, max_steps: int, pipe: Connection
-) -> None:
+def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, job: Job, pipe: Connection) -> None:
     """Records one episode; the frame after its last action is not stored."""
     spec = env.get_wrapper_attr("control_spec")
     frame, info = env.reset(seed=seed)
@@ -298,8 +302,17 @@ def _play(
             writer.discard()
             raise EOFError
         vector = spec.check_vector(policy.act(info))
-        before, state = np.array(frame), info.get("position")  # a copy: some environments draw into the same array
+        before, state = np.array(frame), _state(info, job.state)  # a copy: some environments draw into the same array
         frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))
-        truncated = truncated or (not terminated and len(writer) + 1 >= max_steps)
+        truncated = truncated or (not terminated and len(writer) + 1 >= job.max_steps)
         writer.append(before, vector, float(reward), terminated, truncated, state)
         over = terminated or truncated
+
+
+def _state(info: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float32]:
+    """The numbers `(S,)` of those names in an environment's `info`."""
+    for name in names:
+        value = info.get(name)
+        if not isinstance(value, int | float | np.number):
+            raise DataError(f"info[{name!r}] of the game is {value!r}; a state that is to be recorded must be a number.")
+    return np.array([info[name] for name in names], np.float32)

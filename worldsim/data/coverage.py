@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from worldsim.data.dataset import Dataset
 
-CELL = 64.0  # map units
 STILL = 0.5  # grey levels of mean change below which a frame counts as a repeat of the one before
 SAMPLE = 2048  # frames decoded to measure stillness
 
 
-def coverage(dataset: Dataset, seed: int = 0) -> dict[str, Any]:
+def coverage(dataset: Dataset, cells: Mapping[str, float] | None = None, seed: int = 0) -> dict[str, Any]:
     """Figures of a dataset, ready for JSON.
+
+    Args:
+        dataset: to describe.
+        cells: recorded state variable -> size of a cell along it, in its own unit.
+        seed: of the frames sampled for stillness.
 
     Returns:
         `episodes` and `frames` by split, `policies` (episodes by name), `mean_reward` and `end_rate` (terminations) per
         step, `held` (share of steps each key and button is held), `mouse_dx` (histogram), `still_share` of `still_sample`
-        sampled frames, and `cells` of 64 map units visited where positions were recorded.
+        sampled frames, and `cells`, how many were visited, where `cells` are given.
     """
     rows, spec = dataset.rows, dataset.spec
     by_split = {split: [e for e in dataset.episodes if e.split == split] for split in sorted({e.split for e in dataset.episodes})}
@@ -40,8 +45,10 @@ def coverage(dataset: Dataset, seed: int = 0) -> dict[str, Any]:
         limit = spec.mouse_limit[0] or 1.0
         counts, edges = np.histogram(rows.actions[:, len(spec.keys)], bins=9, range=(-limit, limit))
         figures["mouse_dx"] = {"edges": edges.tolist(), "share": (counts / len(rows)).tolist()}
-    if dataset.info.state[:2] == ("x", "y"):
-        figures["cells"] = len(np.unique(np.floor(rows.states[:, :2] / CELL), axis=0))
+    if cells and set(cells) <= set(dataset.info.state):
+        columns = [dataset.info.state.index(name) for name in cells]
+        places = np.floor(rows.states[:, columns] / np.array(list(cells.values())))
+        figures["cells"] = {"visited": len(np.unique(places, axis=0)), "size": dict(cells)}
     return figures
 
 
@@ -50,7 +57,8 @@ def format_coverage(figures: dict[str, Any]) -> str:
     lines = [f"{split}: {count} episodes, {figures['frames'][split]} frames" for split, count in figures["episodes"].items()]
     lines.append("policies: " + ", ".join(f"{name} {count}" for name, count in figures["policies"].items()))
     if "cells" in figures:
-        lines.append(f"cells of {CELL:.0f} map units visited: {figures['cells']}")
+        size = " x ".join(f"{size:g} ({name})" for name, size in figures["cells"]["size"].items())
+        lines.append(f"cells of {size} visited: {figures['cells']['visited']}")
     lines.append("held: " + ", ".join(f"{name} {share:.1%}" for name, share in figures["held"].items()))
     if "mouse_dx" in figures:
         edges, shares = figures["mouse_dx"]["edges"], figures["mouse_dx"]["share"]

@@ -14,12 +14,12 @@ from tqdm import trange
 
 from worldsim.controls import ControlSpec
 from worldsim.data import Dataset
-from worldsim.envs.games import DoomEnv
+from worldsim.envs.games import Game
 from worldsim.errors import WorldError
 from worldsim.eval import objects, pictures
 from worldsim.eval.dreams import Clips, decode, draw_places, encode, load_clips, predicted_controls, roll_out
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
-from worldsim.eval.objects import CLASSES, ProbeConfig
+from worldsim.eval.objects import ProbeConfig, object_classes
 from worldsim.eval.probe import Boxes, Probe
 from worldsim.world import World
 
@@ -73,7 +73,7 @@ class EvalConfig:
 class Watch:
     """What it takes to look for objects: the real game, and a probe of it."""
 
-    env: DoomEnv
+    env: Game
     probe: Probe
 
 
@@ -111,14 +111,14 @@ def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: Eval
     tally = _over_clips(world, dataset, out, config, watch)
     figures = {**_fidelity(tally, config.horizons), "heads": {mode: _heads(tally, mode) for mode in MODES}}
     if watch is not None:
-        classes = tuple(CLASSES[dataset.info.game])
+        classes = tuple(object_classes(dataset.info.game))
         figures["objects"] = {"found": _found(tally, classes), "per_frame": _per_frame(world, watch, classes, config)}
         watch.env.close()
     return figures
 
 
 def _open_watch(dataset: Dataset, cache: Path, config: EvalConfig) -> Watch | None:
-    if not config.objects or dataset.info.game not in CLASSES:
+    if not config.objects or not object_classes(dataset.info.game):
         return None
     env = objects.open_game(dataset.info)
     return Watch(env, objects.get_probe(env, dataset.info, config.probe, cache))
@@ -141,7 +141,7 @@ def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, w
             _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
         if watch is not None:
             labels = [objects.replay(watch.env, dataset, place, context) for place in places[part]]
-            _look(watch.probe, clips, views, labels, len(CLASSES[dataset.info.game]), tally)
+            _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
     return tally
 
 

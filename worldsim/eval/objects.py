@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import trange
 
 from worldsim.data import Dataset, DatasetInfo
-from worldsim.envs.games import DoomEnv, make, make_policy
+from worldsim.envs.games import Game, find_game, known_game, make_policy
 from worldsim.errors import DataError
 from worldsim.eval.dreams import Place
 from worldsim.eval.fidelity import psnr
@@ -33,9 +33,6 @@ from worldsim.eval.probe import (
 )
 from worldsim.world import World
 
-# Class of object -> names in the game's list. Games that are not listed are evaluated without objects.
-_TAKE_COVER: dict[str, tuple[str, ...]] = {"fireball": ("DoomImpBall",), "monster": ("DoomImp",)}
-CLASSES: dict[str, dict[str, tuple[str, ...]]] = {"doom/take-cover": _TAKE_COVER, "doom/take-cover-strip": _TAKE_COVER}
 POLICY = "random"
 EVERY = 4  # of the frames played, one in so many is used for training the probe: neighbours are alike
 FIRST_SEED = 2**32  # datasets have seeds of 31 bits
@@ -64,15 +61,23 @@ class Play(NamedTuple):
     boxes: list[Boxes]
 
 
-def open_game(info: DatasetInfo) -> DoomEnv:
+def object_classes(game: str) -> Mapping[str, tuple[str, ...]]:
+    """Class of object -> names in the game's list; none where the game is unknown or lists nothing."""
+    spec = known_game(game)
+    return spec.objects if spec else {}
+
+
+def open_game(info: DatasetInfo) -> Game:
     """The real game as it was recorded, with its object list."""
-    return make(info.game, objects=True, frame_skip=info.frame_skip, height=info.height, width=info.width)
+    spec = find_game(info.game)
+    listed: dict[str, Any] = {"objects": True} if "objects" in spec.options else {}
+    return spec.start(frame_skip=info.frame_skip, height=info.height, width=info.width, **listed)
 
 
-def get_probe(env: DoomEnv, info: DatasetInfo, config: ProbeConfig, cache: Path) -> Probe:
+def get_probe(env: Game, info: DatasetInfo, config: ProbeConfig, cache: Path) -> Probe:
     """The probe of a game: from `cache` if it is there, otherwise trained now and kept there."""
-    classes = len(CLASSES[info.game])
-    made_from = (info.game, info.frame_shape, info.frame_skip, CLASSES[info.game], config, WIDTHS, SMALLEST)
+    classes = len(object_classes(info.game))
+    made_from = (info.game, info.frame_shape, info.frame_skip, dict(object_classes(info.game)), config, WIDTHS, SMALLEST)
     path = cache / f"probe-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         return load_probe(path, classes)
@@ -88,9 +93,10 @@ def get_probe(env: DoomEnv, info: DatasetInfo, config: ProbeConfig, cache: Path)
     return probe
 
 
-def play(env: DoomEnv, game: str, seed: int) -> Iterator[Play]:
+def play(env: Game, game: str, seed: int) -> Iterator[Play]:
     """Real episodes by the random policy, without end."""
-    policy = make_policy(POLICY, env.control_spec)
+    spec = env.get_wrapper_attr("control_spec")
+    policy = make_policy(POLICY, spec)
     for episode_seed in itertools.count(seed):
         frame, info = env.reset(seed=episode_seed)
         policy.reset(np.random.default_rng(episode_seed))
@@ -98,19 +104,19 @@ def play(env: DoomEnv, game: str, seed: int) -> Iterator[Play]:
         while not over:
             frames.append(frame)
             boxes.append(labelled(info, game))
-            frame, _, terminated, truncated, info = env.step(policy.act(info))
+            frame, _, terminated, truncated, info = env.step(spec.to_action(policy.act(info)))
             over = terminated or truncated
         yield Play(np.stack(frames), boxes)
 
 
 def labelled(info: dict[str, Any], game: str) -> Boxes:
     """The objects in a game's `info` that belong to one of its classes."""
-    kinds = {name: kind for kind, names in enumerate(CLASSES[game].values()) for name in names}
+    kinds = {name: kind for kind, names in enumerate(object_classes(game).values()) for name in names}
     boxes = [(kinds[name], *box) for name, *box in info["objects"] if name in kinds]
     return np.array(boxes, np.float32).reshape(-1, 5)
 
 
-def replay(env: DoomEnv, dataset: Dataset, place: Place, context: int) -> list[Boxes]:
+def replay(env: Game, dataset: Dataset, place: Place, context: int) -> list[Boxes]:
     """Objects in the predicted frames of a clip, by playing its episode again from its seed; one entry per frame that exists.
 
     Raises:
@@ -122,7 +128,7 @@ def replay(env: DoomEnv, dataset: Dataset, place: Place, context: int) -> list[B
     frame, info = env.reset(seed=episode.seed)
     boxes = [labelled(info, dataset.info.game)]
     for action in dataset.rows.actions[row : row + stop - 1]:
-        frame, *_, info = env.step(action)
+        frame, *_, info = env.step(dataset.spec.to_action(action))
         boxes.append(labelled(info, dataset.info.game))
     agreement = float(psnr(frame, dataset.frames(place.episode, stop - 1, stop)[0]))
     if agreement < SAME_GAME:
@@ -154,7 +160,7 @@ def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[
     Returns:
         `(dreams, frames, classes)`.
     """
-    classes, row_seeds = len(CLASSES[world.config.game]), itertools.count(seed)
+    classes, row_seeds = len(object_classes(world.config.game)), itertools.count(seed)
     policies = [make_policy(POLICY, world.control_spec) for _ in range(world.batch)]
     for row, policy in enumerate(policies):
         policy.reset(np.random.default_rng((seed, row)))
@@ -193,12 +199,12 @@ class RealCounts(NamedTuple):
     frames: NDArray[np.int64]
 
 
-def real_counts(env: DoomEnv, game: str, probe: Probe, context: int, frames: int, seed: int) -> RealCounts:
+def real_counts(env: Game, game: str, probe: Probe, context: int, frames: int, seed: int) -> RealCounts:
     """Objects in at least `frames` frames of real play under the random policy.
 
     Each episode counts from a random moment on, after `context` frames: dreams start from such moments too.
     """
-    classes, rng = len(CLASSES[game]), np.random.default_rng(seed)
+    classes, rng = len(object_classes(game)), np.random.default_rng(seed)
     counts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
     for episode in play(env, game, FIRST_SEED * (2 + seed)):
         start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))

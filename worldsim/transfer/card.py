@@ -57,7 +57,10 @@ def _intro(figures: Figures) -> str:
 
 
 def _alarms(figures: Figures) -> str:
-    alarms, limit = figures["alarms"], figures["config"]["cap_tics"] * figures["config"]["best_reward"]
+    alarms, best = figures["alarms"], figures["config"]["best_reward"]
+    if best is None:
+        return "The game's largest reward is unknown, so dream scores above what is possible cannot be found."
+    limit = figures["config"]["cap_tics"] * best
     if not alarms:
         return f"No dream score exceeds what is possible ({_number(limit)})."
     lines = [f"`{a['run']}`: {a['count']} scores, up to {_number(a['largest'])}" for a in alarms]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from worldsim.errors import WorldError
+
+if TYPE_CHECKING:
+    from worldsim.envs.games import GameSpec
 
 # Seeds of the real game. Collected episodes have odd or even 31-bit seeds drawn at random; these ranges are for playing alone.
 TEST_SEEDS = range(900_000, 1_000_000)  # every score on the card
@@ -87,10 +92,9 @@ class TransferConfig:
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.
         episodes: real episodes of every final score.
-        cap_tics: game tics at which an episode is cut, real or dreamed.
-        best_reward: largest reward of a tic, from which the largest possible score follows.
+        cap_tics: game tics at which an episode is cut, real or dreamed; by default where the game cuts it.
+        best_reward: largest reward of a tic, from which the largest possible score follows; by default the game's.
         tolerance: share above the largest possible score at which a dream score sounds the alarm; reward heads round.
-        solved, record: scores to beat, if there are any.
         head_clips: held-out clips on which the end head is measured.
         resamples: of the bootstrap.
         ppo: the learner.
@@ -115,11 +119,9 @@ class TransferConfig:
     checkpoint_episodes: int = 12
     choice_episodes: int = 20
     episodes: int = 100
-    cap_tics: int = 2_100
-    best_reward: float = 1.0
+    cap_tics: int | None = None
+    best_reward: float | None = None
     tolerance: float = 0.01
-    solved: float | None = 750.0
-    record: float | None = 1_092.0
     head_clips: int = 64
     resamples: int = 10_000
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -128,14 +130,32 @@ class TransferConfig:
         counts = (
             *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams),
             *(self.dream_frames, self.starts, self.games, self.hold, self.dream_episodes, self.checkpoint_episodes),
-            *(self.choice_episodes, self.episodes, self.cap_tics, self.resamples, len(self.policy_seeds), len(self.levels)),
+            *(self.choice_episodes, self.episodes, self.resamples, len(self.policy_seeds), len(self.levels)),
+            1 if self.cap_tics is None else self.cap_tics,
         )
         if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds, self.long_seeds) < 0:
             raise WorldError(
                 f"{self}: give at least 2 head clips, and at least 1 of everything but equal_steps, side_seeds and long_seeds."
             )
 
+    def of_game(self, game: GameSpec) -> TransferConfig:
+        """With what the game says, where nothing else was given.
+
+        Raises:
+            WorldError: if neither says when an episode is cut.
+        """
+        cap = game.max_tics if self.cap_tics is None else self.cap_tics
+        if cap is None:
+            raise WorldError(f"the game {game.name} never cuts an episode; give cap_tics, game tics at which to cut it.")
+        return replace(self, cap_tics=cap, best_reward=game.best_reward if self.best_reward is None else self.best_reward)
+
+    @property
+    def cap(self) -> int:
+        """Game tics at which an episode is cut."""
+        assert self.cap_tics is not None, "of_game() fills it in"
+        return self.cap_tics
+
     @property
     def largest_score(self) -> float:
-        """What no episode can exceed."""
-        return self.cap_tics * self.best_reward
+        """What no episode can exceed; infinity where the largest reward is unknown."""
+        return math.inf if self.best_reward is None else self.cap * self.best_reward

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset
-from worldsim.envs.twin import Game, TwinEnv
+from worldsim.envs.games import GameSpec
+from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.envs.view import View
 from worldsim.errors import DataError
@@ -23,11 +24,10 @@ from worldsim.world import World
 # What the game shows (B, ...), and the flat actions (B, ...) that held last or None where episodes begin -> flat actions (B, ...)
 Actor = Callable[[NDArray[Any], NDArray[Any] | None], NDArray[Any]]
 See = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # frames (B, H, W, 3) -> latents (B, D)
-MakeGame = Callable[[], Game]
 
 
 def open_dreams(
-    world: Path, randomness: Randomness, config: TransferConfig, device: str, recorded: Dataset | None = None
+    world: Path, randomness: Randomness, config: TransferConfig, device: str, game: GameSpec, recorded: Dataset | None = None
 ) -> DreamVectorEnv:
     """Dreams as policies meet them: latents and flat actions.
 
@@ -36,6 +36,7 @@ def open_dreams(
         randomness: of the dreams.
         config: how many there are.
         device: where to dream.
+        game: that the world was learned from.
         recorded: where dreams to learn in set out from, each of `config.dream_frames`; without it they set out from the world's
             own starts, and are cut where the real game is.
     """
@@ -50,7 +51,9 @@ def open_dreams(
     if recorded is not None:
         loaded.set_starts(*recorded_starts(loaded, recorded, config.starts))
         frames = min(frames, config.dream_frames)
-    return DreamVectorEnv(loaded, config.dreams, obs="latent", actions="flat", horizon=frames, autoreset_mode="SameStep")
+    return DreamVectorEnv(
+        loaded, config.dreams, obs="latent", actions="flat", horizon=frames, autoreset_mode="SameStep", game=game
+    )
 
 
 def recorded_starts(world: World, dataset: Dataset, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,9 +72,8 @@ def recorded_starts(world: World, dataset: Dataset, count: int) -> tuple[torch.T
     return torch.stack(latents), torch.stack(controls)
 
 
-def open_twin(world: World, config: TransferConfig, make_game: MakeGame | None) -> TwinEnv:
+def open_twin(world: World, config: TransferConfig, game: GameSpec) -> TwinEnv:
     """The real game with the same actions and cuts, its frames as they are; only those that are decided on need `see`."""
-    game = make_game() if make_game else None
     return TwinEnv(game, world=world, actions="flat", horizon=horizon(config, world.config.frame_skip))
 
 
@@ -87,7 +89,7 @@ def latent_size(world: World) -> int:
 
 def horizon(config: TransferConfig, frame_skip: int) -> int:
     """Steps of `cap_tics`."""
-    return max(1, config.cap_tics // frame_skip)
+    return max(1, config.cap // frame_skip)
 
 
 def play_dreams(env: DreamVectorEnv, act: Actor, hold: int, episodes: int, seed: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset, PolicySource, collect
-from worldsim.envs import games
-from worldsim.envs.games import Policy
-from worldsim.envs.view import View, flat_axes
+from worldsim.envs.games import Axes, Game, GameSpec, Policy, find_game
+from worldsim.envs.view import View
 from worldsim.transfer.config import TransferConfig
 from worldsim.transfer.data import link
-from worldsim.transfer.play import Actor, MakeGame, latent_size, see
+from worldsim.transfer.play import Actor, latent_size, see
 from worldsim.transfer.policies import actor, load_policy
 from worldsim.world import World
 
@@ -36,7 +35,7 @@ def record_policies(
     config: TransferConfig,
     *,
     processes: int = 1,
-    make_game: MakeGame | None = None,
+    game: str | GameSpec | None = None,
 ) -> Path:
     """Copies a dataset and adds to its training split what trained policies meet; the videos are linked.
 
@@ -48,7 +47,7 @@ def record_policies(
         frames: to add, at least.
         config: that the policies were trained with.
         processes: games played at a time.
-        make_game: the real game, where it is not one of ours.
+        game: the real game, where it is not registered under the name in the dataset; see `find_game`.
 
     Returns:
         `out`.
@@ -62,16 +61,18 @@ def record_policies(
         shutil.copytree(source, copying, copy_function=link)
         copying.rename(partial_out)
     info = before.info
-    make = make_game or partial(games.make, info.game, frame_skip=info.frame_skip, height=info.height, width=info.width)
+    spec = find_game(info.game if game is None else game)
+    make = partial(spec.start, frame_skip=info.frame_skip, height=info.height, width=info.width)
+    config = config.of_game(spec)
     collect(
         partial(_open, make),
-        [PolicySource(NAME, Scout(world, path, config)) for path in policies],
+        [PolicySource(NAME, Scout(world, path, config, spec.axes)) for path in policies],
         partial_out,
         game=info.game,
         frames=before.total_frames + frames,
         lossless=info.lossless,
         processes=processes,
-        max_steps=max(1, config.cap_tics // info.frame_skip),
+        max_steps=max(1, config.cap // info.frame_skip),
     )
     partial_out.rename(out)
     return out
@@ -84,6 +85,7 @@ class Scout:
     world: Path
     policy: Path
     config: TransferConfig
+    axes: Axes
 
     def __call__(self) -> Policy:
         return _Dreamt(self)
@@ -120,7 +122,7 @@ class _Shown(gymnasium.Wrapper):  # type: ignore[type-arg]
         return frame, reward, terminated, truncated, {**info, "frame": np.array(frame)}
 
 
-def _open(make: MakeGame) -> _Shown:
+def _open(make: Callable[[], Game]) -> _Shown:
     return _Shown(make())
 
 
@@ -130,5 +132,5 @@ def _load(scout: Scout) -> tuple[Actor, View]:
     world = World.load(scout.world, device="cpu")
     config = world.config
     size = (config.height, config.width)
-    view = View(config.control_spec, size, latent_size(world), flat_axes(config.game), actions="flat")
+    view = View(config.control_spec, size, latent_size(world), scout.axes, actions="flat")
     return actor(load_policy(scout.policy, view, world, scout.config.ppo), see(world)), view

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset
+from worldsim.envs.games import GameSpec, find_game
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import WorldError
 from worldsim.eval.measure import EvalConfig, measure
@@ -34,7 +35,6 @@ from worldsim.transfer.config import (
 from worldsim.transfer.envs import VecEnv, dream_envs, real_envs
 from worldsim.transfer.play import (
     Actor,
-    MakeGame,
     constant_actors,
     open_dreams,
     open_twin,
@@ -60,7 +60,7 @@ def transfer(
     json: str | Path | None = None,
     config: TransferConfig | None = None,
     device: str = "auto",
-    make_game: MakeGame | None = None,
+    game: str | GameSpec | None = None,
 ) -> Result:
     """Trains and plays all rows, and writes the card.
 
@@ -74,7 +74,7 @@ def transfer(
         json: file that gets all figures.
         config: how much of everything.
         device: where the worlds run.
-        make_game: the real game, where it is not one of ours.
+        game: the real game, where it is not registered under the name in the dataset; see `find_game`.
 
     Returns:
         The figures as in the JSON file.
@@ -86,10 +86,16 @@ def transfer(
     """
     config = config or TransferConfig()
     found = [find_world(w) for w in worlds], [find_world(w) for w in shuffled]
-    runs = _Runs(*found, dict(refitted), data, Path(out), config, device, make_game)
+    runs = _Runs(*found, dict(refitted), data, Path(out), config, device, game)
     rows = runs.rows()
     levels = runs.levels(rows[DREAM])
-    figures = {**runs.circumstances(), "rows": rows, "levels": levels, "heads": runs.heads(), **summarise(rows, levels, config)}
+    figures = {
+        **runs.circumstances(),
+        "rows": rows,
+        "levels": levels,
+        "heads": runs.heads(),
+        **summarise(rows, levels, runs.config, runs.game.bars),
+    }
     if json is not None:
         write_json(Path(json), figures)
     if card is not None:
@@ -116,12 +122,14 @@ class _Runs:
         out: Path,
         config: TransferConfig,
         device: str,
-        make_game: MakeGame | None,
+        game: str | GameSpec | None,
     ) -> None:
         if not worlds:
             raise WorldError("no worlds given; give at least one that was trained on the dataset.")
-        self.folders, self.shuffled, self.out, self.config, self.device = worlds, shuffled, out, config, device
-        self.train, self.held_out, self.make_game = Dataset(data, "train"), Dataset(data, "eval"), make_game
+        self.folders, self.shuffled, self.out, self.device = worlds, shuffled, out, device
+        self.train, self.held_out = Dataset(data, "train"), Dataset(data, "eval")
+        self.game = find_game(self.train.info.game if game is None else game)
+        self.config = config = config.of_game(self.game)
         self.recorded = {folder: Dataset(larger, "train") for folder, larger in refitted.items()}
         self.worlds = {folder: World.load(folder, device=device) for folder in (*worlds, *shuffled, *refitted)}
         self.hashes = {folder: world_hash(folder) for folder in self.worlds}
@@ -255,12 +263,12 @@ class _Runs:
         name = f"dream-{self.hashes[folder]}-{config.levels.index(level)}-{seed}"
 
         def make_envs() -> VecEnv:
-            return dream_envs(open_dreams(folder, level, config, self.device, recorded))
+            return dream_envs(open_dreams(folder, level, config, self.device, self.game, recorded))
 
         def run() -> Result:
             paths, log = self._trained(name, key, make_envs, world, config.dream_steps, seed, dreamed=True)
             few = dataclasses.replace(config, dreams=min(config.dreams, config.dream_episodes))
-            with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, few, self.device)) as dreams:
+            with closing(self._twin(folder)) as env, closing(open_dreams(folder, level, few, self.device, self.game)) as dreams:
                 policies, chosen = [load_policy(path, env.view, world, config.ppo) for path in paths], _best(log)
                 best = actor(policies[chosen])
                 dreamed = play_dreams(dreams, best, config.hold, config.dream_episodes, DREAM_SCORE_SEED).tolist()
@@ -288,7 +296,7 @@ class _Runs:
         return self.store.policies(name, key, train)
 
     def _twin(self, folder: Path) -> TwinEnv:
-        return open_twin(self.worlds[folder], self.config, self.make_game)
+        return open_twin(self.worlds[folder], self.config, self.game)
 
     def _score(self, env: TwinEnv, act: Actor) -> list[float]:
         return play_real(env, act, self.config.hold, TEST_SEEDS[: self.config.episodes]).tolist()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.envs.games import Bar
 from worldsim.transfer.config import TransferConfig
 
 RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM, REFIT = ROWS = (
@@ -25,7 +26,9 @@ BASELINES = (RANDOM, UNTRAINED, EQUAL, SHUFFLED)
 Runs = Sequence[Mapping[str, Any]]
 
 
-def summarise(rows: Mapping[str, Runs], levels: Mapping[str, Runs], config: TransferConfig) -> dict[str, Any]:
+def summarise(
+    rows: Mapping[str, Runs], levels: Mapping[str, Runs], config: TransferConfig, bars: Sequence[Bar] = ()
+) -> dict[str, Any]:
     """`summary` of every row, `randomness` of every level, `correlation` over checkpoints, `alarms` and `bars`."""
     summary = {name: _summary(runs, config) for name, runs in rows.items() if runs}
     return {
@@ -33,7 +36,7 @@ def summarise(rows: Mapping[str, Runs], levels: Mapping[str, Runs], config: Tran
         "randomness": {level: _summary(runs, config) for level, runs in levels.items() if runs},
         "correlation": _correlation(rows[DREAM]),
         "alarms": alarms([run for runs in (*rows.values(), *levels.values()) for run in runs], config),
-        "bars": _bars(summary, config),
+        "bars": _bars(summary, bars),
     }
 
 
@@ -108,14 +111,11 @@ def _correlation(runs: Runs) -> dict[str, Any]:
     return {"checkpoints": len(points), "pooled": pooled, "by_run": by_run, "points": points}
 
 
-def _bars(summary: Mapping[str, Any], config: TransferConfig) -> list[dict[str, Any]]:
+def _bars(summary: Mapping[str, Any], published: Sequence[Bar]) -> list[dict[str, Any]]:
     """What the dream row has to exceed."""
     dream = summary[DREAM]
     bars = [(f"lower bound above the upper bound of {row!r}", "low", summary[row]["high"]) for row in BASELINES if row in summary]
-    if config.solved is not None:
-        bars.append(("lower bound above what counts as solved", "low", config.solved))
-    if config.record is not None:
-        bars.append(("mean above that of World Models (2018)", "mean", config.record))
+    bars += [(bar.label, bar.figure, bar.value) for bar in published]
     return [{"bar": bar, "needed": needed, "measured": dream[name], "met": dream[name] > needed} for bar, name, needed in bars]
 
 

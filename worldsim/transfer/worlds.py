@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from worldsim.envs.games import GameSpec
 from worldsim.train.run import TrainConfig, train
 from worldsim.transfer.config import TransferConfig
 from worldsim.transfer.data import shuffle_controls
-from worldsim.transfer.play import MakeGame
 
 
 def train_worlds(
@@ -62,7 +62,7 @@ def refit_world(
     compiled: bool,
     learner: TransferConfig,
     processes: int = 1,
-    make_game: MakeGame | None = None,
+    game: str | GameSpec | None = None,
 ) -> tuple[Path, Path]:
     """Trains a world further on its recordings and on what policies met that learned in it.
 
@@ -78,7 +78,7 @@ def refit_world(
         compiled: use torch.compile.
         learner: that the policies were trained with.
         processes: games played at a time.
-        make_game: the real game, where it is not one of ours.
+        game: the real game, where it is not registered under the name in the dataset; see `find_game`.
 
     Returns:
         Folders of the world and of the larger dataset.
@@ -87,7 +87,7 @@ def refit_world(
 
     made_from = hashlib.sha256(b"".join(path.read_bytes() for path in policies) + str(frames).encode())
     out = out / made_from.hexdigest()[:16]
-    larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, make_game=make_game)
+    larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, game=game)
     return train(config, larger, out / "run", budget, device, compiled, world), larger
 
 

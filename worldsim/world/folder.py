@@ -123,7 +123,9 @@ def find_world(name: str | Path) -> Path:
         return Path(name).expanduser()
     names = ", ".join(shipped_worlds()) or "none"
     problem = f"no world {str(name)!r}; shipped: {names}; or give a folder.{suggest(str(name), shipped_worlds())}"
-    if isinstance(name, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.startswith("doom/"):
+    families = {shipped.split("/")[0] for shipped in shipped_worlds()}  # whose unknown names are no Hub ids
+    local = isinstance(name, Path) or name.count("/") != 1 or name.startswith((".", "/", "~"))
+    if local or str(name).split("/")[0] in families:
         raise WorldError(problem)
     try:
         from huggingface_hub import snapshot_download

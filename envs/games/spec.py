@@ -1,0 +1,274 @@
+"""What the rest of the project needs to know of a real game, in one `GameSpec`. One file and one `register` add a game."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.controls import Controls, ControlSpec
+from worldsim.errors import GameError, WorldsimError, suggest
+
+Axes = tuple[tuple[Controls, ...], ...]
+Game = gymnasium.Env[NDArray[np.uint8], Any]
+
+SIZE_FACTOR = 16  # frames are compressed so many times along each side
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A score that an agent trained in dreams should exceed, as a row of the transfer card.
+
+    Attributes:
+        label: of the row, such as "mean above that of World Models (2018)".
+        value: in the game's reward, summed over an episode.
+        figure: what is compared: "mean", or "low", the lower end of its 95% interval.
+    """
+
+    label: str
+    value: float
+    figure: str = "low"
+
+    def __post_init__(self) -> None:
+        if self.figure not in ("mean", "low") or not math.isfinite(self.value):
+            raise GameError(f"the bar was {self.figure!r} above {self.value!r}; give 'mean' or 'low' and a finite score.")
+
+
+@dataclass(frozen=True)
+class GameSpec:
+    """A real game.
+
+    `make` gives a Gymnasium environment with uint8 `(H, W, 3)` RGB observations and the action space
+    `control_spec.action_space()`. Its `info` may hold `tics` (int, game tics played in the episode),
+    `has_frame` (False where a step ended the game before it drew), `objects` and the numbers named in `states`.
+
+    Attributes:
+        name: "game" or "family/game", from letters, digits and `_.-`.
+        make: function, or its import path "module:function"; called with `render_mode` where one is wanted, and with
+            those `options` that are to differ from what this spec says. Child processes get the spec by pickling: a
+            function must be importable.
+        control_spec: controls that the game listens to.
+        height, width: of a frame in pixels, multiples of 16.
+        fps: steps per second.
+        frame_skip: game tics per step.
+        max_tics: game tics after which the game truncates an episode; None if it never does.
+        options: keywords that `make` takes, out of `frame_skip`, `height`, `width`, `max_tics` (where episodes are
+            truncated), `objects` (whether `info["objects"]` is filled) and the game's own.
+        axes: options along each axis of the flat actions, the first of which is rest; what is chosen is held together.
+            By default they are made from `control_spec`, see `FlatActions`.
+        meanings: what a control does in the game, by its name in `control_spec.names`, such as `{"a": "left"}`.
+        states: names of numbers in `info` that recordings keep.
+        cells: state variable -> size of a cell along it; recordings report how many cells were visited.
+        objects: class of object -> names in `info["objects"]`, a list of boxes `(name, x, y, width, height)` in pixels.
+        policies: policies that play for recordings -> share of the episodes. A policy is one of `POLICIES`, or
+            "module:function", which takes a `ControlSpec`.
+        best_reward: largest reward of a tic; with it dream scores above what is possible are found.
+        bars: scores that agents trained in dreams should exceed.
+        symmetric: whether the game is the same with left and right swapped, in frames and controls, so that training
+            may mirror its recordings.
+
+    Raises:
+        GameError: if a field is out of range or does not fit the others.
+    """
+
+    name: str
+    make: str | Callable[..., Game]
+    control_spec: ControlSpec
+    height: int
+    width: int
+    fps: float
+    frame_skip: int = 1
+    max_tics: int | None = None
+    options: tuple[str, ...] = ()
+    axes: Axes = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+    cells: Mapping[str, float] = field(default_factory=dict)
+    objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    policies: Mapping[str, float] = field(default_factory=lambda: {"random": 1.0})
+    best_reward: float | None = None
+    bars: tuple[Bar, ...] = ()
+    symmetric: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise GameError(f"name was {self.name!r}; give 'game' or 'family/game', from letters, digits, '_', '.' and '-'.")
+        if not isinstance(self.make, str) and not callable(self.make):
+            raise self._wrong("make", "a function that makes the game, or its path 'module:function'")
+        if not isinstance(self.control_spec, ControlSpec):
+            raise self._wrong("control_spec", "a ControlSpec")
+        for name in ("height", "width"):
+            if not _whole(getattr(self, name)) or getattr(self, name) % SIZE_FACTOR:
+                raise self._wrong(name, f"a multiple of {SIZE_FACTOR} pixels; scale or pad the frames")
+        if not math.isfinite(self.fps) or self.fps <= 0:
+            raise self._wrong("fps", "steps per second, above 0")
+        if not _whole(self.frame_skip):
+            raise self._wrong("frame_skip", "a whole number of at least 1")
+        if self.max_tics is not None and not _whole(self.max_tics):
+            raise self._wrong("max_tics", "a whole number of at least 1, or None")
+        if not self.policies or min(self.policies.values()) <= 0:
+            raise self._wrong("policies", "at least one, each with a share above 0")
+        _check_named(self, "meanings", self.control_spec.names)
+        _check_named(self, "cells", self.states)
+        if min(self.cells.values(), default=1.0) <= 0:
+            raise self._wrong("cells", "sizes above 0")
+        for axis in self.axes:
+            if not axis:
+                raise self._wrong("axes", "at least one option on each")
+            for option in axis:
+                self.control_spec.to_vector(option)
+
+    def start(self, *, render_mode: str | None = None, **overrides: Any) -> Game:
+        """Starts the game.
+
+        Args:
+            render_mode: None, or one that the game has.
+            overrides: options of the game. `frame_skip`, `height` and `width` may be given to any game as they are.
+
+        Returns:
+            An environment with the attributes `control_spec`, `fps` and `frame_skip`.
+
+        Raises:
+            GameError: if the game has no such option, is not installed, or gives other spaces than this spec says.
+        """
+        wanted = {name: value for name, value in overrides.items() if name in self.options or _differs(self, name, value)}
+        for name in wanted:
+            if name not in self.options:
+                listed = ", ".join(self.options) or "none"
+                raise GameError(f"the game {self.name} has no option {name!r}; it has: {listed}.{suggest(name, self.options)}")
+        if render_mode is not None:
+            wanted["render_mode"] = render_mode
+        env = (load_attribute(self.make) if isinstance(self.make, str) else self.make)(**wanted)
+        size = overrides.get("height", self.height), overrides.get("width", self.width)
+        check_env(env, self.control_spec, size, self.name)
+        if not all(env.has_wrapper_attr(name) for name in ("control_spec", "fps", "frame_skip")):
+            env = _Described(env, self)
+        return env
+
+    def steps(self, frame_skip: int) -> int | None:
+        """Steps of `frame_skip` tics after which the game truncates an episode; None if it never does."""
+        return None if self.max_tics is None else max(1, self.max_tics // frame_skip)
+
+    def _wrong(self, name: str, allowed: str) -> GameError:
+        return GameError(f"{name} of the game {self.name} was {getattr(self, name)!r}; give {allowed}.")
+
+
+class _Described(gymnasium.Wrapper):  # type: ignore[type-arg]
+    """A game that does not say itself what its spec says of it."""
+
+    def __init__(self, env: Game, spec: GameSpec) -> None:
+        super().__init__(env)
+        self.control_spec, self.fps, self.frame_skip = spec.control_spec, spec.fps, spec.frame_skip
+
+
+GAMES: dict[str, GameSpec] = {}
+
+
+def register(spec: GameSpec) -> GameSpec:
+    """Makes a game findable by its name, in this process; registering it again replaces it. Returns the spec."""
+    GAMES[spec.name] = spec
+    return spec
+
+
+def find_game(game: str | GameSpec) -> GameSpec:
+    """The spec of a game.
+
+    Args:
+        game: name of a registered game, import path "module:attribute" of a `GameSpec`, or a `GameSpec`. Modules are
+            looked for in the working directory too.
+
+    Raises:
+        GameError: if there is none.
+    """
+    if isinstance(game, GameSpec):
+        return game
+    if not isinstance(game, str):
+        raise GameError(f"game was {game!r}; give a name, 'module:attribute' or a GameSpec.")
+    if game in GAMES:
+        return GAMES[game]
+    if ":" not in game:
+        raise GameError(
+            f"unknown game {game!r}; choose from: {', '.join(GAMES)}; or give 'module:attribute' of a GameSpec of your own."
+            f"{suggest(game, GAMES)}"
+        )
+    spec = load_attribute(game)
+    if not isinstance(spec, GameSpec):
+        raise GameError(f"{game} is {type(spec).__name__}; it must be a GameSpec.")
+    return spec
+
+
+def known_game(game: str | GameSpec | None) -> GameSpec | None:
+    """As `find_game`, but None for a plain name that is not registered: a world can be played without its game."""
+    plain = isinstance(game, str) and ":" not in game
+    return None if game is None or (plain and game not in GAMES) else find_game(game)
+
+
+def make(game: str | GameSpec, *, render_mode: str | None = None, **overrides: Any) -> Game:
+    """Starts a real game; see `find_game` and `GameSpec.start`.
+
+    Raises:
+        GameError: if the game or an override is unknown, or the game is not installed.
+    """
+    return find_game(game).start(render_mode=render_mode, **overrides)
+
+
+def check_env(env: Game, control_spec: ControlSpec, size: tuple[int, int], name: str) -> None:
+    """Raises `GameError` unless an environment shows frames `(H, W)` of that size and takes those controls."""
+    if not isinstance(env, gymnasium.Env):
+        raise GameError(f"the game {name} is {type(env).__name__}; it must be a gymnasium.Env.")
+    frame, given = gymnasium.spaces.Box(0, 255, (*size, 3), np.uint8), env.observation_space
+    if given != frame:
+        raise GameError(f"observations of the game {name} are {given}; they must be {frame}: RGB frames of its spec's size.")
+    action = control_spec.action_space()
+    if env.action_space != action:
+        raise GameError(f"actions of the game {name} are {env.action_space}; they must be control_spec.action_space(), {action}.")
+
+
+def load_attribute(path: str) -> Any:
+    """What "module:attribute" names; the working directory is searched too.
+
+    Raises:
+        GameError: if there is no such module or attribute.
+    """
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise GameError(f"{path!r} is no import path; give 'module:attribute', such as 'mygame:SPEC'.")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # as `python -m` does; child processes get the same path
+    try:
+        return reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except WorldsimError:
+        raise
+    except ModuleNotFoundError as error:
+        raise GameError(
+            f"{path} cannot be loaded: {error}; run the command in the folder of the module, or install it."
+        ) from error
+    except AttributeError as error:
+        raise GameError(f"{path} cannot be loaded: {error}.") from error
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _differs(spec: GameSpec, name: str, value: Any) -> bool:
+    return name not in ("frame_skip", "height", "width") or getattr(spec, name) != value
+
+
+def _check_named(spec: GameSpec, name: str, allowed: tuple[str, ...]) -> None:
+    for key in getattr(spec, name):
+        if key not in allowed:
+            listed = ", ".join(allowed) or "none"
+            raise GameError(f"{name} of the game {spec.name} name {key!r}; there are: {listed}.{suggest(key, allowed)}")
