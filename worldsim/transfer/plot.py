@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from worldsim.transfer.statistics import published_bars
+
 WIDTH, LEFT, SIDE, TOP, STEP = 960, 220, 300, 40, 34
 INK, PALE = "#24292f", "#8c959f"
 COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df")
@@ -26,9 +28,9 @@ def save_plot(path: Path, figures: Mapping[str, Any]) -> None:
 
 def _rows(figures: Mapping[str, Any], right: float, height: float) -> list[str]:
     """Means with their intervals, a dot for every run, and lines at the scores to beat."""
-    summary, config = figures["summary"], figures["config"]
+    summary = figures["summary"]
     highest = max(row["high"] for row in summary.values())
-    marks = [config[name] for name in ("solved", "record") if config[name] is not None]
+    marks = [bar["needed"] for bar in published_bars(figures)]
     scale = _Scale(0, max(highest, *marks, 1e-9) * 1.05 if marks else highest * 1.05 + 1e-9, LEFT, right)
     parts = [_text(LEFT, 20, "real score: mean and 95% interval; a dot for each run"), *_axis(scale, TOP, height - 50)]
     for mark in marks:
