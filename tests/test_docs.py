@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 from worldsim.cli.app import COMMANDS, find_command, parse
@@ -44,7 +45,7 @@ def test_examples_run(page: Path, tiny_world_path: Path, tmp_path: Path, monkeyp
     typed: dict[str, Any] = {"__name__": "example", "TINY_WORLD": str(tiny_world_path)}
     exec(compile(code, name(page), "exec"), typed)
     for value in typed.values():
-        if hasattr(value, "close") and hasattr(value, "reset"):
+        if isinstance(value, gymnasium.Env | gymnasium.vector.VectorEnv):
             value.close()
 
 
