@@ -31,7 +31,6 @@ class Rule(NamedTuple):
 
     causal: bool = True
     window: int | None = None
-    sinks: int = 0
     copies: int = 0
 
 
@@ -41,8 +40,8 @@ TINY += [Shape(1, 4, 3, *heads, 16) for heads in HEADS[:3]] + [Shape(1, 5, 9, 2,
 REAL = [Shape(2, max(3, 512 // tokens), tokens, 8, 2, 64) for tokens in (1, 15, 48, 64, 100, 240, 256)]
 REAL += [Shape(1, 5, 257, *heads, size) for heads in HEADS for size in (32, 64, 128)]
 SHAPES = TINY + [pytest.param(shape, marks=pytest.mark.gpu) for shape in REAL]
-RULES = [Rule(causal=False), Rule(window=1), Rule(window=3), Rule(window=2, sinks=1), Rule(window=2, sinks=3)]
-RULES += [Rule(copies=1), Rule(window=2, sinks=1, copies=2), Rule(window=100, sinks=100)]
+RULES = [Rule(causal=False), Rule(window=1), Rule(window=3)]
+RULES += [Rule(copies=1), Rule(window=2, copies=2), Rule(window=100)]
 # The interpreter multiplies bfloat16 matrices as if they were integers.
 DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)]
 IMPLS = ["reference", "triton"]
@@ -54,7 +53,7 @@ def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
         return True
     window = frames if rule.window is None else rule.window
     age = query % frames - key % frames
-    return query == key or (key < frames and age > 0 and (age < window or key < rule.sinks))
+    return query == key or (key < frames and 0 < age < window)
 
 
 def clip_mask(frames: int, tokens: int, rule: Rule) -> Tensor:
@@ -121,7 +120,7 @@ REAL_CLIPS = [(9, 100), (1, 640), (65, 1), (32, 257)]
 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("clips", [CLIPS, CLIPS[:1], pytest.param(REAL_CLIPS, marks=pytest.mark.gpu)])
-@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2, sinks=1), Rule(window=3, copies=1)], ids=str)
+@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2), Rule(window=3, copies=1)], ids=str)
 def test_packed_clips_do_not_see_each_other(rule: Rule, clips: list[tuple[int, int]], impl: str) -> None:
     lengths = [frames * tokens * (1 + rule.copies) for frames, tokens in clips]
     offsets = torch.tensor([0, *lengths], device=DEVICE).cumsum(0).int()
@@ -158,7 +157,7 @@ def test_the_same_bits_every_time() -> None:
 @settings(max_examples=settings().max_examples // 20)
 @given(  # two tokens see two keys: gradients of q and k that should be 0 are nothing to compare with
     st.builds(Shape, st.integers(1, 2), st.integers(1, 4), st.integers(2, 20), st.just(2), st.sampled_from([1, 2]), st.just(16)),
-    st.builds(Rule, st.just(True), st.sampled_from([None, 1, 2, 4]), st.integers(0, 2), st.integers(0, 1)),
+    st.builds(Rule, st.just(True), st.sampled_from([None, 1, 2, 4]), st.integers(0, 1)),
 )
 def test_any_shape(shape: Shape, rule: Rule) -> None:
     for impl in IMPLS:
@@ -188,7 +187,6 @@ OFFSETS = torch.tensor([0, 6, 12], dtype=torch.int32, device=DEVICE)
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS[1:]}),
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS, "cu_seqlens": OFFSETS}),
         ("window", {"window": 0}),
-        ("sinks", {"sinks": -1}),
         ("copies", {"copies": -1}),
         ("copies", {"copies": 1, "causal": False}),
         ("cu_seqlens", {"cu_seqlens": OFFSETS.long()}),
@@ -203,7 +201,7 @@ def test_bad_arguments_are_named(name: str, bad: dict[str, Any]) -> None:
 
 
 def test_operators_are_sound() -> None:
-    layout = (3, True, 2, 1, 1, None, None)
+    layout = (3, True, 2, 1, None, None)
     out, lse = torch.ops.worldsim.frame_attention_forward(Q, K, V, *layout)
     torch.library.opcheck(torch.ops.worldsim.frame_attention_forward, (Q, K, V, *layout))
     torch.library.opcheck(torch.ops.worldsim.frame_attention_backward, (torch.ones_like(out), Q, K, V, out, lse, *layout))
