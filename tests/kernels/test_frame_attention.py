@@ -27,7 +27,7 @@ class Shape(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Which frames see which."""
+    """Which frames see which; arguments of `frame_attention`."""
 
     causal: bool = True
     window: int | None = None
@@ -48,7 +48,7 @@ IMPLS = ["reference", "triton"]
 
 
 def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
-    """Whether frame `query` of a clip sees frame `key`, both counted through the context and then its copies."""
+    """Whether frame `query` of a clip sees frame `key`. Frames are numbered from the context on through its copies."""
     if not rule.causal:
         return True
     window = frames if rule.window is None else rule.window
@@ -57,14 +57,14 @@ def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
 
 
 def clip_mask(frames: int, tokens: int, rule: Rule) -> Tensor:
-    """`(L, L)` bool of one clip whose context has so many frames."""
+    """The mask `(L, L)` bool of one clip with this many frames of context."""
     whole = range(frames * (1 + rule.copies))
     mask = torch.tensor([[sees(query, key, frames, rule) for key in whole] for query in whole], device=DEVICE)
     return mask.repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
 
 
 def draw(batch: int, length: int, heads: int, groups: int, size: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Queries, keys and values as parts of one projection, on the device under test."""
+    """Queries, keys and values as slices of one projection, on the device under test."""
     generator = torch.Generator().manual_seed(0)
     projection = torch.randn(batch, length, heads + 2 * groups, size, generator=generator).to(DEVICE, dtype)
     return projection.split((heads, groups, groups), dim=2)
@@ -79,16 +79,16 @@ def results(run: Any, given: tuple[Tensor, ...], dtype: torch.dtype) -> list[Ten
 
 
 def check(given: tuple[Tensor, ...], mask: Tensor, impl: str, **options: Any) -> list[Tensor]:
-    """Output and gradients, held against SDPA in float64 and in the dtype given."""
+    """Output and gradients, compared with SDPA in float64 and in the same dtype."""
 
     def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (a.transpose(1, 2) for a in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
 
-    exact, rival = results(sdpa, given, torch.float64), results(sdpa, given, given[0].dtype)
+    exact, baseline = results(sdpa, given, torch.float64), results(sdpa, given, given[0].dtype)
     with poison():
         found = results(partial(frame_attention, impl=impl, **options), given, given[0].dtype)
-    for one, precise, other in zip(found, exact, rival, strict=True):
+    for one, precise, other in zip(found, exact, baseline, strict=True):
         assert one.shape == precise.shape and one.dtype == given[0].dtype
         close(one, precise, other)
     return found
@@ -155,7 +155,7 @@ def test_the_same_bits_every_time() -> None:
 
 
 @settings(max_examples=settings().max_examples // 20)
-@given(  # two tokens see two keys: gradients of q and k that should be 0 are nothing to compare with
+@given(  # at least two tokens: with a single key the gradients of q and k are 0, so no relative error exists
     st.builds(Shape, st.integers(1, 2), st.integers(1, 4), st.integers(2, 20), st.just(2), st.sampled_from([1, 2]), st.just(16)),
     st.builds(Rule, st.just(True), st.sampled_from([None, 1, 2, 4]), st.integers(0, 1)),
 )
@@ -207,7 +207,7 @@ def test_operators_are_sound() -> None:
     torch.library.opcheck(torch.ops.worldsim.frame_attention_backward, (torch.ones_like(out), Q, K, V, out, lse, *layout))
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch itself does, when it traces
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # a warning of torch.compile itself
 @pytest.mark.parametrize("packed", [False, True])
 def test_compiles_without_a_break_and_differentiates(packed: bool) -> None:
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
