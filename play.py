@@ -6,7 +6,7 @@ from pathlib import Path
 # The folders envs/ and kernels/ here must not be importable under those bare names.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
 
-from worldsim.player import main  # noqa: E402
+from worldsim.cli.play import play_main  # noqa: E402
 
 if __name__ == "__main__":
-    main()
+    play_main()

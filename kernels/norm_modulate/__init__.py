@@ -26,16 +26,26 @@ torch.library.define(
 )
 
 
-def _forward(*given: Any) -> tuple[Tensor, Tensor]:
+def _forward(
+    x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, gate: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor]:
     from worldsim.kernels.norm_modulate import triton
 
-    return triton.forward(*given)
+    return triton.forward(x, shift, scale, branch, gate, eps)
 
 
-def _backward(*given: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _backward(
+    residual_grad: Tensor | None,
+    grad: Tensor,
+    residual: Tensor,
+    scale: Tensor,
+    branch: Tensor | None,
+    gate: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     from worldsim.kernels.norm_modulate import triton
 
-    return triton.backward(*given)
+    return triton.backward(residual_grad, grad, residual, scale, branch, gate, eps)
 
 
 def _forward_shapes(x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:

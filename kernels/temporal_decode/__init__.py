@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -20,13 +18,17 @@ torch.library.define(
 )
 
 
-def _by_triton(*given: Any) -> Tensor:
+def _by_triton(
+    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
+) -> Tensor:
     from worldsim.kernels.temporal_decode import triton
 
-    return triton.temporal_decode(*given)
+    return triton.temporal_decode(q, keys, values, position, key_scale, value_scale)
 
 
-def _shape(q: Tensor, *_: Any) -> Tensor:
+def _shape(
+    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
+) -> Tensor:
     return torch.empty_like(q)
 
 

@@ -10,7 +10,12 @@ from .conftest import Failure
 
 
 def test_recordings_and_generated_clips(tiny_world_path: Path, tmp_path: Path) -> None:
-    for command, name in (("record", "dream.mp4"), ("generate", "clip.mp4"), ("generate", "picture.png")):
+    for command, name in (
+        ("record", "dream.mp4"),
+        ("record", "dream.gif"),
+        ("generate", "clip.mp4"),
+        ("generate", "picture.png"),
+    ):
         main([command, str(tiny_world_path), "--out", str(tmp_path / name), "--frames", "3", "--device", "cpu"])
         assert (tmp_path / name).stat().st_size > 100
 
@@ -21,15 +26,27 @@ def test_options_come_in_any_order(tiny_world_path: Path, tmp_path: Path) -> Non
     assert out.exists()
 
 
-def test_generate_wants_a_picture_or_a_video(failure: Failure, tiny_world_path: Path) -> None:
-    assert "ends in .png or .mp4" in failure("generate", str(tiny_world_path), "--out", "clip.gif")
-
-
 @pytest.mark.parametrize("command", ["record", "generate"])
-def test_wrong_numbers_are_one_line(failure: Failure, tiny_world_path: Path, command: str) -> None:
-    for option in ("frames", "scale"):
-        assert failure(command, str(tiny_world_path), f"--{option}", "0") == f"worldsim: {option} was 0; give at least 1."
+def test_wrong_options_are_one_line(failure: Failure, tiny_world_path: Path, command: str) -> None:
+    for option, allowed in (("frames", "at least 1"), ("scale", "a whole number from 1 to 64")):
+        for value in ("0", "-1"):
+            line = failure(command, str(tiny_world_path), f"--{option}", value)
+            assert line == f"worldsim: {option} was {value}; give {allowed}."
     assert failure(command, str(tiny_world_path), "--seed", "-1") == "worldsim: seed was -1; give at least 0."
+    assert "ends in .mp4 or .gif or .png" in failure(command, str(tiny_world_path), "--out", "clip.avi")
+    assert "cannot write" in failure(command, str(tiny_world_path), "--out", "/dev/null/clip.mp4")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("speed", "nan"), ("zoom", "100000"), ("seed", "-1"), ("num-steps", "0"), ("sensitivity", "0")]
+)
+def test_play_checks_its_options_before_it_opens_a_window(failure: Failure, option: str, value: str) -> None:
+    line = failure("play", "doom/take-cover", f"--{option}", value)
+    assert line.startswith(f"worldsim: {option.replace('-', '_')} was ")
+
+
+def test_play_names_what_is_not_there(failure: Failure, tmp_path: Path) -> None:
+    assert "no world 'doom/take-cove'" in failure("play", "doom/take-cove")
 
 
 def test_an_unknown_world_is_one_line(failure: Failure) -> None:

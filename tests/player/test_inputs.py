@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pygame
 import pytest
 
-from worldsim.controls import ControlSpec
-from worldsim.player.inputs import DEGREES_PER_PIXEL, Latch
+from worldsim.controls import KEY_NAMES, ControlSpec
+from worldsim.player.inputs import DEGREES_PER_PIXEL, POSITIONS, Latch
 
 SPEC = ControlSpec(keys=("w", "a"), mouse_limit=(10.0, 0.0), buttons=("left",))
 
@@ -49,3 +50,14 @@ def test_losing_focus_lets_go() -> None:
     latch.move(50, 0)
     latch.release()
     assert latch.take() == SPEC.neutral()
+
+
+def test_sensitivity_scales_the_mouse() -> None:
+    latch = Latch(SPEC, sensitivity=2.0)
+    latch.move(10, 0)
+    assert latch.take().mouse[0] == pytest.approx(2 * 10 * DEGREES_PER_PIXEL)
+
+
+def test_every_key_has_a_position() -> None:
+    assert set(POSITIONS.values()) == set(KEY_NAMES)
+    assert POSITIONS[pygame.KSCAN_W] == "w" and POSITIONS[pygame.KSCAN_RSHIFT] == "shift"

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from worldsim.cli.app import main
 from worldsim.cli.options import Device, check_least
-from worldsim.errors import WorldsimError
+from worldsim.player import PlayConfig
+
+PLAY = PlayConfig()
 
 
-def play(
-    world: Positional[str] = "",
-    *,
-    num_steps: int | None = None,
-    speed: float = 1.0,
-    seed: int = 0,
-    device: Device = "auto",
-    zoom: int = 6,
-    recordings: Path = Path("recordings"),
-) -> None:
-    """Opens a window.
-
-    Args:
-        world: Name, folder or Hub id; by default the one that ships first.
-        num_steps: Network calls per frame; by default the world's own.
-        speed: 2 plays twice as fast as the world's own rate.
-        seed: Of the first start.
-        device: Where the world runs.
-        zoom: Window pixels per frame pixel at the start.
-        recordings: Folder of recordings and screenshots.
-    """
-    from worldsim.player import PlayConfig
+def play(config: OmitArgPrefixes[PlayConfig] = PLAY) -> None:
+    """Opens a window."""
     from worldsim.player import play as open_window
-    from worldsim.worlds import DEFAULT_WORLD
 
-    name = world or DEFAULT_WORLD
-    open_window(PlayConfig(name, num_steps=num_steps, speed=speed, seed=seed, device=device, zoom=zoom, recordings=recordings))
+    open_window(config)
+
+
+def play_main() -> None:
+    """Entry point of `worldsim-play` and play.py: `worldsim play` with the same options."""
+    main(["play", *sys.argv[1:]])
 
 
 def record(
@@ -49,19 +36,19 @@ def record(
     scale: int = 4,
     device: Device = "auto",
 ) -> None:
-    """Saves a video of random play.
+    """Saves a clip of random play; Ctrl-C keeps the frames made so far.
 
     Args:
         world: Name, folder or Hub id.
-        out: The video.
+        out: An .mp4, a .gif, or a .png that shows the frames from left to right.
         frames: How many.
         seed: Of the start, the controls and the noise; where an episode ends, another begins, of the next seed.
         num_steps: Network calls per frame; by default the world's own.
-        scale: Video pixels per frame pixel.
+        scale: Pixels of the clip per pixel of a frame.
         device: Where the world runs.
     """
-    check_least(1, frames=frames, scale=scale)
     check_least(0, seed=seed)
+    _check_clip(world, out, frames, scale)
     from worldsim.studio.record import record_clip
     from worldsim.world import World
 
@@ -82,30 +69,36 @@ def generate(
 
     Args:
         world: Name, folder or Hub id.
-        out: A .png shows the frames side by side, an .mp4 one after another.
+        out: A .png shows the frames from left to right, an .mp4 or .gif one after another.
         frames: How many, denoised all together.
         num_steps: Network calls.
         seed: Of the controls and the noise.
-        scale: Pixels per frame pixel.
+        scale: Pixels of the clip per pixel of a frame.
         device: Where the world runs.
     """
-    check_least(1, frames=frames, num_steps=num_steps, scale=scale)
+    check_least(1, num_steps=num_steps)
     check_least(0, seed=seed)
-    import numpy as np
+    _check_clip(world, out, frames, scale)
+    from itertools import islice
 
-    from worldsim.data.images import save_mp4, save_png
-    from worldsim.studio.generate import generate as imagine
-    from worldsim.studio.record import wander
+    from worldsim.studio.clip import writing_clip
+    from worldsim.studio.controls import random_controls
+    from worldsim.studio.generate import generate as generate_frames
     from worldsim.world import World
 
-    if out.suffix not in (".png", ".mp4"):
-        raise WorldsimError(f"out was {str(out)!r}; give a name that ends in .png or .mp4.")
     loaded = World.load(world, device=device)
-    controls = wander(loaded.control_spec, seed)
-    clip = imagine(loaded, [controls(t) for t in range(frames)], num_steps=num_steps, seed=seed)
-    clip = clip.repeat(scale, axis=1).repeat(scale, axis=2)
-    if out.suffix == ".png":
-        save_png(out, np.concatenate(list(clip), axis=1))
-    else:
-        save_mp4(out, clip, loaded.config.fps)
+    controls = list(islice(random_controls(loaded.control_spec, seed), frames))
+    clip = generate_frames(loaded, controls, num_steps=num_steps, seed=seed)
+    with writing_clip(out, clip.shape[1:3], fps=loaded.config.fps, frames=frames, scale=scale) as append:
+        for frame in clip:
+            append(frame)
     print(out)
+
+
+def _check_clip(world: str, out: Path, frames: int, scale: int) -> None:
+    """Finds out whether the clip can be written before the world is loaded."""
+    from worldsim.studio.clip import check_clip
+    from worldsim.world import find_world, read_config
+
+    config = read_config(find_world(world))
+    check_clip(out, (config.height, config.width), frames, scale)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from worldsim.cli.options import Json, write_json
+from pathlib import Path
+
+from worldsim.cli.options import write_json
 
 
-def worlds(*, json: Json = None) -> None:
-    """Lists the worlds."""
+def worlds(*, json: Path | None = None) -> None:
+    """Lists the worlds.
+
+    Args:
+        json: File for the table.
+    """
     from worldsim.world.shelf import describe_world, format_worlds
     from worldsim.worlds import SHIPPED, shipped_worlds
 

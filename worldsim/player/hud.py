@@ -1,4 +1,4 @@
-"""What is drawn over the frame: figures, help, messages."""
+"""Text over the frames: figures, help, messages. Every box fits the window, and none covers another."""
 
 from __future__ import annotations
 
@@ -6,70 +6,98 @@ from collections.abc import Sequence
 
 import pygame
 
-INK, SHADE = (235, 235, 235), (0, 0, 0, 150)
-HELP = (
-    ("R", "another start"),
-    ("P", "pause"),
-    ("N", "one frame while paused"),
-    ("[ ]", "fewer, more sampler steps"),
-    ("Tab", "dream, real, side by side"),
-    ("F1", "help and figures"),
-    ("F2", "record to a dataset"),
-    ("F12", "screenshot"),
-    ("Esc", "let the mouse go, then quit"),
-)
+INK, SHADE = (235, 235, 235), (0, 0, 0, 200)
+SMALLEST, LARGEST = 8, 30  # font sizes in pixels
+FONTS = "dejavusansmono,liberationmono,couriernew,menlo,consolas"
 
 
 class Hud:
-    """Draws text on the window; sizes follow the window's height."""
+    """Draws boxes of text in a fixed-width font. Begin each picture with `clear`."""
 
     def __init__(self) -> None:
         pygame.font.init()
+        self._path = pygame.font.match_font(FONTS)
         self._fonts: dict[int, pygame.font.Font] = {}
+        self._taken: list[pygame.Rect] = []
 
-    def corner(self, screen: pygame.Surface, lines: Sequence[str]) -> None:
-        """Small lines in the top left corner."""
-        self._box(screen, lines, "topleft")
+    def clear(self) -> None:
+        """Nothing is drawn yet."""
+        self._taken = []
+
+    def text_size(self, screen: pygame.Surface) -> int:
+        """Font size for a window: what a line of about 70 letters, or 32 lines, would take."""
+        width, height = screen.get_size()
+        return min(LARGEST, max(SMALLEST, min(width // 45, height // 26)))
+
+    def header(self, screen: pygame.Surface) -> int:
+        """Height of a heading."""
+        return self._font(self.text_size(screen)).get_linesize() + 4
+
+    def figures(self, screen: pygame.Surface, lines: Sequence[str]) -> None:
+        """Lines in the top left corner."""
+        self._box(screen, lines, "topleft", self.text_size(screen))
 
     def message(self, screen: pygame.Surface, text: str) -> None:
-        """One line at the bottom."""
-        self._box(screen, [text], "midbottom")
+        """A sentence at the bottom, wrapped to the window's width."""
+        font = self._font(self.text_size(screen))
+        self._box(screen, wrap(text, font, screen.get_width() - 4 * font.get_height()), "midbottom", self.text_size(screen))
 
-    def help(self, screen: pygame.Surface, controls: Sequence[tuple[str, str]]) -> None:
-        """Keys of the game and of the player, in the top right corner."""
-        rows = [*controls, *HELP]
+    def help(self, screen: pygame.Surface, rows: Sequence[tuple[str, str]]) -> bool:
+        """Two columns, keys and what they do, in the top right corner; smaller where there is less room.
+
+        Returns:
+            Whether there was room for it.
+        """
         width = max(len(key) for key, _ in rows)
-        self._box(screen, [f"{key.ljust(width)}   {meaning}" for key, meaning in rows], "topright")
+        lines = [f"{key.ljust(width)}  {meaning}" for key, meaning in rows]
+        return self._box(screen, lines, "topright", self.text_size(screen))
 
-    def label(self, screen: pygame.Surface, text: str, centre: int, top: int) -> None:
-        """A heading above one half of the window."""
-        picture = self._font(screen).render(text, True, INK)
-        screen.blit(picture, picture.get_rect(midtop=(centre, top)))
+    def heading(self, screen: pygame.Surface, text: str, area: pygame.Rect) -> None:
+        """A line above a frame, as much of it as is no wider than the frame."""
+        font = self._font(self.text_size(screen))
+        while len(text) > 1 and font.size(text)[0] > area.width:
+            text = text[:-1]
+        picture = font.render(text, True, INK)
+        screen.blit(picture, picture.get_rect(midbottom=(area.centerx, area.top - 2)))
 
-    def _box(self, screen: pygame.Surface, lines: Sequence[str], place: str) -> None:
-        font = self._font(screen)
-        pictures = [font.render(line, True, INK) for line in lines]
+    def _box(self, screen: pygame.Surface, lines: Sequence[str], place: str, size: int) -> bool:
+        """Draws a box where nothing else is, in the largest font up to `size` with which that goes.
+
+        A box for which there is no room even with the smallest is left out, and False returned.
+        """
+        for smaller in range(size, SMALLEST - 1, -1):
+            font = self._font(smaller)
+            pad, height = font.get_height() // 2, font.get_linesize()
+            box = pygame.Rect(0, 0, max(font.size(line)[0] for line in lines) + 2 * pad, height * len(lines) + pad)
+            area = screen.get_rect().inflate(-2 * pad, -2 * pad)
+            setattr(box, place, getattr(area, place))
+            if area.contains(box) and box.collidelist(self._taken) < 0:
+                self._draw(screen, lines, font, box)
+                return True
+        return False
+
+    def _draw(self, screen: pygame.Surface, lines: Sequence[str], font: pygame.font.Font, box: pygame.Rect) -> None:
         pad, height = font.get_height() // 2, font.get_linesize()
-        size = max(picture.get_width() for picture in pictures) + 2 * pad, height * len(pictures) + pad
-        box = pygame.Surface(size, pygame.SRCALPHA)
-        box.fill(SHADE)
-        for i, picture in enumerate(pictures):
-            box.blit(picture, (pad, pad // 2 + i * height))
-        area = screen.get_rect().inflate(-2 * pad, -2 * pad)
-        where = box.get_rect()
-        setattr(where, place, getattr(area, place))
-        screen.blit(box, where)
+        shade = pygame.Surface(box.size, pygame.SRCALPHA)
+        shade.fill(SHADE)
+        for i, line in enumerate(lines):
+            shade.blit(font.render(line, True, INK), (pad, pad // 2 + i * height))
+        screen.blit(shade, box)
+        self._taken.append(box)
 
-    def _font(self, screen: pygame.Surface) -> pygame.font.Font:
-        size = max(14, screen.get_height() // 32)
+    def _font(self, size: int) -> pygame.font.Font:
         if size not in self._fonts:
-            names = "dejavusansmono,liberationmono,couriernew,menlo,consolas"
-            path = pygame.font.match_font(names)
-            self._fonts[size] = pygame.font.Font(path, size if path is None else int(size * 0.85))
+            self._fonts[size] = pygame.font.Font(self._path, size)
         return self._fonts[size]
 
 
-def integer_fit(frame: tuple[int, int], area: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    """Largest whole zoom at which a frame `(width, height)` fits an area, at least 1, and its top left corner when centred."""
-    zoom = max(1, min(area[0] // frame[0], area[1] // frame[1]))
-    return zoom, ((area[0] - zoom * frame[0]) // 2, (area[1] - zoom * frame[1]) // 2)
+def wrap(text: str, font: pygame.font.Font, width: int) -> list[str]:
+    """The text in lines no wider than `width` pixels; words that are too long alone are split."""
+    lines, letters = [""], max(1, width // max(1, font.size("m")[0]))
+    for word in text.split():
+        parts = [word[i : i + letters] for i in range(0, len(word), letters)]
+        for part in parts:
+            if lines[-1] and len(lines[-1]) + 1 + len(part) > letters:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {part}".strip()
+    return lines

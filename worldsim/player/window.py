@@ -1,227 +1,70 @@
-"""The window: play a learned world, its real twin, or both side by side."""
+"""The window's loop: events in, frames out."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
-from worldsim.controls import KEY_NAMES, Controls
-from worldsim.data import DatasetInfo, Recorder
+from worldsim.controls import Controls
 from worldsim.data.images import save_png
-from worldsim.envs.dream import DreamEnv
-from worldsim.errors import DisplayError, GameError, WorldsimError, one_line_errors
-from worldsim.player.hud import Hud, integer_fit
-from worldsim.player.inputs import Latch
+from worldsim.envs.screen import open_display
+from worldsim.errors import DisplayError, WorldsimError
+from worldsim.player.chooser import Chooser, find_choices
+from worldsim.player.commands import HELD_WITH_SHIFT, find_command, help_rows
+from worldsim.player.config import SENSITIVITIES, PlayConfig
+from worldsim.player.gamepad import Gamepads
+from worldsim.player.hud import Hud
+from worldsim.player.inputs import BUTTONS, POSITIONS, Latch, layout_names
 from worldsim.player.pacing import Pacer, Timings
-from worldsim.world import find_world, world_hash
+from worldsim.player.panes import draw_frames, take_picture, window_size
+from worldsim.player.recording import FAILURES
+from worldsim.player.replay import Replay
+from worldsim.player.session import Session, Show
+from worldsim.world import find_world
 from worldsim.worlds import DEFAULT_WORLD
 
-MODES = ("dream", "real", "side by side")
-MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS = 2.5, 8.0, 1.5
-SCANCODES = {"shift": "left shift", "ctrl": "left ctrl", "alt": "left alt"}
-BUTTONS = {1: "left", 2: "middle", 3: "right"}
+MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 3.0
+NEVER = float("inf")
+MENU_SIZE = (660, 560)
 
 
-@dataclass(frozen=True)
-class PlayConfig:
-    """How to play.
+class Window:
+    """Plays or replays what it is given until it is closed.
 
-    Attributes:
-        world: name, folder or Hub id.
-        num_steps: network calls per frame; by default the world's own.
-        speed: 2 plays twice as fast as the world's own rate.
-        seed: of the first start.
-        device: "auto", "cpu" or "cuda".
-        zoom: window pixels per frame pixel at the start.
-        recordings: folder of recordings and screenshots.
-        frames: stop after so many; 0 for never.
+    Args:
+        show: a `Session` or a `Replay`.
+        config: how to play.
     """
 
-    world: str = DEFAULT_WORLD
-    num_steps: int | None = None
-    speed: float = 1.0
-    seed: int = 0
-    device: str = "auto"
-    zoom: int = 6
-    recordings: Path = Path("recordings")
-    frames: int = 0
-
-    def __post_init__(self) -> None:
-        if self.speed <= 0 or self.zoom < 1:
-            raise WorldsimError(f"speed was {self.speed} and zoom {self.zoom}; give a speed above 0 and a zoom of at least 1.")
-
-
-class Session:
-    """What is being played: a dream, its real twin where the game is installed, and what happens in both."""
-
-    def __init__(self, config: PlayConfig) -> None:
-        self.config = config
-        self.folder = find_world(config.world)
-        self.dream = DreamEnv(self.folder, device=config.device, num_steps=config.num_steps, rewards=False)
-        self.spec = self.dream.control_spec
-        self.real: Any = None
-        self.mode = "dream"
-        self.seed = config.seed
-        self.frames: dict[str, NDArray[np.uint8]] = {}
-        self.horizon = 0
-        self._over: set[str] = set()
-        self._recorder: Recorder | None = None
-        self._recorded, self._in_episode = 0, False
-
-    @property
-    def ended(self) -> bool:
-        """Whether an episode shown is over; its last frame stays."""
-        return bool(self._over)
-
-    @property
-    def sources(self) -> dict[str, Any]:
-        """Environments being shown, by name."""
-        every = {"dream": self.dream, "real": self.real}
-        return every if self.mode == "side by side" else {self.mode: every[self.mode]}
-
-    def restart(self) -> None:
-        """Another start in everything shown."""
-        self._end_episode()
-        self.frames = {name: env.reset(seed=self.seed)[0] for name, env in self.sources.items()}
-        self.seed, self.horizon = self.seed + 1, 0
-        self._over.clear()
-
-    def next_mode(self) -> None:
-        """Dream, real, side by side.
-
-        Raises:
-            GameError: if the real game is not installed.
-        """
-        if self.real is None:
-            from worldsim.envs.games import make
-
-            self.real = make(self.dream.world.config.game)
-        self.mode = MODES[(MODES.index(self.mode) + 1) % len(MODES)]
-        self.restart()
-
-    def advance(self, controls: Controls) -> None:
-        """One step of everything shown."""
-        vector = self.spec.to_vector(controls)
-        for name, env in self.sources.items():
-            if name in self._over:
-                continue
-            before = self.frames[name]
-            frame, reward, terminated, truncated, _ = env.step(vector)
-            if terminated or truncated:
-                self._over.add(name)
-            if not terminated:  # of an end there is no picture
-                self.frames[name] = frame
-            if self._recorder is not None and name == self._recorded_name():
-                self._append(before, vector, reward, terminated, truncated)
-        self.horizon += 1
-
-    def settle(self) -> None:
-        """Work that can be done while the frame is being looked at."""
-        if "dream" in self.sources:
-            self.dream.settle()
-
-    def toggle_recording(self) -> str:
-        """Starts or stops recording what is shown (the dream, if both are); returns a message."""
-        if self._recorder is not None:
-            path, count = self._recorder.root, self._recorded
-            self._end_episode()
-            self._recorder.close()
-            self._recorder = None
-            return f"{count} frames in {path}"
-        name, world = self._recorded_name(), self.dream.world.config
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        root = self.config.recordings / f"{world.name.replace('/', '-')}-{name}-{stamp}"
-        info = DatasetInfo(
-            game=world.game,
-            control_spec=self.spec,
-            height=world.height,
-            width=world.width,
-            fps=self.dream.fps,
-            frame_skip=self.dream.frame_skip,
-        )
-        self._recorder, self._recorded = Recorder(root, info), 0
-        return f"recording to {root}"
-
-    @property
-    def recording(self) -> bool:
-        return self._recorder is not None
-
-    def screenshot(self, picture: NDArray[np.uint8]) -> str:
-        path = self.config.recordings / f"screenshot-{time.strftime('%Y%m%d-%H%M%S')}-{self.horizon}.png"
-        save_png(path, picture)
-        return f"saved {path}"
-
-    def close(self) -> None:
-        if self._recorder is not None:
-            self.toggle_recording()
-        for env in (self.dream, self.real):
-            if env is not None:
-                env.close()
-
-    def _recorded_name(self) -> str:
-        return "real" if self.mode == "real" else "dream"
-
-    def _append(self, frame: NDArray[np.uint8], vector: NDArray[np.float32], reward: float, ended: bool, cut: bool) -> None:
-        assert self._recorder is not None
-        if not self._in_episode:
-            dream = {"world_hash": world_hash(self.folder), "sampler": json.dumps({"num_steps": self.dream.world.num_steps})}
-            extra = dream if self._recorded_name() == "dream" else {}
-            self._recorder.begin(seed=self.seed - 1, policy="human", split="train", **extra)
-            self._in_episode = True
-        self._recorder.append(frame, vector, reward, ended, cut)
-        self._recorded += 1
-        if ended or cut:
-            self._end_episode()
-
-    def _end_episode(self) -> None:
-        if self._recorder is not None and self._in_episode:
-            self._recorder.end()
-            self._in_episode = False
-
-
-class Player:
-    """The window's loop."""
-
-    def __init__(self, session: Session) -> None:
-        self.session, self.config = session, session.config
-        self.latch = Latch(session.spec)
-        world = session.dream.world.config
-        pygame.display.init()  # not pygame.init(): there is no sound to open
-        self.codes = _key_names()
-        pygame.display.set_caption(f"worldsim - {world.name}")
-        size = (world.width * self.config.zoom, world.height * self.config.zoom)
-        self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+    def __init__(self, show: Show, config: PlayConfig) -> None:
+        self.show, self.config = show, config
+        self.latch, self.pads = Latch(show.spec, config.sensitivity), Gamepads()
         self.hud, self.timings = Hud(), Timings()
-        self.fps = world.fps * self.config.speed
-        self.pacer = Pacer(self.fps, time.perf_counter())
-        self.running, self.paused, self.single, self.figures = True, False, False, True
-        self.help_until = time.perf_counter() + HELP_SECONDS
-        self.text, self.text_until, self.restart_at = "", 0.0, float("inf")
-        self.held = Controls()
-        self.grab(session.spec.has_mouse)
+        self.fps = show.fps * config.speed
+        self.running, self.paused, self.single, self.with_figures, self.fullscreen = True, False, False, True, False
+        self.help_until, self.quit_until, self.restart_at = 0.0, 0.0, NEVER
+        self.text, self.text_until = "", 0.0
+        pygame.display.set_caption(f"worldsim - {show.title}")
+        show.restart()
+        self.open()
+        if config.fullscreen:
+            self.toggle_fullscreen()
 
     def run(self) -> None:
         """Plays until the window closes."""
-        self.session.restart()
         self.draw()
+        self.help_until = time.perf_counter() + HELP_SECONDS  # the first frame is there: now it can be read
+        self.pacer = Pacer(self.fps, time.perf_counter())
         while self.running:
             self.handle_events()
             now = time.perf_counter()
             if now >= self.restart_at:
-                self.session.restart()
-                self.restart_at = float("inf")
+                self.restart_at = NEVER
+                self.show.after_end()
             idle = self.paused and not self.single
             if not idle and self.pacer.wait(now) == 0:
                 self.advance(now)
@@ -234,155 +77,248 @@ class Player:
         """Makes and shows one frame, then does the work that can wait."""
         self.pacer.start(now)
         self.single = False
-        self.held = self.latch.take()
-        self.session.advance(self.held)
+        self.pads.move(self.latch, 1 / self.fps)
+        self.show.advance(self.latch.take())
         self.draw()
-        self.session.settle()
+        self.show.settle()
         self.timings.add(now, time.perf_counter() - now)
-        if self.session.ended and self.restart_at == float("inf"):
-            self.say("the episode ended")
+        if self.show.ended and self.restart_at == NEVER:
             self.restart_at = now + RESTART_SECONDS
-        if self.config.frames and self.session.horizon >= self.config.frames:
+        if self.config.frames and self.show.position >= self.config.frames:
             self.running = False
 
     def handle_events(self) -> None:
+        """Keys are read by position for the game, by symbol for the player's own commands."""
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 self.running = False
             elif event.type in (pygame.KEYDOWN, pygame.KEYUP):
-                taken = self.latch.key(self.codes.get(event.key, ""), event.type == pygame.KEYDOWN)
-                if event.type == pygame.KEYDOWN and not taken:
-                    self.command(event.key)
+                self.handle_key(event, event.type == pygame.KEYDOWN)
             elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP):
                 down = event.type == pygame.MOUSEBUTTONDOWN
-                if down and self.session.spec.has_mouse and not pygame.event.get_grab():
-                    self.grab(True)
+                if down and self.show.spec.has_mouse and not self.captured:
+                    self.capture(True)
                 else:
                     self.latch.button(BUTTONS.get(event.button, ""), down)
-            elif event.type == pygame.MOUSEMOTION and pygame.event.get_grab():
+            elif event.type == pygame.MOUSEMOTION and self.captured:
                 self.latch.move(*event.rel)
             elif event.type == pygame.WINDOWFOCUSLOST:
                 self.latch.release()
+            else:
+                self.pads.handle(event, self.latch)
+
+    def handle_key(self, event: pygame.event.Event, down: bool) -> None:
+        """Tab and Escape are ours, unless Shift is held and the game listens to them."""
+        name = POSITIONS.get(event.scancode, "")
+        ours = event.key in HELD_WITH_SHIFT and not (event.mod & pygame.KMOD_SHIFT and name in self.show.spec.keys)
+        if ours and not down:
+            self.latch.key(name, False)
+        elif not ours and self.latch.key(name, down):
+            return
+        if down:
+            self.command(event.key)
 
     def command(self, key: int) -> None:
-        """Keys of the player itself."""
-        session, world = self.session, self.session.dream.world
+        """Does what one of the player's own keys stands for."""
+        command = find_command(key)
+        if command is None:
+            return
+        if command.name != "leave":
+            self.quit_until = 0.0
         try:
-            if key == pygame.K_ESCAPE:
-                if pygame.event.get_grab():
-                    self.grab(False)
-                else:
-                    self.running = False
-            elif key == pygame.K_r:
-                session.restart()
-                self.restart_at = float("inf")
-            elif key == pygame.K_p:
-                self.paused = not self.paused
-            elif key == pygame.K_n:
-                self.paused = self.single = True
-            elif key in (pygame.K_LEFTBRACKET, pygame.K_RIGHTBRACKET):
-                world.num_steps = max(1, world.num_steps + (1 if key == pygame.K_RIGHTBRACKET else -1))
-                self.say(f"{world.num_steps} network calls a frame")
-            elif key == pygame.K_TAB:
-                session.next_mode()
-                self.say(session.mode)
-            elif key == pygame.K_F1:
-                self.figures = not self.figures
-                self.help_until = time.perf_counter() + HELP_SECONDS if self.figures else 0.0
-            elif key == pygame.K_F2:
-                self.say(session.toggle_recording())
-            elif key == pygame.K_F12:
-                self.say(session.screenshot(self.picture()))
-        except GameError as error:
+            getattr(self, command.name)()
+        except FAILURES as error:
             self.say(str(error))
 
-    def grab(self, on: bool) -> None:
+    def show_help(self) -> None:
+        """Hides the help if it is shown, shows it if it is hidden."""
+        self.help_until = 0.0 if time.perf_counter() < self.help_until else NEVER
+
+    def show_figures(self) -> None:
+        self.with_figures = not self.with_figures
+
+    def record(self) -> None:
+        self.show.toggle_recording()
+
+    def restart(self) -> None:
+        self.show.restart()
+        self.restart_at = NEVER
+
+    def pause(self) -> None:
+        self.paused = not self.paused
+
+    def one_frame(self) -> None:
+        self.paused = self.single = True
+
+    def fewer_calls(self) -> None:
+        self.show.change_num_steps(-1)
+
+    def more_calls(self) -> None:
+        self.show.change_num_steps(1)
+
+    def slower_mouse(self) -> None:
+        self._change_sensitivity(1 / 1.25)
+
+    def faster_mouse(self) -> None:
+        self._change_sensitivity(1.25)
+
+    def next_mode(self) -> None:
+        """Dream, real, side by side; the window takes the size that this needs."""
+        count = len(self.show.panes)
+        self.say("one moment ...")  # a game may take seconds to start
+        self.draw()
+        self.show.next_mode()
+        self.restart_at = NEVER
+        if len(self.show.panes) != count and not self.fullscreen:
+            self.open()
+
+    def toggle_fullscreen(self) -> None:
+        self.fullscreen = not self.fullscreen
+        if self.fullscreen:
+            self.screen = pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
+        else:
+            self.open()
+
+    def screenshot(self) -> None:
+        """Saves the frames as they are shown, without the text over them."""
+        frames = {name: pane.frame for name, pane in self.show.panes.items()}
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{self.show.position}"
+        path = self.config.recordings / f"screenshot-{stamp}.png"
+        save_png(path, take_picture(frames, self.screen.get_size()))
+        self.say(f"saved {path}")
+
+    def leave(self) -> None:
+        """Releases the mouse; then asks; then quits."""
+        now = time.perf_counter()
+        if self.captured:
+            self.capture(False)
+        elif now < self.quit_until:
+            self.running = False
+        else:
+            self.quit_until = now + QUIT_SECONDS
+            self.say("quit? press Esc again" + ("; the recording is saved" if self.show.recording else ""))
+
+    @property
+    def captured(self) -> bool:
+        """Whether the mouse turns the player."""
+        return bool(pygame.event.get_grab())
+
+    def capture(self, on: bool) -> None:
         """Captures the mouse, or lets it go."""
         pygame.event.set_grab(on)
         pygame.mouse.set_visible(not on)
 
+    def open(self) -> None:
+        """Opens the window, or gives it the size of what it shows."""
+        frame = next(iter(self.show.panes.values())).frame
+        count, desktop = len(self.show.panes), pygame.display.get_desktop_sizes()[0]
+        header = 24 if count > 1 else 0
+        size = window_size((frame.shape[1], frame.shape[0]), count, self.config.zoom, desktop, header)
+        self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+
     def say(self, text: str) -> None:
+        """Shows a message for a while."""
         self.text, self.text_until = text, time.perf_counter() + MESSAGE_SECONDS
 
-    def picture(self) -> NDArray[np.uint8]:
-        """What the window shows, uint8 `(H, W, 3)`."""
-        return pygame.surfarray.array3d(self.screen).swapaxes(0, 1)
-
     def draw(self) -> None:
-        self.screen.fill((12, 12, 12))
-        width, height = self.screen.get_size()
-        share = width // len(self.session.frames)
-        for i, (name, frame) in enumerate(self.session.frames.items()):
-            zoom, (x, y) = integer_fit((frame.shape[1], frame.shape[0]), (share, height))
-            surface = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
-            self.screen.blit(pygame.transform.scale_by(surface, zoom), (i * share + x, y))
-            if len(self.session.frames) > 1:
-                self.hud.label(self.screen, name, i * share + share // 2, max(2, y - 28))
-        now = time.perf_counter()
-        if self.figures:
-            self.hud.corner(self.screen, self.figure_lines())
-        if now < self.help_until:
-            self.hud.help(self.screen, self.game_keys())
+        """Frames first, then text, what matters most first."""
+        if self.show.notices:
+            self.say("; ".join(self.show.notices))
+            self.show.notices.clear()
+        several, now = len(self.show.panes) > 1, time.perf_counter()
+        frames = {name: pane.frame for name, pane in self.show.panes.items()}
+        areas = draw_frames(self.screen, frames, self.hud.header(self.screen) if several else 0)
+        self.hud.clear()
+        if several:
+            for name, area in areas.items():
+                self.hud.heading(self.screen, f"{name}   {_progress(self.show, name)}", area)
         if now < self.text_until:
             self.hud.message(self.screen, self.text)
+        elif self.show.spec.has_mouse and not self.captured:
+            self.hud.message(self.screen, "click to capture the mouse")
+        if now < self.help_until and not self.hud.help(self.screen, self.help_lines):
+            self.help_until = 0.0
+            self.say("make the window larger to read the help")
+        if self.with_figures:
+            self.hud.figures(self.screen, self.figure_lines(several))
         pygame.display.flip()
 
-    def figure_lines(self) -> list[str]:
-        session, times = self.session, self.timings
-        held = sorted(self.held.keys) + [f"mouse {button}" for button in sorted(self.held.buttons)]
-        if any(self.held.mouse):
-            held.append(f"turn {self.held.mouse[0]:+.0f}")
-        state = "paused" if self.paused else "recording" if session.recording else session.mode
+    @cached_property
+    def help_lines(self) -> list[tuple[str, str]]:
+        return help_rows(self.show.spec, self.show.meanings, layout_names())
+
+    def figure_lines(self, several: bool) -> list[str]:
+        """What is shown in the corner."""
+        show, times = self.show, self.timings
+        state = [show.mode, *(["recording"] if show.recording else []), *(["paused"] if self.paused else [])]
+        progress = [] if several else [_progress(show, next(iter(show.panes)))]
         return [
-            f"{times.fps():.0f} of {self.fps:.1f} frames/s   {state}",
-            f"p50 {1000 * times.percentile(50):.0f} ms   p99 {1000 * times.percentile(99):.0f} ms",
-            f"network calls {session.dream.world.num_steps}   frame {session.horizon}",
-            " ".join(held) or "-",
+            ", ".join(state),
+            *progress,
+            f"{times.fps():.0f} of {self.fps:.1f} frames/s, {1000 * times.percentile(99):.0f} ms p99",
+            show.figures,
+            _held(show.held),
         ]
 
-    def game_keys(self) -> list[tuple[str, str]]:
-        spec = self.session.spec
-        keys = [(" ".join(spec.keys), "move")] if spec.keys else []
-        mouse = [("mouse", "turn")] if spec.has_mouse else []
-        return keys + mouse + [(f"{button} click", "fire" if button == "left" else "use") for button in spec.buttons]
+    def _change_sensitivity(self, factor: float) -> None:
+        low, high = SENSITIVITIES
+        self.latch.sensitivity = min(max(self.latch.sensitivity * factor, low), high)
+        self.say(f"mouse sensitivity {self.latch.sensitivity:.2f}")
 
 
 def play(config: PlayConfig) -> None:
-    """Opens the window and plays until it is closed.
+    """Opens the window and plays, or replays, until it is closed.
 
     Raises:
-        DisplayError: without a display.
+        DisplayError: without a display, or if the window is lost.
         WorldError: if there is no such world.
+        DataError: if there is no such dataset to replay.
     """
-    check_display(config.world)
-    session = Session(config)
+    if config.world:
+        find_world(config.world)
+    open_display(f"run: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
+    show: Show | None = None
     try:
-        Player(session).run()
+        if config.replay is None and not config.world:
+            config = replace(config, world=choose() or "")
+            if not config.world:
+                return
+        show = Session(config) if config.replay is None else Replay(config.replay, config.episode)
+        Window(show, config).run()
     except pygame.error as error:
         raise DisplayError(f"the window was lost or could not be opened: {error}.") from error
     finally:
-        session.close()
+        if show is not None:
+            show.close()
         with suppress(pygame.error):
             pygame.quit()
 
 
-def check_display(world: str) -> None:
-    """Raises `DisplayError` where no window can open, before anything is loaded."""
-    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
-    if sys.platform.startswith("linux") and not shown:
-        raise DisplayError(f"no display to open a window on; without one, run: worldsim record {world} --out dream.mp4")
+def choose() -> str | None:
+    """Name of the world that a person picks; None for none.
+
+    Raises:
+        WorldsimError: if there is none to choose from.
+    """
+    choices = find_choices()
+    if not choices:
+        raise WorldsimError("no world was named and none is here to choose from; train one with worldsim train.")
+    pygame.font.init()
+    pygame.display.set_caption("worldsim")
+    screen = pygame.display.set_mode(MENU_SIZE, pygame.RESIZABLE)
+    return Chooser(screen, choices).run()
 
 
-def _key_names() -> dict[int, str]:
-    """pygame key code -> our name of the key."""
-    return {pygame.key.key_code(SCANCODES.get(name, name)): name for name in KEY_NAMES}
+def _progress(show: Show, name: str) -> str:
+    """Score and frames survived of one game."""
+    pane = show.panes[name]
+    score = [] if pane.score is None else [f"score {round(pane.score, 1) + 0.0:.1f}"]  # no -0.0
+    frames = f"{pane.survived} frame{'' if pane.survived == 1 else 's'}"
+    return ", ".join([*score, frames, *(["over"] if pane.over else [])])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `worldsim-play` and play.py."""
-    import tyro
-
-    with one_line_errors():
-        given = sys.argv[1:] if arguments is None else arguments
-        positional = ["--world", *given] if given and not given[0].startswith("-") else given
-        play(tyro.cli(PlayConfig, args=positional, prog="worldsim-play", description="Play a learned world."))
+def _held(controls: Controls) -> str:
+    held = sorted(controls.keys) + [f"{button} click" for button in sorted(controls.buttons)]
+    held += [f"turn {controls.mouse[0]:+.0f}"] if controls.mouse[0] else []
+    held += [f"look {controls.mouse[1]:+.0f}"] if controls.mouse[1] else []
+    return "held: " + (" ".join(held) or "-")

@@ -1,4 +1,4 @@
-"""Clips and pictures out of nothing but noise: a schedule in which no frame is given."""
+"""Clips and pictures from pure noise: a schedule in which no frame is given."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from worldsim.model.noise import schedule
 from worldsim.model.sampler import denoise
 from worldsim.world import World
 
+DECODED = 32  # frames at a time, which bounds memory
+
 
 @torch.inference_mode()
 def generate(world: World, controls: Sequence[Controls], *, num_steps: int = 8, seed: int = 0) -> NDArray[np.uint8]:
-    """Imagines a clip with no start context; all its frames are denoised together.
+    """Makes a clip without a start context; all its frames are denoised together.
 
     Args:
         world: whose networks to use; a stream in progress is left alone.
@@ -32,8 +34,10 @@ def generate(world: World, controls: Sequence[Controls], *, num_steps: int = 8, 
         WorldsimError: if there is nothing to generate.
         ControlError: if the world does not listen to such controls.
     """
-    if not controls or num_steps < 1:
-        raise WorldsimError(f"there were {len(controls)} frames and num_steps was {num_steps}; give at least 1 of each.")
+    if not controls:
+        raise WorldsimError("controls was empty; give one for each frame, at least 1.")
+    if num_steps < 1:
+        raise WorldsimError(f"num_steps was {num_steps}; give at least 1.")
     spec, config = world.control_spec, world.config
     noise = torch.randn(
         1, len(controls), *world.grid, config.tokenizer.latent_channels, generator=torch.Generator().manual_seed(seed)
@@ -45,4 +49,4 @@ def generate(world: World, controls: Sequence[Controls], *, num_steps: int = 8, 
         schedule(np.zeros(len(controls), bool), num_steps),
         vectors[None].to(world.device, world.dtype),
     )
-    return world.tokenizer.decode_frames(latents[0]).cpu().numpy()
+    return np.concatenate([world.tokenizer.decode_frames(part).cpu().numpy() for part in latents[0].split(DECODED)])

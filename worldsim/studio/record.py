@@ -1,59 +1,54 @@
-"""Rollouts of a world as a video, without a window."""
+"""Rollouts of a world as a clip, without a window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import trange
 
-from worldsim.controls import Controls, ControlSpec
-from worldsim.data.images import save_mp4
-from worldsim.errors import WorldsimError
+from worldsim.controls import Controls
+from worldsim.studio.clip import writing_clip
+from worldsim.studio.controls import random_controls
 from worldsim.world import World
 
-Play = Callable[[int], Controls]
 
+def record_clip(
+    world: World, out: Path, frames: int, seed: int = 0, controls: Iterable[Controls] | None = None, scale: int = 4
+) -> Path:
+    """Writes a rollout to a video, a GIF or a film strip. Where an episode ends, another begins.
 
-def record_clip(world: World, out: Path, frames: int, seed: int = 0, play: Play | None = None, scale: int = 4) -> Path:
-    """Dreams `frames` frames and writes them as an h264 video. Where an episode ends, another begins.
+    Ctrl-C keeps the frames made so far.
 
     Args:
         world: of batch 1.
-        out: the mp4.
+        out: file that ends in .mp4, .gif or .png.
         frames: how many.
-        seed: of the dream, the next ones having the seeds after it, and of the controls if none are given.
-        play: controls for frame `t`; by default held at random for random times.
-        scale: every pixel becomes so many, sharp.
+        seed: of the first episode, the next ones having the seeds after it, and of the controls if none are given.
+        controls: one for each frame but the first; by default random ones.
+        scale: every pixel becomes a square of so many.
+
+    Returns:
+        `out`.
+
+    Raises:
+        WorldsimError: if an argument is out of range, or the file cannot be written; see `writing_clip`.
     """
-    if frames < 1 or scale < 1:
-        raise WorldsimError(f"frames was {frames} and scale {scale}; give at least 1 of each.")
-    play = play or wander(world.control_spec, seed)
-    seen: list[NDArray[np.uint8]] = [world.reset(seed=seed).frame[0]]
-    for t in trange(frames - 1, desc="dreaming", unit="frame"):
-        step = world.step(play(t))
-        if step.terminated[0]:
-            seed += 1
+    config, made = world.config, 0
+    given = iter(random_controls(world.control_spec, seed) if controls is None else controls)
+    try:
+        with writing_clip(out, (config.height, config.width), fps=config.fps, frames=frames, scale=scale) as append:
             step = world.reset(seed=seed)
-        seen.append(step.frame[0])
-    save_mp4(out, np.stack(seen).repeat(scale, 1).repeat(scale, 2), world.config.fps)
+            for made in trange(1, frames + 1, desc="recording", unit="frame"):
+                append(step.frame[0])
+                if made < frames:
+                    step = world.step(next(given))
+                if step.terminated[0]:
+                    seed += 1
+                    step = world.reset(seed=seed)
+    except KeyboardInterrupt:
+        if made:
+            print(f"stopped: {made} of {frames} frames are in {out}", file=sys.stderr)
+        raise
     return out
-
-
-def wander(spec: ControlSpec, seed: int) -> Play:
-    """Controls that change at random every few frames."""
-    rng = np.random.default_rng(seed)
-    held = spec.neutral()
-
-    def play(t: int) -> Controls:
-        nonlocal held
-        if t == 0 or rng.random() < 0.12:
-            keys = [str(rng.choice([*group, ""])) for group in spec.exclusive]
-            turn = tuple(float(rng.normal(0, limit / 6)) for limit in spec.mouse_limit)
-            buttons = [button for button in spec.buttons if rng.random() < 0.3]
-            held = Controls(keys=frozenset(filter(None, keys)), mouse=(turn[0], turn[1]), buttons=frozenset(buttons))
-        return held
-
-    return play

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worldsim.controls import Controls
+from worldsim.data import Dataset
+from worldsim.errors import GameError
+from worldsim.player import PlayConfig
+from worldsim.player.session import Session
+
+Make = Callable[..., Session]
+STILL, LEFT, RIGHT = Controls(), Controls(keys={"a"}), Controls(keys={"d"})
+
+
+@pytest.fixture
+def make(dodge_world_path: Path, tmp_path: Path) -> Iterator[Make]:
+    """Makes sessions in the dodge world, closed at the end."""
+    made: list[Session] = []
+
+    def make(**options: Any) -> Session:
+        made.append(Session(PlayConfig(str(dodge_world_path), device="cpu", recordings=tmp_path, **options)))
+        made[-1].restart()
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+
+
+def dodge(session: Session, frames: int) -> None:
+    """Moves on before every brick lands, so that the real game lasts."""
+    for t in range(frames):
+        session.advance((STILL, STILL, RIGHT, STILL, STILL, LEFT)[t % 6])
+
+
+def test_the_last_frame_stays_when_a_dream_ends(short_world_path: Path) -> None:
+    session = Session(PlayConfig(str(short_world_path), device="cpu"))
+    session.restart()
+    for _ in range(500):
+        last = session.panes["dream"].frame
+        session.advance(LEFT)
+        if session.ended:
+            break
+        assert session.panes["dream"].frame is not last
+    assert session.ended and session.panes["dream"].frame is last
+    assert session.notices[-1] == f"the episode ended after {session.panes['dream'].survived} frames"
+
+
+def test_modes_follow_each_other(make: Make) -> None:
+    session = make()
+    for mode, panes in (("real", ["real"]), ("side by side", ["dream", "real"]), ("dream", ["dream"])):
+        session.next_mode()
+        assert session.mode == mode and list(session.panes) == panes and session.notices[-1] == mode
+        session.advance(STILL)
+
+
+def test_score_and_frames_count_from_the_start(make: Make) -> None:
+    session = make()
+    session.next_mode()
+    dodge(session, 7)
+    assert session.panes["real"].score == 7 and session.panes["real"].survived == 7
+    session.restart()
+    assert session.panes["real"].score == 0 and session.panes["real"].survived == 0 and session.position == 0
+
+
+def test_side_by_side_goes_on_from_the_real_games_moment(make: Make) -> None:
+    session = make()
+    session.next_mode()
+    dodge(session, 9)
+    real = session.panes["real"].frame
+    session.next_mode()
+    world = session.dream.world
+    assert np.array_equal(session.panes["real"].frame, real), "the real game goes on"
+    assert np.array_equal(session.panes["dream"].frame, world.decode(world.encode(real[None])).numpy()[0])
+    produced = np.stack([session.spec.to_vector(controls) for controls in (LEFT, STILL, STILL, RIGHT)])
+    assert np.array_equal(world.start_controls[0].numpy(), produced), "each frame comes with the controls that led to it"
+    session.restart()
+    assert session._past.age == 3, "it runs until the dream has its four frames"
+    real = session.panes["real"].frame
+    assert np.array_equal(session.panes["dream"].frame, world.decode(world.encode(real[None])).numpy()[0])
+
+
+def test_a_dream_of_its_own_has_the_worlds_starts_again(make: Make) -> None:
+    session = make(seed=5)
+    world, starts = session.dream.world, session.dream.world.starts
+    first = session.panes["dream"].frame
+    for _ in range(3):
+        session.next_mode()
+    session.restart()
+    assert world.starts is starts
+    session.seed = 5
+    session.restart()
+    assert np.array_equal(session.panes["dream"].frame, first)
+
+
+def test_one_that_is_over_waits_for_the_other(make: Make) -> None:
+    session = make()
+    session.next_mode()
+    session.next_mode()
+    for _ in range(8):
+        session.advance(STILL)
+    assert session.panes["real"].over and not session.ended
+    assert session.panes["dream"].survived == 8 and session.panes["real"].survived < 8
+
+
+def test_a_missing_game_leaves_the_dream_alone(tiny_world_path: Path) -> None:
+    session = Session(PlayConfig(str(tiny_world_path), device="cpu"))
+    session.restart()
+    with pytest.raises(GameError):
+        session.next_mode()
+    session.advance(STILL)
+    assert session.mode == "dream" and session.panes["dream"].survived == 1
+
+
+def test_a_game_that_dies_leaves_the_dream(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make()
+    session.next_mode()
+    assert session.real is not None
+
+    def die(action: Any) -> None:
+        raise GameError("the game does not run.")
+
+    monkeypatch.setattr(session.real, "step", die)
+    session.advance(STILL)
+    assert session.mode == "dream" and session.notices[-1] == "the game does not run."
+    monkeypatch.undo()
+    session.next_mode()
+    session.advance(STILL)
+    assert session.mode == "real" and session.panes["real"].survived == 1
+
+
+def test_every_recording_holds_frames_of_one_source(make: Make, tmp_path: Path) -> None:
+    session = make()
+    session.toggle_recording()
+    dodge(session, 5)
+    session.next_mode()  # ends the recording
+    assert not session.recording
+    session.toggle_recording()
+    seen = []
+    for t in range(6):
+        seen.append(session.panes["real"].frame)
+        session.advance((STILL, RIGHT)[t % 2])
+    session.next_mode()
+    dream, real = (Dataset(next(tmp_path.glob(f"*-{name}-*"))) for name in ("dream", "real"))
+    assert dream.total_frames == 5 and dream.episodes[0].world_hash is not None
+    assert real.total_frames == 6 and real.episodes[0].world_hash is None
+    assert np.abs(real.frames(0).astype(int) - np.stack(seen)).mean() < 12
+
+
+def test_side_by_side_records_both(make: Make, tmp_path: Path) -> None:
+    session = make()
+    session.next_mode()
+    dodge(session, 5)
+    session.next_mode()
+    session.toggle_recording()
+    dodge(session, 4)
+    session.toggle_recording()
+    both = [Dataset(next(tmp_path.glob(f"*-{name}-*"))) for name in ("dream", "real")]
+    assert np.array_equal(both[0].rows.actions, both[1].rows.actions) and len(both[0].rows.actions) == 4
+    assert '"frame": 5' in str(both[0].episodes[0].start), "the dream says which moment it began from"
+
+
+def test_an_episode_recorded_from_its_middle_on_says_so(make: Make, tmp_path: Path) -> None:
+    session = make(seed=3)
+    session.next_mode()
+    dodge(session, 3)
+    session.toggle_recording()
+    dodge(session, 2)
+    session.restart()
+    dodge(session, 2)
+    session.toggle_recording()
+    middle, whole = Dataset(next(tmp_path.glob("*-real-*"))).episodes
+    assert middle.seed is None, "its seed would not lead to its first frame"
+    assert whole.seed is not None

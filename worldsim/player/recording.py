@@ -1,0 +1,162 @@
+"""What a person plays in the window, written to datasets: one for each source, the dream and the real game."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.data import DatasetInfo, EpisodeInfo, Recorder
+from worldsim.errors import WorldsimError
+from worldsim.world import WorldConfig, world_hash
+
+FAILURES = (OSError, av.FFmpegError, WorldsimError)  # of a disk that is full, read-only or gone
+
+
+class Recordings:
+    """Records while it is on; play goes on if it fails.
+
+    The first start makes a folder for each source, later ones of the same session add episodes to it.
+
+    Args:
+        folder: where the datasets go.
+        world_folder: of the world being played.
+        world: its config.
+        num_steps: network calls per frame, stored with dreamed episodes.
+        eval_share: share of the frames to hold out.
+        notices: gets a line about everything that the player should know.
+    """
+
+    def __init__(
+        self, folder: Path, world_folder: Path, world: WorldConfig, *, eval_share: float = 0.0, notices: list[str]
+    ) -> None:
+        self.folder, self.world, self.eval_share, self.notices = folder, world, eval_share, notices
+        self._world_folder = world_folder
+        self._roots: dict[str, Path] = {}
+        self._recorders: dict[str, Recorder] = {}
+        self._in_episode: set[str] = set()
+        self._frames = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether frames are being recorded."""
+        return bool(self._recorders)
+
+    def start(self, sources: Iterable[str]) -> None:
+        """Begins to record "dream", "real" or both."""
+        with self._failures_reported():
+            world, self._frames = self.world, 0
+            info = DatasetInfo(world.game, world.control_spec, world.height, world.width, world.fps, world.frame_skip)
+            for source in sources:
+                self._recorders[source] = Recorder(self._root(source), info)
+            self.notices.append(f"recording to {', '.join(str(self._roots[source]) for source in self._recorders)}")
+
+    def append(
+        self,
+        source: str,
+        frame: NDArray[np.uint8],
+        vector: NDArray[np.float32],
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        **labels: Any,
+    ) -> None:
+        """Adds a frame, the action taken at it and what that led to, where the source is being recorded.
+
+        Args:
+            source: "dream" or "real".
+            frame, vector, reward, terminated, truncated: as for `Recorder.append`.
+            labels: of the episode, for the case that it begins here; see `Recorder.begin`.
+        """
+        if source not in self._recorders:
+            return
+        with self._failures_reported():
+            recorder = self._recorders[source]
+            if source not in self._in_episode:
+                split = next_split(recorder.episodes.values(), self.eval_share)
+                recorder.begin(policy="human", split=split, **labels)
+                self._in_episode.add(source)
+            recorder.append(frame, vector, reward, terminated, truncated)
+            self._frames += 1
+        if terminated or truncated:
+            self.end_episode(source)
+
+    def end_episode(self, source: str) -> None:
+        """Saves what was recorded of the running episode of a source."""
+        if source in self._in_episode:
+            self._in_episode.discard(source)
+            with self._failures_reported():
+                self._recorders[source].end()
+
+    def stop(self) -> None:
+        """Saves everything and ends the recording."""
+        if not self.on:
+            return
+        for source in list(self._recorders):
+            self.end_episode(source)
+        with self._failures_reported():
+            for recorder in self._recorders.values():
+                recorder.close()
+            if self.on:
+                where = ", ".join(str(recorder.root) for recorder in self._recorders.values())
+                self._forget()
+                self.notices.append(f"saved {self._frames} frames to {where}")
+
+    def dream_labels(self, num_steps: int) -> dict[str, str]:
+        """Labels of an episode that the world dreams with so many network calls per frame."""
+        return {"world_hash": world_hash(self._world_folder), "sampler": json.dumps({"num_steps": num_steps})}
+
+    def _root(self, source: str) -> Path:
+        if source not in self._roots:
+            name = f"{self.world.name.replace('/', '-')}-{source}-{time.strftime('%Y%m%d-%H%M%S')}"
+            self._roots[source] = self.folder / name
+        return self._roots[source]
+
+    @contextmanager
+    def _failures_reported(self) -> Iterator[None]:
+        """Ends the recording with a notice if the disk does not take it; episodes saved before stay."""
+        try:
+            yield
+        except FAILURES as error:
+            saved = 0
+            for recorder in self._recorders.values():
+                saved += len(recorder.episodes)
+                _give_up(recorder)
+            self._forget()
+            self.notices.append(f"recording stopped, {saved} episodes saved: {error}")
+
+    def _forget(self) -> None:
+        """Drops the recorders, and folders in which nothing was saved."""
+        for source, recorder in self._recorders.items():
+            if not recorder.episodes:
+                shutil.rmtree(recorder.root, ignore_errors=True)
+                del self._roots[source]
+        self._recorders.clear()
+        self._in_episode.clear()
+
+
+def next_split(episodes: Iterable[EpisodeInfo], eval_share: float) -> str:
+    """Split of the next episode: "eval" while less than `eval_share` of the frames before it is held out.
+
+    The first episode is for training, the second is held out, and from then on the share is kept.
+    """
+    frames = {"train": 0, "eval": 0}
+    for episode in episodes:
+        frames[episode.split] += episode.length
+    total = sum(frames.values())
+    return "eval" if total and frames["eval"] < eval_share * total else "train"
+
+
+def _give_up(recorder: Recorder) -> None:
+    """Closes a recorder whose disk refuses more, and removes the episode that it could not finish."""
+    with suppress(*FAILURES):
+        recorder.close()
+    shutil.rmtree(recorder.partial, ignore_errors=True)

@@ -1,0 +1,330 @@
+"""What is being played: a dream, its real twin, or both side by side from the same moment."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldsim.controls import Controls, ControlSpec
+from worldsim.envs.dream import DreamEnv
+from worldsim.envs.games import known_game
+from worldsim.envs.twin import TwinEnv
+from worldsim.errors import GameError
+from worldsim.player.config import PlayConfig
+from worldsim.player.recording import Recordings
+from worldsim.world import find_world
+
+MODES = ("dream", "real", "side by side")
+TRIES = 10  # seeds of the real game, of which some may end it before there is a context
+
+
+@dataclass
+class Pane:
+    """One of the games being shown.
+
+    Attributes:
+        frame: the current frame, uint8 `(H, W, 3)`.
+        score: sum of rewards since the player took over; None where there are no rewards.
+        survived: frames since then.
+        over: whether its episode is over; the last frame stays.
+    """
+
+    frame: NDArray[np.uint8]
+    score: float | None = 0.0
+    survived: int = 0
+    over: bool = False
+
+
+class Show(Protocol):
+    """What a window can show: a `Session` that is played, or a `Replay` that is watched.
+
+    Attributes:
+        title: of the window.
+        spec: controls that it listens to.
+        fps: its own rate.
+        meanings: what controls do, by their names in the spec.
+        panes: what is shown, by name.
+        mode: in a word or two.
+        position: frames since the last start.
+        held: controls of the current frame.
+        notices: lines for the player to read; whoever shows them empties the list.
+        figures: a line of settings.
+    """
+
+    title: str
+    spec: ControlSpec
+    fps: float
+    meanings: dict[str, str]
+    panes: dict[str, Pane]
+    position: int
+    held: Controls
+    notices: list[str]
+
+    @property
+    def mode(self) -> str: ...
+    @property
+    def figures(self) -> str: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def recording(self) -> bool: ...
+    def restart(self) -> None: ...
+    def next_mode(self) -> None: ...
+    def after_end(self) -> None: ...
+    def advance(self, controls: Controls) -> None: ...
+    def settle(self) -> None: ...
+    def change_num_steps(self, change: int) -> None: ...
+    def toggle_recording(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class Past:
+    """The last frames of the real game, each with the controls that produced it: a start context for the dream.
+
+    Attributes:
+        frames: uint8 `(H, W, 3)` each.
+        vectors: float32 `(A,)` each.
+        age: frames since the episode began, which may be more than are kept.
+        seed: of the episode.
+    """
+
+    frames: deque[NDArray[np.uint8]]
+    vectors: deque[NDArray[np.float32]]
+    age: int = 0
+    seed: int = 0
+
+    def add(self, frame: NDArray[np.uint8], vector: NDArray[np.float32]) -> None:
+        self.frames.append(frame)
+        self.vectors.append(vector)
+        self.age += 1
+
+
+@dataclass
+class Dreamt:
+    """Where the dream began: `labels` for recordings, and `age`, frames since then."""
+
+    labels: dict[str, Any] = field(default_factory=dict)
+    age: int = 0
+
+
+class Session:
+    """A world being played, and its real game where that is installed.
+
+    Args:
+        config: what to play and how; `config.world` must name a world.
+
+    Raises:
+        WorldError: if there is no such world.
+    """
+
+    def __init__(self, config: PlayConfig) -> None:
+        self.config = config
+        self.folder = find_world(config.world)
+        self.dream = DreamEnv(self.folder, device=config.device, num_steps=config.num_steps, rewards=False)
+        world = self.dream.world
+        self.spec, self.fps, self.title = world.control_spec, world.config.fps, world.config.name
+        game = known_game(world.config.game)
+        self.meanings = dict(game.meanings) if game else {}
+        self.real: TwinEnv | None = None
+        self.mode, self.seed, self.position, self.held = "dream", config.seed, 0, Controls()
+        self.panes: dict[str, Pane] = {}
+        self.notices: list[str] = []
+        self.recordings = Recordings(
+            config.recordings, self.folder, world.config, eval_share=config.eval_share, notices=self.notices
+        )
+        self._starts = world.starts, world.start_controls
+        window = world.config.dynamics.window
+        self._past = Past(deque(maxlen=window), deque(maxlen=window))
+        self._dreamt = Dreamt()
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything shown is over; the last frames stay."""
+        return all(pane.over for pane in self.panes.values())
+
+    @property
+    def recording(self) -> bool:
+        return self.recordings.on
+
+    @property
+    def figures(self) -> str:
+        """Settings in a line."""
+        count = self.dream.world.num_steps
+        return f"{count} network call{'s' if count > 1 else ''} per frame"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of what is shown: "dream", "real" or both."""
+        return ("dream", "real") if self.mode == "side by side" else (self.mode,)
+
+    def restart(self) -> None:
+        """Another start in everything shown."""
+        self._end_episodes()
+        if self.mode == "dream":
+            self._start_dream()
+        else:
+            self._start_real()
+            if self.mode == "side by side":
+                self._follow_real()
+        self.panes = {name: self.panes[name] for name in self.sources}
+        self.position = 0
+
+    def next_mode(self) -> None:
+        """Dream, real, side by side. A recording ends here: every dataset holds frames of one source.
+
+        Raises:
+            GameError: if the real game is not installed.
+        """
+        if self.real is None:
+            self.real = TwinEnv(world=self.dream.world)
+        self.recordings.stop()
+        self.mode = MODES[(MODES.index(self.mode) + 1) % len(MODES)]
+        self.notices.append(self.mode)
+        if self.mode == "side by side" and not self.ended:
+            self._follow_real()
+        elif self.mode == "dream" and not self.panes["dream"].over:
+            del self.panes["real"]
+        else:
+            self.restart()
+
+    def after_end(self) -> None:
+        """Another start, once everything is over."""
+        self.restart()
+
+    def advance(self, controls: Controls) -> None:
+        """One step of everything shown that is not over."""
+        self.held, vector = controls, self.spec.to_vector(controls)
+        try:
+            for name in self.sources:
+                if not self.panes[name].over:
+                    self._step(name, vector)
+        except GameError as error:  # its process died
+            self._leave_real(error)
+        self.position += 1
+
+    def settle(self) -> None:
+        """Work that can be done while the frame is being looked at."""
+        if "dream" in self.sources:
+            self.dream.settle()
+
+    def change_num_steps(self, change: int) -> None:
+        """More or fewer network calls per frame, at least 1."""
+        world = self.dream.world
+        world.num_steps = max(1, world.num_steps + change)
+        self.notices.append(self.figures)
+
+    def toggle_recording(self) -> None:
+        """Starts or stops recording what is shown, each source to a dataset of its own."""
+        if self.recordings.on:
+            self.recordings.stop()
+        else:
+            self.recordings.start(self.sources)
+
+    def close(self) -> None:
+        """Saves a recording, and ends the game."""
+        self.recordings.stop()
+        for env in (self.dream, self.real):
+            if env is not None:
+                env.close()
+
+    def _step(self, name: str, vector: NDArray[np.float32]) -> None:
+        pane, env = self.panes[name], self.dream if name == "dream" else self.real
+        assert env is not None
+        before, labels = pane.frame, self._labels(name)
+        frame, reward, terminated, truncated, _ = env.step(vector)
+        if not terminated:  # of an end there is no picture
+            pane.frame = frame
+        pane.over = terminated or truncated
+        pane.score = None if pane.score is None else pane.score + reward
+        pane.survived += 1
+        if name == "dream":
+            self._dreamt.age += 1
+        else:
+            self._past.add(frame, vector)
+        self.recordings.append(name, before, vector, reward, terminated, truncated, **labels)
+        if pane.over:
+            self.notices.append(f"the episode ended after {pane.survived} frames")
+
+    def _labels(self, name: str) -> dict[str, Any]:
+        """Of an episode whose recording begins now.
+
+        One that is already running cannot be replayed from its seed, so it gets none.
+        """
+        if not self.recordings.on:
+            return {}
+        if name == "real":
+            return {"seed": None if self._past.age else self._past.seed}
+        begun = self._dreamt.labels if not self._dreamt.age else {}
+        return {**self.recordings.dream_labels(self.dream.world.num_steps), **begun}
+
+    def _start_dream(self) -> None:
+        world = self.dream.world
+        if world.starts is not self._starts[0]:
+            world.set_starts(*self._starts)
+        frame, _ = self.dream.reset(seed=self.seed)
+        self._dreamt = Dreamt({"seed": self.seed})
+        self.panes["dream"] = self._pane(frame)
+        self.seed += 1
+
+    def _start_real(self) -> None:
+        assert self.real is not None
+        frame, _ = self.real.reset(seed=self.seed)
+        self._past.frames.clear()
+        self._past.vectors.clear()
+        self._past.age, self._past.seed = 0, self.seed
+        self._past.frames.append(frame)
+        self._past.vectors.append(self.spec.to_vector(Controls()))
+        self.panes["real"] = Pane(frame)
+        self.seed += 1
+
+    def _follow_real(self) -> None:
+        """Starts the dream from the real game's last frames, so that both go on from the same moment.
+
+        The model needs a whole window of frames: the real game runs, with nothing held, until there are enough.
+        """
+        world = self.dream.world
+        self._fill_past()
+        frames, vectors = np.stack(self._past.frames), np.stack(self._past.vectors)
+        world.set_starts(world.encode(frames)[None], torch.from_numpy(vectors / self.spec.scale())[None])
+        frame, _ = self.dream.reset(seed=self.seed, options={"start": 0})
+        start = {"game": world.config.game, "seed": self._past.seed, "frame": self._past.age}
+        self._dreamt = Dreamt({"seed": self.seed, "start": json.dumps(start)})
+        self.panes = {"dream": self._pane(frame), "real": Pane(self._past.frames[-1])}
+        self.seed, self.position = self.seed + 1, 0
+
+    def _fill_past(self) -> None:
+        assert self.real is not None
+        for _ in range(TRIES):
+            still = self.spec.to_vector(Controls())
+            while len(self._past.frames) < self._past.frames.maxlen:  # type: ignore[operator]
+                frame, _, terminated, truncated, _ = self.real.step(still)
+                if terminated or truncated:
+                    break
+                self._past.add(frame, still)
+            else:
+                return
+            self._start_real()
+        raise GameError(f"{self.title} ended {TRIES} times before the dream had the frames to start from; play it on its own.")
+
+    def _leave_real(self, error: GameError) -> None:
+        """Goes on with a dream alone; the next switch to the real game starts it anew."""
+        assert self.real is not None
+        self.recordings.stop()
+        self.real.close()
+        self.real, self.mode = None, "dream"
+        self.restart()
+        self.notices.append(str(error))
+
+    def _pane(self, frame: NDArray[np.uint8]) -> Pane:
+        return Pane(frame, score=0.0 if self.dream.world.config.dynamics.reward_bins else None)
+
+    def _end_episodes(self) -> None:
+        for name in self.sources:
+            self.recordings.end_episode(name)
