@@ -1,16 +1,17 @@
 # make play   installs into .venv and opens the default world
 # make test   installs the development tools too, and runs the tests
 # make lint   ruff and mypy
+# make docs   builds the documentation into build/site
 # make gpu    tests the kernels on this machine's GPU and measures everything there, in under ten minutes
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
-# Where mypy finds envs/ and kernels/ under the names they install as, worldsim.envs and worldsim.kernels.
+# Where mypy and mkdocs find envs/ and kernels/ under the names they install as, worldsim.envs and worldsim.kernels.
 TYPED := build/typed
 
-.PHONY: play test lint gpu clean
+.PHONY: play test lint docs typed gpu clean
 
 play: $(VENV)/doom.stamp
 	@$(BIN)/worldsim-play
@@ -18,11 +19,16 @@ play: $(VENV)/doom.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp typed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs "$(CURDIR)"/kernels $(TYPED)/worldsim
 	MYPYPATH=$(TYPED) $(BIN)/mypy $(TYPED)/worldsim tests
+
+docs: $(VENV)/docs.stamp typed
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+typed:
+	@rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs "$(CURDIR)"/kernels $(TYPED)/worldsim
 
 gpu: $(VENV)/dev.stamp
 	@date -u; uname -n; git describe --always --dirty; nvidia-smi --query-gpu=name,driver_version --format=csv,noheader

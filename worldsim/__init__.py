@@ -18,6 +18,7 @@ from worldsim.envs.registration import register_envs
 if TYPE_CHECKING:
     from worldsim.controls import Controls, ControlSpec
     from worldsim.data import Dataset
+    from worldsim.envs.games import GameSpec
     from worldsim.world import Step, World
 
     __version__: str
@@ -26,10 +27,11 @@ _HOMES = {
     "ControlSpec": "worldsim.controls",
     "Controls": "worldsim.controls",
     "Dataset": "worldsim.data",
+    "GameSpec": "worldsim.envs.games",
     "Step": "worldsim.world",
     "World": "worldsim.world",
 }
-__all__ = ["ControlSpec", "Controls", "Dataset", "Step", "World", "__version__"]
+__all__ = ["ControlSpec", "Controls", "Dataset", "GameSpec", "Step", "World", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

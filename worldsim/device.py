@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -17,18 +18,21 @@ FAST_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # "bf16" is ARM's
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """ "auto" (CUDA where present), "cpu" or "cuda".
+    """The device of a name: "auto" (CUDA where present), "cpu", "cuda" or one GPU of several, such as "cuda:1".
 
     Raises:
         WorldsimError: if CUDA is asked for and absent, or the name is unknown.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise WorldsimError(f"device was {shown(name)}; allowed: auto, cpu, cuda.")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise WorldsimError("device was 'cuda', but torch sees no GPU; use --device cpu, or install a CUDA build of torch.")
-    return torch.device(name)
+    if re.fullmatch(r"cpu|cuda(:\d{1,3})?", str(name)) is None:
+        raise WorldsimError(f"device was {shown(name)}; allowed: auto, cpu, cuda, or one GPU of several, such as cuda:1.")
+    device, count = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= count):
+        raise WorldsimError(
+            f"device was {shown(name)}, but torch sees {count} GPUs; use --device cpu, or install a CUDA build of torch."
+        )
+    return device
 
 
 def compute_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:

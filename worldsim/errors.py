@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
+import operator
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -20,6 +23,10 @@ class ControlError(WorldsimError):
 
 class FileError(WorldsimError):
     """A file or folder that cannot be read, written or locked: full disk, missing permission, not what its name says."""
+
+
+class ConfigError(WorldsimError):
+    """A field of a configuration that is of the wrong type or out of range."""
 
 
 class DataError(WorldsimError):
@@ -48,7 +55,7 @@ class DisplayError(WorldsimError):
 
 def suggest(given: str, allowed: Iterable[str]) -> str:
     """' Did you mean X?' for the allowed name nearest to `given`, or an empty string."""
-    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(given[:100], list(allowed), n=1, cutoff=0.4)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -68,6 +75,49 @@ def shown(value: object, limit: int = 80) -> str:
     """A value someone gave, as an error message shows it: control characters escaped, and cut to `limit` characters."""
     text = ascii(value) if not isinstance(value, str) or not value.isprintable() else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def check_int(name: str, value: object, least: int, most: int | None = None, error: type[WorldsimError] = ConfigError) -> int:
+    """A whole number in [least, most], of Python's or NumPy's types; no bool and no float.
+
+    Raises:
+        WorldsimError: of the type `error`, if it is not.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least or (most is not None and number > most):
+        bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+        raise error(f"{name} was {shown(value)}; give a whole number {bounds}.")
+    return number
+
+
+def check_number(
+    name: str, value: object, least: float, most: float, *, below: bool = False, error: type[WorldsimError] = ConfigError
+) -> float:
+    """A finite number in [least, most], or with `below` in [least, most), of Python's or NumPy's types; no bool.
+
+    Raises:
+        WorldsimError: of the type `error`, if it is not.
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not least <= value <= most or (below and value == most) or value == math.inf:  # type: ignore[operator]
+        end = "" if math.isinf(most) else f" and {'below' if below else 'at most'} {most:g}"
+        raise error(f"{name} was {shown(value)}; give a number of at least {least:g}{end}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str], error: type[WorldsimError] = ConfigError) -> str:
+    """One of the strings allowed.
+
+    Raises:
+        WorldsimError: of the type `error`, if it is not.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        hint = suggest(value, allowed) if isinstance(value, str) else ""
+        raise error(f"{name} was {shown(value)}; allowed: {', '.join(map(repr, allowed))}.{hint}")
+    return value
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from worldsim.kernels.frame_attention.layout import Layout
 
 __all__ = ["frame_attention"]
 
-UNBOUNDED = 1 << 30  # a window longer than any clip
+UNBOUNDED = 1 << 30  # frames; longer than any clip
 
-_LAYOUT = "int tokens, bool causal, int window, int sinks, int copies, Tensor? offsets, Tensor? clip_tokens"
+_LAYOUT = "int tokens, bool causal, int window, int copies, Tensor? offsets, Tensor? clip_tokens"
 torch.library.define("worldsim::frame_attention_forward", f"(Tensor q, Tensor k, Tensor v, {_LAYOUT}) -> (Tensor, Tensor)")
 torch.library.define(
     "worldsim::frame_attention_backward",
@@ -75,31 +75,30 @@ def frame_attention(
     *,
     causal: bool = True,
     window: int | None = None,
-    sinks: int = 0,
     cu_seqlens: Tensor | None = None,
     copies: int = 0,
     impl: str = "auto",
 ) -> Tensor:
     """Every token attends to all tokens of the frames that its own frame sees. Differentiable once.
 
-    A frame `t` sees itself and, if `causal`, the frames `s < t` with `t - s < window` or `s < sinks`; otherwise all of its clip.
-    With `copies`, a clip is `1 + copies` blocks of as many frames: the context, then its noisy copies. Copy `t` of any block sees
-    itself and what frame `t` of the context sees of the frames before it; the context does not see copies.
+    If `causal`, frame `t` sees itself and the frames before it that are fewer than `window` frames away. Otherwise every frame
+    sees its whole clip. With `copies`, a clip is `1 + copies` blocks of equally many frames: the context, then noisy copies of
+    it. Copy `t` sees itself and the same frames of the context as frame `t` of the context does, which are before `t`. The
+    context does not see copies.
 
-    Clips of different sizes train together without padding if they are packed, one after another, into a single row.
+    Clips of different sizes need no padding: pack them one after another into a single row and pass `cu_seqlens`.
 
     Args:
         q: `(B, L, H, D)`, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
-        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, tokens lie equally far
-            apart and the heads of one side by side, as in parts of one projection.
-        tokens_per_frame: of which `L` is a multiple, `1 + copies` times as large; or, of packed clips, `(clips,)` int32.
-        causal: otherwise `window` and `sinks` have no effect.
-        window: frames a frame may see, itself included; None for all.
-        sinks: how many first frames are seen from however far.
-        cu_seqlens: packed clips (`B` 1): `(clips + 1,)` int32, rising from 0 to at most `L`: where each begins and the last ends.
-            Every clip is a multiple of `1 + copies` times its tokens per frame, which is not checked: it would wait for the GPU.
-            Tokens after the last clip give 0.
-        copies: blocks of noisy copies that follow the context.
+        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, the heads of a token are contiguous and
+            tokens evenly spaced, so slices of one projection will do.
+        tokens_per_frame: `L` is a multiple of `1 + copies` times it. For packed clips also `(clips,)` int32, one for each.
+        causal: whether frames see no later ones. If False, `window` has no effect.
+        window: how many frames a frame sees, itself included; None for all.
+        cu_seqlens: `(clips + 1,)` int32, for packed clips (`B` 1): the offsets of their first tokens, rising from 0, and the
+            end of the last, at most `L`. Every clip must be a multiple of `1 + copies` times its tokens per frame; this is not
+            checked, since it would synchronise with the GPU. Tokens after the last clip give 0.
+        copies: number of noisy copies after the context.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:
@@ -109,7 +108,7 @@ def frame_attention(
         ValueError: naming the argument that does not fit.
     """
     _check(q, k, v)
-    layout = _layout(q, tokens_per_frame, causal, window, sinks, cu_seqlens, copies)
+    layout = _layout(q, tokens_per_frame, causal, window, cu_seqlens, copies)
     if choose(impl, q.device) == "reference":
         return reference.frame_attention(q, k, v, layout)
     return _FrameAttention.apply(q, k, v, *layout)
@@ -128,12 +127,10 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
     check_layout("v", v, k.shape, (q.dtype,), q.device, inner=2)
 
 
-def _layout(
-    q: Tensor, tokens: int | Tensor, causal: bool, window: int | None, sinks: int, cu_seqlens: Tensor | None, copies: int
-) -> Layout:
+def _layout(q: Tensor, tokens: int | Tensor, causal: bool, window: int | None, cu_seqlens: Tensor | None, copies: int) -> Layout:
     """The layout, once every part of it has been checked."""
     window = UNBOUNDED if window is None else window
-    for name, value, least in (("window", window, 1), ("sinks", sinks, 0), ("copies", copies, 0)):
+    for name, value, least in (("window", window, 1), ("copies", copies, 0)):
         if not least <= value <= UNBOUNDED:
             raise ValueError(f"{name} was {value}; give {least} to {UNBOUNDED}.")
     if copies and not causal:
@@ -154,4 +151,4 @@ def _layout(
             f"1 + copies ({1 + copies}) times it."
         )
     each = 1 if isinstance(tokens, Tensor) else tokens
-    return Layout(each, causal, window, sinks, copies, cu_seqlens, clip_tokens)
+    return Layout(each, causal, window, copies, cu_seqlens, clip_tokens)

@@ -1,4 +1,4 @@
-"""Backward kernels of attention over frames: scores are computed anew (Dao 2023, arXiv:2307.08691, section 3.2)."""
+"""Backward kernels of attention over frames. Scores are recomputed (Dao 2023, arXiv:2307.08691, section 3.2)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import triton
 import triton.language as tl
 
 from worldsim.kernels.frame_attention.blocks import (
-    PLAIN,
-    load_numbers,
+    UNSPECIALIZED,
+    keys_of_block,
+    keys_of_rows,
     load_rows,
+    load_values,
     place,
-    rows_see,
-    rows_seen,
-    seeing,
+    queries_of_block,
+    queries_of_rows,
     seen,
-    seen_by,
 )
 
 LN2: tl.constexpr = tl.constexpr(math.log(2))  # scores are scaled for exp2
@@ -43,7 +43,7 @@ def _visit_query_grad(
     MASKED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Adds what one block of keys gives to the gradient of queries."""
+    """Adds the contribution of one block of keys to the gradient of the queries."""
     k = load_rows(k_ptr, k_step, at, stop, D, BLOCK_N, MASKED)
     v = load_rows(v_ptr, v_step, at, stop, D, BLOCK_N, MASKED)
     weights = tl.exp2(tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale - lse[:, None])
@@ -53,7 +53,7 @@ def _visit_query_grad(
     return tl.dot(scores_grad.to(k.dtype), k, acc, input_precision=PRECISION)
 
 
-@triton.jit(do_not_specialize=PLAIN)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def query_grad_kernel(
     grad_ptr,
     q_ptr,
@@ -73,7 +73,6 @@ def query_grad_kernel(
     tokens,
     clips,
     window,
-    sinks,
     group,
     D: tl.constexpr,
     COPIES: tl.constexpr,
@@ -83,7 +82,7 @@ def query_grad_kernel(
     BLOCK_N: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Gradient of queries; also writes `delta`, the sum of out times its gradient, which `key_grad_kernel` needs."""
+    """Gradient of the queries; also writes `delta`, the sum of out times its gradient, for `key_grad_kernel`."""
     begin, context, tokens, segment, start = place(
         tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_M, CLIPS
     )
@@ -91,9 +90,9 @@ def query_grad_kernel(
         return
     window = tl.minimum(window, context // tokens)
     stop = tl.minimum(start + BLOCK_M, context)
-    low, high, full, full_stop, sunk = seen_by(start, stop, context, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
+    low, high, full, full_stop = keys_of_block(start, stop, context, tokens, segment, window, BLOCK_N, CAUSAL)
     row = start + tl.arange(0, BLOCK_M)
-    row_low, row_high, own = rows_see(row, context, tokens, segment, window, CAUSAL)
+    row_low, row_high, own = keys_of_rows(row, context, tokens, segment, window, CAUSAL)
 
     b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
@@ -102,7 +101,7 @@ def query_grad_kernel(
     q = load_rows(q_ptr + mine * q_step + head * D, q_step, start, stop, D, BLOCK_M, True)
     grad = load_rows(grad_ptr + at_out, heads * D, start, stop, D, BLOCK_M, True)
     out = load_rows(out_ptr + at_out, heads * D, start, stop, D, BLOCK_M, True)
-    lse = load_numbers(lse_ptr + at_number, start, stop, BLOCK_M, True)
+    lse = load_values(lse_ptr + at_number, start, stop, BLOCK_M, True)
     delta = tl.sum(out.to(tl.float32) * grad.to(tl.float32), 1)
     tl.store(delta_ptr + at_number + row, delta, mask=row < stop)
 
@@ -113,13 +112,11 @@ def query_grad_kernel(
             q, grad, lse, delta, keys, values, k_step, v_step, at, full_stop, row_low, row_high, acc, scale, D, BLOCK_N, False,
             PRECISION,
         )  # fmt: skip
-    for part in range(3):  # as in forward_kernel
-        first = tl.where(part == 0, 0, tl.where(part == 1, low, full_stop))
-        end = tl.where(part == 0, sunk, tl.where(part == 1, full, high))
-        part_low = tl.where(part == 0, 0, row_low)
+    for part in range(2):  # before and after the whole blocks
+        first, end = tl.where(part == 0, low, full_stop), tl.where(part == 0, full, high)
         for at in range(first, end, BLOCK_N):
             acc = _visit_query_grad(
-                q, grad, lse, delta, keys, values, k_step, v_step, at, end, part_low, row_high, acc, scale, D, BLOCK_N, True,
+                q, grad, lse, delta, keys, values, k_step, v_step, at, end, row_low, row_high, acc, scale, D, BLOCK_N, True,
                 PRECISION,
             )  # fmt: skip
     if COPIES > 0:
@@ -157,11 +154,11 @@ def _visit_key_grad(
     MASKED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Adds what one block of queries gives to the gradients of keys and values; scores lie transposed, a row for each key."""
+    """Adds the contribution of one block of queries to the gradients of keys and values; scores are transposed."""
     q = load_rows(q_ptr, q_step, at, stop, D, BLOCK_M, MASKED)
     grad = load_rows(grad_ptr, grad_step, at, stop, D, BLOCK_M, MASKED)
-    lse = load_numbers(lse_ptr, at, stop, BLOCK_M, MASKED)
-    delta = load_numbers(delta_ptr, at, stop, BLOCK_M, MASKED)
+    lse = load_values(lse_ptr, at, stop, BLOCK_M, MASKED)
+    delta = load_values(delta_ptr, at, stop, BLOCK_M, MASKED)
     weights = tl.exp2(tl.dot(k, tl.trans(q), input_precision=PRECISION) * scale - lse[None, :])
     if MASKED:
         weights = tl.where(seen(at, stop, low, high, BLOCK_M), weights, 0.0)
@@ -170,7 +167,7 @@ def _visit_key_grad(
     return tl.dot(scores_grad.to(q.dtype), q, k_acc, input_precision=PRECISION), v_acc
 
 
-@triton.jit(do_not_specialize=PLAIN)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def key_grad_kernel(
     grad_ptr,
     q_ptr,
@@ -190,7 +187,6 @@ def key_grad_kernel(
     tokens,
     clips,
     window,
-    sinks,
     group,
     D: tl.constexpr,
     COPIES: tl.constexpr,
@@ -200,7 +196,7 @@ def key_grad_kernel(
     BLOCK_N: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Gradients of keys and values, of all query heads that share them, one after another: the same bits every time."""
+    """Gradients of keys and values: the query heads that share them are added in a fixed order, so it is deterministic."""
     begin, context, tokens, segment, start = place(
         tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_N, CLIPS
     )
@@ -208,9 +204,8 @@ def key_grad_kernel(
         return
     stop = tl.minimum(start + BLOCK_N, context)
     key = start + tl.arange(0, BLOCK_N)
-    # Keys of a noisy copy are seen from their own frame alone; those of the context from every segment.
+    # Keys of a copy are seen from their own frame only; those of the context from every segment.
     window = tl.where(segment == 0, tl.minimum(window, context // tokens), 1)
-    sinks = tl.where(segment == 0, sinks, 0)
     segments = tl.where(segment == 0, 1 + COPIES, 1)
 
     b, key_head, key_heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
@@ -224,8 +219,8 @@ def key_grad_kernel(
     for turn in range(group * segments):
         head, theirs = key_head * group + turn // segments, segment + turn % segments
         later = (theirs != segment).to(tl.int32)
-        low, high, full, full_stop = seeing(start, stop, context, tokens, later, window, sinks, BLOCK_M, CAUSAL)
-        row_low, row_high = rows_seen(key, context, tokens, later, window, sinks, CAUSAL)
+        low, high, full, full_stop = queries_of_block(start, stop, context, tokens, later, window, BLOCK_M, CAUSAL)
+        row_low, row_high = queries_of_rows(key, context, tokens, later, window, CAUSAL)
         other = clip + theirs * context
         queries, grads = q_ptr + other * q_step + head * D, grad_ptr + (other * heads + head) * D
         numbers = (b * heads + head) * length + begin + theirs * context
@@ -234,7 +229,7 @@ def key_grad_kernel(
                 k, v, queries, grads, lse_ptr + numbers, delta_ptr + numbers, q_step, heads * D, at, full_stop, row_low, row_high,
                 k_acc, v_acc, scale, D, BLOCK_M, False, PRECISION,
             )  # fmt: skip
-        for part in range(2):  # what lies before and after the whole blocks
+        for part in range(2):  # before and after the whole blocks
             first, end = tl.where(part == 0, low, full_stop), tl.where(part == 0, full, high)
             for at in range(first, end, BLOCK_M):
                 k_acc, v_acc = _visit_key_grad(

@@ -1,7 +1,7 @@
-"""Arithmetic on positions that the kernels share: where a program works, and what its block sees or is seen by.
+"""Index arithmetic that the kernels share: which block a program computes, which keys it sees, which queries see it.
 
-Tokens are numbered within a segment, which is the context of a clip or one of its copies. What a token sees of the context is one
-stretch of it, [low, high), and the sinks. What sees a token of the context is one stretch of the context and of each copy.
+Tokens are numbered within a segment: the context of a clip, or one of its noisy copies. The tokens of the context that a token
+sees are one range [low, high). The queries that see a token of the context are one range of each segment.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Numbers that differ from clip to clip and should not each compile a kernel of their own.
-PLAIN = ["length", "tokens", "clips", "window", "sinks", "group"]
+# Arguments that differ between clips, so Triton should not compile a kernel for special values of them.
+UNSPECIALIZED = ["length", "tokens", "clips", "window", "group"]
 
 
 @triton.jit
 def place(
     pid, offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES: tl.constexpr, BLOCK: tl.constexpr, CLIPS: tl.constexpr
 ):
-    """Where this program works: its clip's first token, the clip's context in tokens, tokens per frame, segment, first token.
+    """What this program computes: first token of its clip, tokens in the clip's context, tokens per frame, segment, first token.
 
-    With `CLIPS` (a power of two, at least as many as there are), clips are packed and have any number of blocks each; for
-    programs beyond the last block the context has no tokens.
+    `CLIPS` is 0, or a power of two and at least the number of packed clips, each of which has its own number of blocks. The
+    context of a program beyond the last block has 0 tokens.
     """
     begin, context, first = 0, length // (1 + COPIES), 0
     if CLIPS > 0:
@@ -42,34 +42,30 @@ def place(
 
 @triton.jit
 def _whole(low, high, full, full_stop, BLOCK: tl.constexpr):
-    """Cuts [full, full_stop) to whole blocks; without one, the edges [low, full) and [full_stop, high) become one."""
+    """Shortens [full, full_stop) to whole blocks. If there is none, [low, full) becomes all of [low, high)."""
     blocks = tl.maximum(full_stop - full, 0) // BLOCK
     full = tl.where(blocks > 0, full, high)
     return low, high, full, full + blocks * BLOCK
 
 
 @triton.jit
-def seen_by(start, stop, context, tokens, segment, window, sinks, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
-    """What queries [start, stop) of a segment see of the context: first the sinks, whose number of tokens is returned last.
+def keys_of_block(start, stop, context, tokens, segment, window, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
+    """The keys of the context that queries [start, stop) of a segment see.
 
-    Then the stretch [low, high) of all that any of them sees, and in it [full, full_stop), whole blocks that each of them sees.
+    [low, high) are seen by some of these queries; [full, full_stop), a number of whole blocks in it, by all of them.
     """
-    low, high, full, full_stop, sunk = 0, context, 0, context, 0
+    low, high, full, full_stop = 0, context, 0, context
     if CAUSAL:
         itself = (segment == 0).to(tl.int32)
         oldest, newest = start // tokens, (stop - 1) // tokens
-        high = (newest + itself) * tokens
-        sunk = tl.minimum(tl.minimum(sinks, context // tokens) * tokens, high)
-        low = tl.maximum((oldest - window + 1) * tokens, sunk)
-        high = tl.maximum(high, low)
+        low, high = tl.maximum((oldest - window + 1) * tokens, 0), (newest + itself) * tokens
         full, full_stop = tl.maximum((newest - window + 1) * tokens, low), (oldest + itself) * tokens
-    low, high, full, full_stop = _whole(low, high, full, full_stop, BLOCK)
-    return low, high, full, full_stop, sunk
+    return _whole(low, high, full, full_stop, BLOCK)
 
 
 @triton.jit
-def rows_see(row, context, tokens, segment, window, CAUSAL: tl.constexpr):
-    """The stretch [low, high) of the context that each of these queries sees besides sinks, and where its own frame begins."""
+def keys_of_rows(row, context, tokens, segment, window, CAUSAL: tl.constexpr):
+    """For each query: the range [low, high) of the context that it sees, and the first token of its own frame."""
     low, high, own = row * 0, row * 0 + context, row // tokens * tokens
     if CAUSAL:
         low, high = tl.maximum(own - (window - 1) * tokens, 0), own + tl.where(segment == 0, tokens, 0)
@@ -77,8 +73,8 @@ def rows_see(row, context, tokens, segment, window, CAUSAL: tl.constexpr):
 
 
 @triton.jit
-def seeing(start, stop, context, tokens, later, window, sinks, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
-    """Which queries of a segment see keys [start, stop): [low, high) see any of them, [full, full_stop) see each; whole blocks.
+def queries_of_block(start, stop, context, tokens, later, window, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
+    """The queries of a segment that see keys [start, stop); ranges as in `keys_of_block`.
 
     `later` is 1 for queries of copies, which see only frames before their own, and 0 where a frame sees itself.
     """
@@ -86,27 +82,24 @@ def seeing(start, stop, context, tokens, later, window, sinks, BLOCK: tl.constex
     if CAUSAL:
         oldest, newest = start // tokens, (stop - 1) // tokens
         low, full = (oldest + later) * tokens, (newest + later) * tokens
-        high = tl.where(oldest < sinks, context, tl.minimum((newest + window) * tokens, context))
-        last = tl.minimum((tl.maximum(oldest, sinks) + window) * tokens, context)
-        full_stop = tl.where(newest < sinks, context, last)
-        high = tl.maximum(high, low)
+        high = tl.maximum(tl.minimum((newest + window) * tokens, context), low)
+        full_stop = tl.minimum((oldest + window) * tokens, context)
     return _whole(low, high, full, full_stop, BLOCK)
 
 
 @triton.jit
-def rows_seen(row, context, tokens, later, window, sinks, CAUSAL: tl.constexpr):
-    """The stretch [low, high) of queries of a segment that see each of these keys."""
+def queries_of_rows(row, context, tokens, later, window, CAUSAL: tl.constexpr):
+    """For each key: the range [low, high) of queries of a segment that see it."""
     low, high = row * 0, row * 0 + context
     if CAUSAL:
         frame = row // tokens
-        low = (frame + later) * tokens
-        high = tl.where(frame < sinks, context, (frame + window) * tokens)
+        low, high = (frame + later) * tokens, (frame + window) * tokens
     return low, high
 
 
 @triton.jit
 def load_rows(ptr, step, at, stop, D: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr):
-    """Rows [at, at + BLOCK) of one head; if masked, 0 from `stop` on."""
+    """Rows [at, at + BLOCK) of one head `(BLOCK, D)`; if masked, 0 from `stop` on."""
     index = tl.arange(0, BLOCK)
     pointers = ptr + tl.cast(at, tl.int64) * step + index[:, None] * step + tl.arange(0, D)[None, :]
     if MASKED:
@@ -115,8 +108,8 @@ def load_rows(ptr, step, at, stop, D: tl.constexpr, BLOCK: tl.constexpr, MASKED:
 
 
 @triton.jit
-def load_numbers(ptr, at, stop, BLOCK: tl.constexpr, MASKED: tl.constexpr):
-    """One number for each row."""
+def load_values(ptr, at, stop, BLOCK: tl.constexpr, MASKED: tl.constexpr):
+    """One value for each row `(BLOCK,)`; if masked, 0 from `stop` on."""
     index = tl.arange(0, BLOCK)
     if MASKED:
         return tl.load(ptr + at + index, mask=at + index < stop, other=0.0)
@@ -125,6 +118,6 @@ def load_numbers(ptr, at, stop, BLOCK: tl.constexpr, MASKED: tl.constexpr):
 
 @triton.jit
 def seen(at, stop, low, high, BLOCK: tl.constexpr):
-    """`(rows, BLOCK)`: which of the positions from `at` on lie before `stop` and in each row's [low, high)."""
+    """`(rows, BLOCK)`, True where the position `at + column` is before `stop` and in the row's [low, high)."""
     position = at + tl.arange(0, BLOCK)
     return (position[None, :] >= low[:, None]) & (position[None, :] < tl.minimum(high, stop)[:, None])

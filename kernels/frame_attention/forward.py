@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from worldsim.kernels.frame_attention.blocks import PLAIN, load_rows, place, rows_see, seen, seen_by
+from worldsim.kernels.frame_attention.blocks import UNSPECIALIZED, keys_of_block, keys_of_rows, load_rows, place, seen
 
 
 @triton.jit
@@ -28,7 +28,7 @@ def _visit(
     MASKED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Takes one block of keys into the running softmax."""
+    """Adds one block of keys to the online softmax."""
     k = load_rows(k_ptr, k_step, at, stop, D, BLOCK_N, MASKED)
     v = load_rows(v_ptr, v_step, at, stop, D, BLOCK_N, MASKED)
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
@@ -36,7 +36,7 @@ def _visit(
         scores = tl.where(seen(at, stop, low, high, BLOCK_N), scores, float("-inf"))
     new_top = tl.maximum(top, tl.max(scores, 1) * scale)
     shift = new_top
-    if MASKED:  # a row that has seen nothing yet has no maximum
+    if MASKED:  # a row without keys so far has no maximum
         shift = tl.where(new_top == float("-inf"), 0.0, new_top)
     weights = tl.exp2(scores * scale - shift[:, None])
     decay = tl.exp2(top - shift)
@@ -45,7 +45,7 @@ def _visit(
     return new_top, total, acc
 
 
-@triton.jit(do_not_specialize=PLAIN)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def forward_kernel(
     q_ptr,
     k_ptr,
@@ -62,7 +62,6 @@ def forward_kernel(
     tokens,
     clips,
     window,
-    sinks,
     group,
     D: tl.constexpr,
     COPIES: tl.constexpr,
@@ -79,9 +78,9 @@ def forward_kernel(
         return
     window = tl.minimum(window, context // tokens)
     stop = tl.minimum(start + BLOCK_M, context)
-    low, high, full, full_stop, sunk = seen_by(start, stop, context, tokens, segment, window, sinks, BLOCK_N, CAUSAL)
+    low, high, full, full_stop = keys_of_block(start, stop, context, tokens, segment, window, BLOCK_N, CAUSAL)
     row = start + tl.arange(0, BLOCK_M)
-    row_low, row_high, own = rows_see(row, context, tokens, segment, window, CAUSAL)
+    row_low, row_high, own = keys_of_rows(row, context, tokens, segment, window, CAUSAL)
 
     b, head, heads = tl.program_id(0).to(tl.int64), tl.program_id(2), tl.num_programs(2)
     clip = b * length + begin
@@ -111,13 +110,11 @@ def forward_kernel(
             False,
             PRECISION,
         )
-    for part in range(3):  # sinks, and what lies before and after the whole blocks
-        first = tl.where(part == 0, 0, tl.where(part == 1, low, full_stop))
-        end = tl.where(part == 0, sunk, tl.where(part == 1, full, high))
-        part_low = tl.where(part == 0, 0, row_low)
+    for part in range(2):  # before and after the whole blocks
+        first, end = tl.where(part == 0, low, full_stop), tl.where(part == 0, full, high)
         for at in range(first, end, BLOCK_N):
             top, total, acc = _visit(
-                q, keys, values, k_step, v_step, at, end, part_low, row_high, top, total, acc, scale, D, BLOCK_N, True, PRECISION
+                q, keys, values, k_step, v_step, at, end, row_low, row_high, top, total, acc, scale, D, BLOCK_N, True, PRECISION
             )
     if COPIES > 0:
         keys, values = keys + segment * context * k_step, values + segment * context * v_step

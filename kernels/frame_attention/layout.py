@@ -1,4 +1,4 @@
-"""Which tokens are of which frame, and which frames see which."""
+"""Which tokens belong to which frame, and which frames see which."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ class Layout(NamedTuple):
     """See `worldsim.kernels.frame_attention.frame_attention`.
 
     Attributes:
-        tokens: per frame, where all clips have as many.
+        tokens: tokens per frame, if all clips have equally many.
         causal: whether frames see no later ones.
-        window: frames a frame sees, itself included.
-        sinks: first frames that are seen for ever.
-        copies: blocks of noisy copies after the context.
-        offsets: `(clips + 1,)` int32, of the first token of each packed clip; None where every row is one clip.
-        clip_tokens: `(clips,)` int32 tokens per frame of each packed clip; None where `tokens` says it.
+        window: how many frames a frame sees, itself included.
+        copies: number of noisy copies after the context.
+        offsets: `(clips + 1,)` int32, the first token of each packed clip; None if every row is one clip.
+        clip_tokens: `(clips,)` int32, tokens per frame of each packed clip; None if `tokens` is right for all.
     """
 
     tokens: int
     causal: bool
     window: int
-    sinks: int
     copies: int
     offsets: Tensor | None
     clip_tokens: Tensor | None

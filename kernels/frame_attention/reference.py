@@ -1,4 +1,4 @@
-"""Attention over frames in plain torch: the definition, and the CPU path."""
+"""Attention over frames in plain PyTorch: the definition of the op, and what runs on a CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = 64 * 64  # scores per head up to which two plain products are faster tha
 
 
 class Places(NamedTuple):
-    """Where tokens, or frames, stand: clip, block (0 the context, then copies) and frame of the context, each `(L,)` int64."""
+    """Of each token or frame: its clip, block (0 is the context, then copies) and frame of the context, all `(L,)` int64."""
 
     clip: Tensor
     block: Tensor
@@ -26,11 +26,12 @@ def frame_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     length = q.shape[1]
     if layout.offsets is not None:
         out = attend(q, k, v, visible(packed_places(length, layout, q.device), layout))
-        return torch.where((torch.arange(length, device=q.device) < layout.offsets[-1])[:, None, None], out, 0.0)
+        inside = torch.arange(length, dtype=torch.int64, device=q.device) < layout.offsets[-1]
+        return torch.where(inside[:, None, None], out, 0.0)
     frames = length // layout.tokens
     if not layout.causal or frames == 1:
         return attend(q, k, v, None)
-    index = torch.arange(frames, device=q.device)
+    index = torch.arange(frames, dtype=torch.int64, device=q.device)
     context = frames // (1 + layout.copies)
     seen = visible(Places(torch.zeros_like(index), index // context, index % context), layout)
     each = (frames, layout.tokens)
@@ -38,9 +39,9 @@ def frame_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
 
 
 def packed_places(length: int, layout: Layout, device: torch.device) -> Places:
-    """Places of packed tokens; those after the last clip are a clip of their own."""
+    """Places of packed tokens; those after the last clip count as one more clip."""
     assert layout.offsets is not None
-    index = torch.arange(length, device=device)
+    index = torch.arange(length, dtype=torch.int64, device=device)
     ends = torch.cat([layout.offsets[1:].long(), index.new_full((1,), length)])
     clip = torch.searchsorted(layout.offsets[1:].long(), index, right=True)
     begin = layout.offsets.long()[clip]
@@ -50,13 +51,13 @@ def packed_places(length: int, layout: Layout, device: torch.device) -> Places:
 
 
 def visible(places: Places, layout: Layout) -> Tensor:
-    """`(L queries, L keys)` bool: True where one sees the other."""
+    """`(L, L)` bool, True where the query (row) sees the key (column)."""
     clip, block, time = places
     same_clip = clip[:, None] == clip[None, :]
     if not layout.causal:
         return same_clip
     age = time[:, None] - time[None, :]
-    past = (age > 0) & ((age < layout.window) | (time < layout.sinks)[None, :]) & (block == 0)[None, :]
+    past = (age > 0) & (age < layout.window) & (block == 0)[None, :]
     return same_clip & (past | ((age == 0) & (block[:, None] == block[None, :])))
 
 
@@ -64,7 +65,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """`q (B, Q, H, D)`, `k`, `v (B, K, G, D)`, mask `(Q, K)` bool, True where seen -> `(B, Q, H, D)`."""
     q, k, v = (a.transpose(1, 2) for a in (q, k, v))
     small = q.shape[2] * k.shape[2] <= SMALL and q.shape[0] > 1
-    if q.device.type == "cpu" and small and q.dtype != torch.float16:  # whose scores would be rounded too far
+    if q.device.type == "cpu" and small and q.dtype != torch.float16:  # float16 would round scores too much
         return _attend_small(q, k, v, mask).transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1]).transpose(1, 2)
 

@@ -1,6 +1,6 @@
 """Attention over frames on a GPU, forward and backward, without a mask tensor.
 
-A block visits only what some of its rows see or are seen by; the stretch that is the same for all rows goes without a mask.
+A program visits only blocks that some of its rows see, and masks only those that not all of its rows see.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOG2E = math.log2(math.e)
 
 
 class Tile(NamedTuple):
-    """Shape of one program's work: queries by keys, warps, and stages of the load pipeline."""
+    """What one program handles at a time: queries and keys; its warps and pipeline stages."""
 
     queries: int
     keys: int
@@ -33,9 +33,9 @@ class Tile(NamedTuple):
 
 
 def tile_for(kernel: Any, context: int, size: int, dtype: torch.dtype, major: int) -> Tile:
-    """The tile shipped for contexts of so many tokens, this head size, dtype and major compute capability.
+    """The tile for contexts of so many tokens, this head size, dtype and major compute capability.
 
-    As large as registers hold without spilling: accumulators of mma.sync (major 8) leave less room than those of wgmma.
+    As large as possible without spilling registers; accumulators of mma.sync (major 8) take more of them than those of wgmma.
     """
     wide, hopper = size > 64, major >= 9
     if dtype == torch.float32:  # exact products, which tensor cores do not give
@@ -52,12 +52,12 @@ def tile_for(kernel: Any, context: int, size: int, dtype: torch.dtype, major: in
 
 @lru_cache
 def _major(device: torch.device) -> int:
-    """Major compute capability; that of an H100 where kernels are interpreted."""
+    """Major compute capability; an H100 is assumed where kernels are interpreted."""
     return torch.cuda.get_device_properties(device).major if device.type == "cuda" else 9
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    """`(B, L, H, D)` output and `(B, H, L)` log2-sum-exps, float32. Arguments are checked by `frame_attention`."""
+    """`(B, L, H, D)` output and `(B, H, L)` log2-sum-exps, float32. `frame_attention` checks the arguments."""
     batch, length, heads, _ = q.shape
     out = _empty(q, layout)
     lse = q.new_empty((batch, heads, length), dtype=torch.float32)
@@ -68,7 +68,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> tuple[Tensor, Te
 def backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, layout: Layout
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `q`, `k` and `v` from that of the output, contiguous."""
+    """Gradients of `q`, `k` and `v`, contiguous, from the gradient `grad` of the output."""
     q_grad, k_grad, v_grad = (_empty(a, layout) for a in (q, k, v))
     delta = torch.empty_like(lse)
     _launch(query_grad_kernel, (grad, q, k, v, out, lse, delta, q_grad), q, k, v, layout)
@@ -77,7 +77,7 @@ def backward(
 
 
 def _empty(like: Tensor, layout: Layout) -> Tensor:
-    """Contiguous and to be filled; of packed clips zero, since no program works on tokens after the last clip."""
+    """A contiguous output; zeros for packed clips, since no program computes tokens after the last clip."""
     return like.new_empty(like.shape) if layout.offsets is None else like.new_zeros(like.shape)
 
 
@@ -89,16 +89,16 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor, v: T
     block, programs = (tile.keys, k.shape[2]) if kernel is key_grad_kernel else (tile.queries, heads)
     blocks = triton.cdiv(length // segments, block) if not clips else length // segments // block + clips
     with torch.cuda.device_of(q):
-        kernel[(batch, blocks * segments, programs)](  # the first axis may be as long as it likes
+        kernel[(batch, blocks * segments, programs)](  # only the first axis of a grid has no limit
             *tensors, layout.offsets, layout.clip_tokens, size**-0.5 * LOG2E, row_step(q, 2), row_step(k, 2), row_step(v, 2),
-            length, layout.tokens, clips, layout.window, layout.sinks, heads // k.shape[2],
+            length, layout.tokens, clips, layout.window, heads // k.shape[2],
             **_constants(size, q.dtype, layout.copies, layout.causal, triton.next_power_of_2(clips) if clips else 0, tile),
             **_options(tile, size, q.dtype, _major(q.device)),
         )  # fmt: skip
 
 
 def _options(tile: Tile, size: int, dtype: torch.dtype, major: int) -> dict[str, int]:
-    """How it is launched. Left to itself, the assembler spills some registers where it then fits another program."""
+    """Launch options. Without `maxnreg` the assembler spills registers to fit one more program."""
     roomy = {"maxnreg": 255} if dtype == torch.float32 or (major < 9 and size <= 64) else {}
     return {"num_warps": tile.warps, "num_stages": tile.stages} | roomy
 
@@ -116,7 +116,7 @@ KERNELS = {
 
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
-    """What is launched on GPUs of this major compute capability; see `worldsim.kernels.aot.Case`."""
+    """Every kernel for GPUs of this major compute capability; see `worldsim.kernels.aot.Case`."""
     names = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
     masks = ((0, True, 0), (0, False, 0), (1, True, 0), (0, True, 32))  # copies, causal, packed clips
     for (kernel, pointers), (dtype, name), size in product(KERNELS.items(), names.items(), HEAD_SIZES):
@@ -125,7 +125,7 @@ def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], d
                 types = dict.fromkeys(pointers, f"*{name}") | {"lse_ptr": "*fp32", "scale": "fp32"}
                 types |= {} if kernel is forward_kernel else {"delta_ptr": "*fp32"}
                 types |= dict.fromkeys(("q_step", "k_step", "v_step"), "i32:16")
-                types |= dict.fromkeys(("length", "tokens", "clips", "window", "sinks", "group"), "i32")
+                types |= dict.fromkeys(("length", "tokens", "clips", "window", "group"), "i32")
                 types |= {"offsets_ptr": "*i32", "clip_tokens_ptr": "*i32"} if clips else {}
                 constants = _constants(size, dtype, copies, causal, clips, tile)
                 constants |= {} if clips else {"offsets_ptr": None, "clip_tokens_ptr": None}

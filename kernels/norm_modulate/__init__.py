@@ -26,26 +26,16 @@ torch.library.define(
 )
 
 
-def _forward(
-    x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, gate: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor]:
+def _forward(*given: Any) -> tuple[Tensor, Tensor]:
     from worldsim.kernels.norm_modulate import triton
 
-    return triton.forward(x, shift, scale, branch, gate, eps)
+    return triton.forward(*given)
 
 
-def _backward(
-    residual_grad: Tensor | None,
-    grad: Tensor,
-    residual: Tensor,
-    scale: Tensor,
-    branch: Tensor | None,
-    gate: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _backward(*given: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     from worldsim.kernels.norm_modulate import triton
 
-    return triton.backward(residual_grad, grad, residual, scale, branch, gate, eps)
+    return triton.backward(*given)
 
 
 def _forward_shapes(x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:

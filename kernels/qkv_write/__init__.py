@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,10 +22,10 @@ torch.library.define(
 )
 
 
-def _by_triton(qkv: Tensor, *others: Any) -> Tensor:
+def _by_triton(*given: Any) -> Tensor:
     from worldsim.kernels.qkv_write import triton
 
-    return triton.qkv_write(qkv, *others)
+    return triton.qkv_write(*given)
 
 
 def _shape(qkv: Tensor, query_weight: Tensor, key_weight: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, *_: object) -> Tensor:
@@ -74,7 +75,8 @@ def qkv_write(
     Raises:
         ValueError: naming the argument that does not fit.
     """
-    _check(qkv, query_weight, key_weight, cos, sin, keys, values, position)
+    weights, tables = {"query_weight": query_weight, "key_weight": key_weight}, {"cos": cos, "sin": sin}
+    _check(qkv, weights, tables, keys, values, position)
     check_scales(keys, key_scale, value_scale)
     arguments = (qkv, query_weight, key_weight, cos, sin, keys, values, position, eps, key_scale, value_scale)
     if choose(impl, qkv.device) == "reference":
@@ -83,14 +85,7 @@ def qkv_write(
 
 
 def _check(
-    qkv: Tensor,
-    query_weight: Tensor,
-    key_weight: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    position: Tensor,
+    qkv: Tensor, weights: Mapping[str, Tensor], tables: Mapping[str, Tensor], keys: Tensor, values: Tensor, position: Tensor
 ) -> None:
     if keys.ndim != 5 or 0 in keys.shape:
         raise ValueError(f"keys has shape {tuple(keys.shape)}; it must be (B, S, N, G, D), without an empty axis.")
@@ -100,10 +95,11 @@ def _check(
     if width % size or width // size <= 2 * groups:
         raise ValueError(f"qkv has shape {tuple(qkv.shape)}; it must be (B, N, (H + 2 * {groups}) * {size}) to go with keys.")
     check_layout("qkv", qkv, (batch, tokens, width), FLOATS, keys.device)
-    for name, weight in (("query_weight", query_weight), ("key_weight", key_weight)):
+    for name, weight in weights.items():
         check_layout(name, weight, (size,), FLOATS, keys.device)
+    cos = tables["cos"]
     rows = len(cos) if cos.ndim == 3 and len(cos) == 1 else batch
-    for name, table in (("cos", cos), ("sin", sin)):
+    for name, table in tables.items():
         check_layout(name, table, (rows, tokens, size // 2), FLOATS, keys.device)
     check_layout("keys", keys, keys.shape, (*FLOATS, torch.int8), keys.device)
     check_layout("values", values, keys.shape, (keys.dtype,), keys.device)

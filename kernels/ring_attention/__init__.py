@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,13 +22,13 @@ def _on_cpu(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_split
     return reference.ring_attention(q, keys, values, position)
 
 
-def _by_triton(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
+def _by_triton(*given: Any) -> Tensor:
     from worldsim.kernels.ring_attention import triton
 
-    return triton.ring_attention(q, keys, values, position, num_splits)
+    return triton.ring_attention(*given)
 
 
-def _shape(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, num_splits: int | None) -> Tensor:
+def _shape(q: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(q)
 
 

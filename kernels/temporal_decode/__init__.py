@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,17 +20,13 @@ torch.library.define(
 )
 
 
-def _by_triton(
-    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
-) -> Tensor:
+def _by_triton(*given: Any) -> Tensor:
     from worldsim.kernels.temporal_decode import triton
 
-    return triton.temporal_decode(q, keys, values, position, key_scale, value_scale)
+    return triton.temporal_decode(*given)
 
 
-def _shape(
-    q: Tensor, keys: Tensor, values: Tensor, position: Tensor, key_scale: Tensor | None, value_scale: Tensor | None
-) -> Tensor:
+def _shape(q: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(q)
 
 

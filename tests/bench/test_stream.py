@@ -11,6 +11,7 @@ from conftest import TINY_DIT, TINY_SPEC, TINY_TOKENIZER
 
 from worldsim.bench import kernels as bench_kernels
 from worldsim.bench import stream as bench
+from worldsim.bench.config import ARCHITECTURES, DTYPES, INSTRUCTIONS, EnvConfig, KernelsConfig, StreamConfig
 from worldsim.bench.diamond import bench_diamond
 from worldsim.bench.plot import save_plot
 from worldsim.cli import main
@@ -48,9 +49,15 @@ def test_a_preset_streams_with_random_weights(
     assert set(result["parts"]) == {*bench.PARTS, "other"} and "tiny" in capsys.readouterr().out
 
 
+def test_bench_of_a_long_run() -> None:
+    calls: list[None] = []
+    figures = bench.constancy(lambda: calls.append(None), 2 * bench.SPAN)
+    assert len(calls) == 2 * bench.SPAN and figures["first"] > 0 and figures["last"] > 0
+
+
 def test_an_unknown_preset_is_explained() -> None:
     with pytest.raises(WorldsimError, match="preset was '360p'; allowed: 360p-250m, 360p-1b"):
-        bench.bench_stream(presets=["360p"])
+        bench.bench_stream(StreamConfig(preset=("360p",)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -72,10 +79,31 @@ def test_kernels_compile_without_a_gpu(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_names_of_ops_and_architectures_are_checked() -> None:
-    with pytest.raises(WorldsimError, match="arch was 'sm_70'; allowed: sm_80, sm_90, sm_100"):
-        bench_kernels.compile_kernels(["sm_70"])
-    with pytest.raises(WorldsimError, match="ops was 'attention'; allowed: frame_attention"):
-        bench_kernels.bench_kernels(["attention"])
+    wrong: Any = ("sm_70",)
+    with pytest.raises(WorldsimError, match="arch held 'sm_70'; allowed: sm_80, sm_90, sm_100"):
+        KernelsConfig(arch=wrong)
+    wrong = ("attention",)
+    with pytest.raises(WorldsimError, match="ops held 'attention'; allowed: frame_attention"):
+        KernelsConfig(ops=wrong)
+    with pytest.raises(WorldsimError, match="rounds was 1; give at least 5"):
+        KernelsConfig(rounds=1)
+
+
+def test_numbers_of_frames_are_checked() -> None:
+    with pytest.raises(WorldsimError, match="long was 5; give at least 2000"):
+        StreamConfig(long=5)
+    with pytest.raises(WorldsimError, match="batch was 0; give at least 1"):
+        StreamConfig(batch=(1, 0))
+    with pytest.raises(WorldsimError, match="frames was -1; give at least 1"):
+        EnvConfig(frames=-1)
+    with pytest.raises(WorldsimError, match=r"dtypes held 'bf61'; allowed: auto, fp32, bf16\. Did you mean 'bf16'\?"):
+        StreamConfig(dtypes=("bf61",))  # type: ignore[arg-type]
+
+
+def test_every_choice_of_a_config_is_one_there_is() -> None:
+    """The configs name choices without importing what knows them."""
+    assert tuple(bench.DTYPES) == DTYPES and tuple(bench.LIMITS) == INSTRUCTIONS
+    assert tuple(bench_kernels.ARCHITECTURES) == ARCHITECTURES
 
 
 def test_plot_and_table_show_rivals_and_failures(tmp_path: Path) -> None:

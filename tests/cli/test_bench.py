@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.bench import stream as bench
 from worldsim.cli.app import main
-from worldsim.errors import WorldsimError
+
+from .conftest import Failure
 
 
-def test_bench(tiny_world_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_stream(tiny_world_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench.json"
     options = ["--batch", "2", "--frames", "5", "--dtypes", "fp32", "--isa", "avx2", "--threads", "1", "--device", "cpu"]
     main(["bench", "stream", str(tiny_world_path), *options, "--json", str(out)])
@@ -25,14 +25,12 @@ def test_bench(tiny_world_path: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "frames/s" in capsys.readouterr().out
 
 
-def test_bench_of_a_long_run() -> None:
-    calls: list[None] = []
-    figures = bench.constancy(lambda: calls.append(None), 2 * bench.SPAN)
-    assert len(calls) == 2 * bench.SPAN and figures["first"] > 0 and figures["last"] > 0
+def test_a_file_that_cannot_be_written_is_found_first(failure: Failure, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = failure("bench", "stream", "doom/take-cover", "--json", str(tmp_path / "file" / "figures.json"))
+    assert "cannot write" in line and "figures.json" in line
 
 
-def test_bench_options_are_checked() -> None:
-    with pytest.raises(WorldsimError, match=r"long were .* give at least"):
-        bench.bench_stream(["x"], long=5)
-    with pytest.raises(WorldsimError, match=r"dtype was 'bf61'; allowed: auto, fp32, bf16\. Did you mean 'bf16'\?"):
-        bench.bench_stream(["x"], dtypes=["bf61"])
+def test_worlds_are_looked_for_first(failure: Failure) -> None:
+    assert "no world 'doom/nowhere'" in failure("bench", "stream", "doom/take-cover", "doom/nowhere")
+    assert "no world 'doom/nowhere'" in failure("bench", "env", "--batch", "1", "2", "doom/nowhere")

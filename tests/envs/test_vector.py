@@ -288,7 +288,7 @@ def test_gymnasium_wrappers(tiny_world_path: Path) -> None:
         ({"output": "jax"}, r"output was 'jax'; allowed: numpy, torch"),
         ({"autoreset_mode": "NextSteps"}, r"autoreset_mode was 'NextSteps'.*Did you mean 'NextStep'"),
         ({"render_mode": "human"}, r"render_mode was 'human'; allowed: rgb_array"),
-        ({"num_envs": 0}, r"batch was 0; give at least 1"),
+        ({"num_envs": 0}, r"batch was 0; give a whole number of at least 1"),
         ({"num_envs": 10**9}, r"1000000000 worlds need about .* GiB, and cpu has .* GiB free; at most \d+ fit"),
     ],
 )

@@ -63,18 +63,18 @@ def draw(shape: Shape, positions: Sequence[int], dtype: torch.dtype, seed: int =
     return Case(q.to(DEVICE, dtype), keys, values, torch.tensor(positions, dtype=torch.int64, device=DEVICE))
 
 
-ROUNDINGS = 16  # at most so many between inputs and a result; the backward pass of `norm_modulate` needs the most
+ROUNDINGS = 16  # more than any op does between input and result; the backward pass of `norm_modulate` does about 12
 
 
-def close(found: Tensor, exact: Tensor, rival: Tensor) -> None:
-    """Asserts that `found` errs at most twice as much as `rival` in the same dtype, and little as a share of the signal.
+def close(found: Tensor, exact: Tensor, baseline: Tensor) -> None:
+    """Asserts that `found` errs at most twice as much as `baseline` in the same dtype, and little relative to the signal.
 
-    Of few numbers `rival` may round all by luck the right way. So what `ROUNDINGS` can add up to is always allowed: each errs by
-    up to `eps / 2` of a term about as large as the largest result. Sums in float32 err by another 1e-6 of it.
+    With few values, `baseline` can be exact by chance. So an error of `ROUNDINGS` is always allowed: each rounding adds up to
+    `eps / 2` times the largest result. Sums in float32 add another 1e-6 of it.
     """
     largest, eps = exact.abs().max(), torch.finfo(found.dtype).eps
-    error, expected = (found.double() - exact).abs().max(), (rival.double() - exact).abs().max()
-    interpreted = found.dtype == torch.bfloat16 and DEVICE == "cpu"  # where numbers are cut to bfloat16, not rounded
+    error, expected = (found.double() - exact).abs().max(), (baseline.double() - exact).abs().max()
+    interpreted = found.dtype == torch.bfloat16 and DEVICE == "cpu"  # where values are truncated to bfloat16, not rounded
     roundings = ROUNDINGS * (eps if interpreted else eps / 2)
     assert not found.isnan().any()
     assert error <= torch.maximum(2 * expected, (roundings + 1e-6) * largest)

@@ -1,4 +1,4 @@
-"""Every kernel compiles for every GPU we name, uses its tensor cores, spills nothing and fits. No GPU is needed.
+"""Every kernel compiles for every supported GPU, uses its tensor cores, spills no registers and fits. No GPU is needed.
 
 Compiled in processes of their own, since the other tests interpret kernels.
 """
@@ -12,7 +12,7 @@ import pytest
 from worldsim.bench.kernels import compile_one, compilers, names_of
 from worldsim.kernels.aot import EXPECTED, MODULES, SHARED_LIMITS
 
-# Beginnings of names: of each, the first is compiled in the quick test; for all architectures, or for one.
+# The quick test compiles the first kernel whose name starts with each of these; for all architectures, or for one.
 EVERYWHERE = (
     "forward_kernel bf16/fp32 D=64 COPIES=1",
     "key_grad_kernel bf16/fp32 D=64 COPIES=0 CAUSAL=True CLIPS=0",

@@ -31,14 +31,15 @@ X, BRANCH, SHIFT, SCALE, GATE = normal(2, 3, 5, 32), normal(2, 3, 5, 32), *norma
 QKV, WEIGHTS, ANGLES = normal(3, 5, 8 * 16), normal(2, 16), normal(2, 3, 5, 8)
 
 
-def write(int8: bool) -> tuple[Tensor, ...]:
-    ring = [KEYS.clone(), VALUES.clone()]
-    scales = {}
-    if int8:
-        (ring[0], key_scale), (ring[1], value_scale) = map(quantize, ring)
-        scales = {"key_scale": key_scale, "value_scale": value_scale}
-    q = qkv_write(QKV, *WEIGHTS, *ANGLES, *ring, POSITION.clamp(min=0), **scales)
-    return q, *ring, *scales.values()
+def write() -> tuple[Tensor, ...]:
+    (cos, sin), keys, values = ANGLES, KEYS.clone(), VALUES.clone()
+    return qkv_write(QKV, WEIGHTS[0], WEIGHTS[1], cos, sin, keys, values, POSITION.clamp(min=0)), keys, values
+
+
+def write_int8() -> tuple[Tensor, ...]:
+    (keys, key_scale), (values, value_scale), (cos, sin) = quantize(KEYS), quantize(VALUES), ANGLES
+    given = (QKV, WEIGHTS[0], WEIGHTS[1], cos, sin, keys, values, POSITION.clamp(min=0))
+    return qkv_write(*given, key_scale=key_scale, value_scale=value_scale), keys, values, key_scale, value_scale
 
 
 def decode_int8() -> Tensor:
@@ -55,8 +56,8 @@ CALLS: dict[str, Callable[[], Tensor | tuple[Tensor, ...]]] = {
     "ring_attention": lambda: ring_attention(QUERIES, KEYS, VALUES, POSITION),
     "temporal_decode": lambda: temporal_decode(QUERIES, KEYS, VALUES, POSITION),
     "temporal_decode int8": decode_int8,
-    "qkv_write": lambda: write(int8=False),
-    "qkv_write int8": lambda: write(int8=True),
+    "qkv_write": write,
+    "qkv_write int8": write_int8,
 }
 
 

@@ -27,11 +27,10 @@ class Shape(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Which frames see which."""
+    """Which frames see which; arguments of `frame_attention`."""
 
     causal: bool = True
     window: int | None = None
-    sinks: int = 0
     copies: int = 0
 
 
@@ -41,31 +40,31 @@ TINY += [Shape(1, 4, 3, *heads, 16) for heads in HEADS[:3]] + [Shape(1, 5, 9, 2,
 REAL = [Shape(2, max(3, 512 // tokens), tokens, 8, 2, 64) for tokens in (1, 15, 48, 64, 100, 240, 256)]
 REAL += [Shape(1, 5, 257, *heads, size) for heads in HEADS for size in (32, 64, 128)]
 SHAPES = TINY + [pytest.param(shape, marks=pytest.mark.gpu) for shape in REAL]
-RULES = [Rule(causal=False), Rule(window=1), Rule(window=3), Rule(window=2, sinks=1), Rule(window=2, sinks=3)]
-RULES += [Rule(copies=1), Rule(window=2, sinks=1, copies=2), Rule(window=100, sinks=100)]
+RULES = [Rule(causal=False), Rule(window=1), Rule(window=3)]
+RULES += [Rule(copies=1), Rule(window=2, copies=2), Rule(window=100)]
 # The interpreter multiplies bfloat16 matrices as if they were integers.
 DTYPES = [torch.float32, torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)]
 IMPLS = ["reference", "triton"]
 
 
 def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
-    """Whether frame `query` of a clip sees frame `key`, both counted through the context and then its copies."""
+    """Whether frame `query` of a clip sees frame `key`. Frames are numbered from the context on through its copies."""
     if not rule.causal:
         return True
     window = frames if rule.window is None else rule.window
     age = query % frames - key % frames
-    return query == key or (key < frames and age > 0 and (age < window or key < rule.sinks))
+    return query == key or (key < frames and 0 < age < window)
 
 
 def clip_mask(frames: int, tokens: int, rule: Rule) -> Tensor:
-    """`(L, L)` bool of one clip whose context has so many frames."""
+    """The mask `(L, L)` bool of one clip with this many frames of context."""
     whole = range(frames * (1 + rule.copies))
     mask = torch.tensor([[sees(query, key, frames, rule) for key in whole] for query in whole], device=DEVICE)
     return mask.repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
 
 
 def draw(batch: int, length: int, heads: int, groups: int, size: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Queries, keys and values as parts of one projection, on the device under test."""
+    """Queries, keys and values as slices of one projection, on the device under test."""
     generator = torch.Generator().manual_seed(0)
     projection = torch.randn(batch, length, heads + 2 * groups, size, generator=generator).to(DEVICE, dtype)
     return projection.split((heads, groups, groups), dim=2)
@@ -80,16 +79,16 @@ def results(run: Any, given: tuple[Tensor, ...], dtype: torch.dtype) -> list[Ten
 
 
 def check(given: tuple[Tensor, ...], mask: Tensor, impl: str, **options: Any) -> list[Tensor]:
-    """Output and gradients, held against SDPA in float64 and in the dtype given."""
+    """Output and gradients, compared with SDPA in float64 and in the same dtype."""
 
     def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (a.transpose(1, 2) for a in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
 
-    exact, rival = results(sdpa, given, torch.float64), results(sdpa, given, given[0].dtype)
+    exact, baseline = results(sdpa, given, torch.float64), results(sdpa, given, given[0].dtype)
     with poison():
         found = results(partial(frame_attention, impl=impl, **options), given, given[0].dtype)
-    for one, precise, other in zip(found, exact, rival, strict=True):
+    for one, precise, other in zip(found, exact, baseline, strict=True):
         assert one.shape == precise.shape and one.dtype == given[0].dtype
         close(one, precise, other)
     return found
@@ -121,7 +120,7 @@ REAL_CLIPS = [(9, 100), (1, 640), (65, 1), (32, 257)]
 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("clips", [CLIPS, CLIPS[:1], pytest.param(REAL_CLIPS, marks=pytest.mark.gpu)])
-@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2, sinks=1), Rule(window=3, copies=1)], ids=str)
+@pytest.mark.parametrize("rule", [Rule(causal=False), Rule(window=2), Rule(window=3, copies=1)], ids=str)
 def test_packed_clips_do_not_see_each_other(rule: Rule, clips: list[tuple[int, int]], impl: str) -> None:
     lengths = [frames * tokens * (1 + rule.copies) for frames, tokens in clips]
     offsets = torch.tensor([0, *lengths], device=DEVICE).cumsum(0).int()
@@ -156,9 +155,9 @@ def test_the_same_bits_every_time() -> None:
 
 
 @settings(max_examples=settings().max_examples // 20)
-@given(  # two tokens see two keys: gradients of q and k that should be 0 are nothing to compare with
+@given(  # at least two tokens: with a single key the gradients of q and k are 0, so no relative error exists
     st.builds(Shape, st.integers(1, 2), st.integers(1, 4), st.integers(2, 20), st.just(2), st.sampled_from([1, 2]), st.just(16)),
-    st.builds(Rule, st.just(True), st.sampled_from([None, 1, 2, 4]), st.integers(0, 2), st.integers(0, 1)),
+    st.builds(Rule, st.just(True), st.sampled_from([None, 1, 2, 4]), st.integers(0, 1)),
 )
 def test_any_shape(shape: Shape, rule: Rule) -> None:
     for impl in IMPLS:
@@ -188,7 +187,6 @@ OFFSETS = torch.tensor([0, 6, 12], dtype=torch.int32, device=DEVICE)
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS[1:]}),
         ("tokens_per_frame", {"tokens_per_frame": OFFSETS, "cu_seqlens": OFFSETS}),
         ("window", {"window": 0}),
-        ("sinks", {"sinks": -1}),
         ("copies", {"copies": -1}),
         ("copies", {"copies": 1, "causal": False}),
         ("cu_seqlens", {"cu_seqlens": OFFSETS.long()}),
@@ -203,13 +201,13 @@ def test_bad_arguments_are_named(name: str, bad: dict[str, Any]) -> None:
 
 
 def test_operators_are_sound() -> None:
-    layout = (3, True, 2, 1, 1, None, None)
+    layout = (3, True, 2, 1, None, None)
     out, lse = torch.ops.worldsim.frame_attention_forward(Q, K, V, *layout)
     torch.library.opcheck(torch.ops.worldsim.frame_attention_forward, (Q, K, V, *layout))
     torch.library.opcheck(torch.ops.worldsim.frame_attention_backward, (torch.ones_like(out), Q, K, V, out, lse, *layout))
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch itself does, when it traces
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # a warning of torch.compile itself
 @pytest.mark.parametrize("packed", [False, True])
 def test_compiles_without_a_break_and_differentiates(packed: bool) -> None:
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The transformer computes the same whichever implementation its ops go through."""
+"""The transformer gives the same results with every implementation of its ops."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CONFIGS = {
 FRAMES = [5, pytest.param(64, marks=pytest.mark.gpu)]
 
 
-def through(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, every op of the model goes through this implementation."""
+def use(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the model use this implementation of every op."""
 
     def see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: attention.Layout) -> Tensor:
         options = {"causal": layout.causal, "window": layout.window, "copies": layout.copies}
@@ -49,7 +49,7 @@ def build(config: DiTConfig) -> DiT:
 
 
 def rollout(model: DiT, frames: int, device: str) -> Tensor:
-    """Latents of two dreams, on the CPU."""
+    """Latents of two rollouts, on the CPU."""
     generator = torch.Generator().manual_seed(1)
     stream, latents = Stream(model.to(device), (1, 2), 2, num_steps=2), []
     for _ in range(frames):
@@ -64,11 +64,11 @@ def rollout(model: DiT, frames: int, device: str) -> Tensor:
 @pytest.mark.parametrize("frames", FRAMES)
 @pytest.mark.parametrize("layout", CONFIGS)
 def test_rollouts_agree_past_the_wrap(layout: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU, where every frame is a captured graph, against the references on the CPU."""
+    """The reference on a CPU, and Triton on the device under test; on a GPU every frame is a captured graph."""
     model = build(CONFIGS[layout]).eval()
-    through("reference", monkeypatch)
+    use("reference", monkeypatch)
     expected = rollout(model, frames, "cpu")
-    through("triton", monkeypatch)
+    use("triton", monkeypatch)
     torch.testing.assert_close(rollout(model, frames, DEVICE), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -80,7 +80,7 @@ def clip() -> tuple[Tensor, ...]:
 
 
 def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
-    """Of a loss over a context of four frames and their noisy copies."""
+    """Gradients of every weight, for a loss over a context of four frames and one noisy copy."""
     model = model.to(DEVICE)
     network = torch.compile(model, fullgraph=True, backend="aot_eager" if DEVICE == "cpu" else "inductor") if compiled else model
     made = network(*clip(), copies=1)
@@ -92,16 +92,16 @@ def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
 def test_gradients_of_every_weight_agree(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, found = build(CONFIGS[layout]), []
     for impl in ("reference", "triton"):
-        through(impl, monkeypatch)
+        use(impl, monkeypatch)
         found.append(gradients(model))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch itself does, when it traces
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # a warning of torch.compile itself
 @pytest.mark.parametrize("layout", ["joint", pytest.param("time", marks=pytest.mark.slow)])
 def test_model_compiles_without_a_break(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    through("triton", monkeypatch)
+    use("triton", monkeypatch)
     model = build(CONFIGS[layout])
     for one, other in zip(gradients(model, compiled=True), gradients(model), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)

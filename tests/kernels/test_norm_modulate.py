@@ -31,7 +31,7 @@ IMPLS = ["reference", "triton"]
 
 
 def draw(shape: Shape, dtype: torch.dtype, gated: bool) -> list[Tensor]:
-    """x, shift and scale, then branch and gate if gated; the frames' vectors are parts of one projection."""
+    """x, shift and scale, then branch and gate if gated. shift, scale and gate are slices of one projection."""
     batch, frames, tokens, width = shape
     generator = torch.Generator().manual_seed(0)
     x, branch = torch.randn(2, batch, frames, tokens, width, generator=generator).to(DEVICE, dtype)
@@ -46,7 +46,7 @@ def oracle(x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None = None
 
 
 def results(run: Any, given: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    """Both outputs of `run` computed in this dtype, and the gradients of all that is given."""
+    """Both outputs of `run` computed in this dtype, and the gradients of all inputs."""
     leaves = [a.detach().to(dtype).requires_grad_() for a in given]
     outs = run(*leaves)
     generator = torch.Generator().manual_seed(1)
@@ -55,10 +55,10 @@ def results(run: Any, given: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
 
 
 def check(given: list[Tensor], impl: str) -> None:
-    exact, rival = results(oracle, given, torch.float64), results(oracle, given, given[0].dtype)
+    exact, baseline = results(oracle, given, torch.float64), results(oracle, given, given[0].dtype)
     with poison():
         found = results(lambda *parts: norm_modulate(*parts, impl=impl), given, given[0].dtype)
-    for one, precise, other in zip(found, exact, rival, strict=True):
+    for one, precise, other in zip(found, exact, baseline, strict=True):
         assert one.shape == precise.shape and one.dtype == given[0].dtype
         close(one, precise, other)
 
@@ -73,7 +73,7 @@ def test_outputs_and_gradients(shape: Shape, dtype: torch.dtype, gated: bool, im
 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("unused", [0, 1])
-def test_an_output_that_is_not_used_asks_for_no_gradient(unused: int, impl: str) -> None:
+def test_one_output_may_be_unused(unused: int, impl: str) -> None:
     given = [a.requires_grad_() for a in draw(Shape(2, 3, 5, 48), torch.float32, True)]
     used = 1 - unused
     wanted = given if used else [given[i] for i in (0, 3, 4)]  # the residual does not depend on shift and scale
@@ -96,7 +96,7 @@ def test_the_same_bits_every_time() -> None:
     st.sampled_from([torch.float32, torch.float16]),
     st.booleans(),
 )
-@example(Shape(1, 1, 1, 35), torch.float16, True)  # so few numbers that SDPA's stand-in hardly errs
+@example(Shape(1, 1, 1, 35), torch.float16, True)  # so few values that the baseline is almost exact by chance
 def test_any_shape(shape: Shape, dtype: torch.dtype, gated: bool) -> None:
     for impl in IMPLS:
         check(draw(shape, dtype, gated), impl)
@@ -137,7 +137,7 @@ def test_operators_are_sound(gated: bool) -> None:
     torch.library.opcheck(torch.ops.worldsim.norm_modulate_backward, (*grads, X, SCALE, *more, 1e-6))
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch itself does, when it traces
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # a warning of torch.compile itself
 @pytest.mark.parametrize("gated", [True, False])
 def test_compiles_without_a_break_and_differentiates(gated: bool) -> None:
     def run(*parts: Tensor) -> tuple[Tensor, Tensor]:

@@ -79,8 +79,8 @@ def test_kernel_is_as_exact_as_the_reference(shape: Shape, dtype: torch.dtype) -
     q = qkv_write(**given, impl="triton")
     rows, slots = range(len(POSITIONS)), slots_of(POSITIONS, shape.slots)
     found = (q, given["keys"][rows, slots], given["values"][rows, slots])
-    for ours, exact, rival in zip(found, oracle(given, torch.float64), oracle(given, dtype), strict=True):
-        close(ours, exact, rival)
+    for ours, exact, baseline in zip(found, oracle(given, torch.float64), oracle(given, dtype), strict=True):
+        close(ours, exact, baseline)
 
 
 @pytest.mark.parametrize("impl", IMPLS)

@@ -25,7 +25,7 @@ IMPLS = ["reference", "triton"]
 
 
 def oracle(case: Case, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Each row alone against the frames it has written, by SDPA in this dtype."""
+    """SDPA in this dtype, of each batch row alone with the frames it has written."""
     rows = []
     for q, keys, values, position in zip(case.q, case.keys, case.values, case.position.tolist(), strict=True):
         slots = written(position, len(keys))

@@ -6,18 +6,18 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from worldsim.bench.config import EnvConfig
 from worldsim.bench.diamond import bench_diamond
 from worldsim.bench.stream import PARTS, WARM_UP, format_machine, in_own_process, run, time_parts
 from worldsim.device import pick_device
 from worldsim.envs.vector import DreamVectorEnv
-from worldsim.errors import WorldsimError
 from worldsim.machine import describe_machine, resident_bytes
+from worldsim.world import find_world
 
 
 @dataclass(frozen=True)
@@ -43,46 +43,26 @@ class Case:
     threads: int
 
 
-def bench_env(
-    world: str,
-    *,
-    batch: Sequence[int] = (1, 8, 32, 128),
-    obs: Sequence[str] = ("latent", "pixels"),
-    modes: Sequence[str] = ("eager",),
-    frames: int = 60,
-    device: str = "auto",
-    threads: int = 0,
-    diamond: Path | None = None,
-) -> dict[str, Any]:
+def bench_env(config: EnvConfig) -> dict[str, Any]:
     """Measures every combination of what is given, each in a process of its own, prints a table and returns it.
 
-    Args:
-        world: name, folder or Hub id.
-        batch: numbers of dreams at a time.
-        obs: what agents see, "latent" or "pixels".
-        modes: "eager" or "compiled" (takes a minute and a C++ compiler, each).
-        frames: steps to measure, after the warm-up.
-        device: "auto", "cpu" or "cuda".
-        threads: of torch; 0 leaves the number to it.
-        diamond: checkout of DIAMOND's code, whose denoiser is then timed in the same run; see `bench_diamond`.
-
     Returns:
-        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each. With `diamond`,
-        "diamond" is a list of the same for its denoiser.
+        "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each. With
+        `config.diamond`, "diamond" is a list of the same for its denoiser.
 
     Raises:
-        WorldsimError: if an argument is out of range, or the checkout is none.
+        WorldsimError: if the checkout is none.
         WorldError: if there is no such world, or no memory for so many dreams.
     """
-    if min(batch, default=0) < 1 or frames < 1 or threads < 0:
-        raise WorldsimError(f"batch, frames, threads were {batch}, {frames}, {threads}; give at least 1, 1, 0.")
+    find_world(config.world)
     peer: dict[str, Any] = {}
-    if diamond is not None:
-        where = pick_device(device).type
-        peer = {"diamond": bench_diamond(diamond, batch, frames=max(1, frames // 10), device=where, threads=threads)}
+    if config.diamond is not None:
+        where, frames = pick_device(config.device).type, max(1, config.frames // 10)
+        peer["diamond"] = bench_diamond(config.diamond, config.batch, frames=frames, device=where, threads=config.threads)
     results: list[dict[str, Any]] = []
-    for kind, size, mode in itertools.product(obs, batch, modes):
-        results.append(in_own_process(measure, Case(world, kind, size, mode, frames, device, threads)))
+    for kind, size, mode in itertools.product(config.obs, config.batch, config.modes):
+        case = Case(config.world, kind, size, mode, config.frames, config.device, config.threads)
+        results.append(in_own_process(measure, case))
         print(format_results(results[-1:], header=len(results) == 1), flush=True)
     return {"results": results, **peer}
 

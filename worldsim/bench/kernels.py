@@ -16,39 +16,33 @@ from typing import Any
 
 import torch
 
-from worldsim.errors import WorldsimError, suggest
+from worldsim.bench.config import KernelsConfig
+from worldsim.errors import WorldsimError
 from worldsim.kernels import timing
 from worldsim.kernels.aot import MODULES, SHARED_LIMITS, compile_case, shipped
 from worldsim.kernels.choose import HAS_TRITON
 from worldsim.machine import describe_machine
 
 ARCHITECTURES = {f"sm_{arch}": arch for arch in SHARED_LIMITS}
-OPS = ("frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write")
 
 
-def compile_kernels(arch: Sequence[str] = ("sm_90",), ops: Sequence[str] = OPS) -> dict[str, Any]:
-    """Compiles every kernel as it ships, prints what each asks of a GPU and returns it.
-
-    Args:
-        arch: "sm_80", "sm_90" or "sm_100"; no such GPU need be there.
-        ops: of `OPS`.
+def compile_kernels(config: KernelsConfig) -> dict[str, Any]:
+    """Compiles every kernel as it ships, prints what each asks of a GPU and returns it; no such GPU need be there.
 
     Returns:
         "kernels": a dict for each, see `worldsim.kernels.aot.Figures`, with its "problems".
 
     Raises:
-        WorldsimError: if an argument is unknown or Triton is not installed.
+        WorldsimError: if Triton is not installed.
     """
-    _check_names("arch", arch, list(ARCHITECTURES))
-    _check_names("ops", ops, OPS)
     if not HAS_TRITON:
         raise WorldsimError("compiling needs Triton, which is not installed; pip install triton (Linux).")
-    modules = tuple(module for module in MODULES if module.split(".")[0] in ops)
+    modules = tuple(module for module in MODULES if module.split(".")[0] in config.ops)
     rows = []
     print(f"{'arch':8}{'registers':>10}{'stack':>7}{'spilled':>9}{'shared':>8}  {'tensor cores':18}kernel")
     with compilers() as pool:
         jobs = []
-        for wanted in (ARCHITECTURES[name] for name in arch):
+        for wanted in (ARCHITECTURES[name] for name in config.arch):
             jobs += [(wanted, modules, index) for index in range(len(names_of(pool, wanted, modules)))]
         for row in pool.map(compile_one, *zip(*jobs, strict=True)):
             print(format_demands(row), flush=True)
@@ -89,23 +83,16 @@ def compile_one(arch: int, modules: tuple[str, ...], index: int) -> dict[str, An
     return {**asdict(figures), "problems": figures.problems}
 
 
-def bench_kernels(ops: Sequence[str] = OPS, rounds: int = 40) -> dict[str, Any]:
+def bench_kernels(config: KernelsConfig) -> dict[str, Any]:
     """Times every op and what it is compared with on this machine's GPU, prints a table and returns it.
-
-    Args:
-        ops: of `OPS`.
-        rounds: how often each is timed, over 20 calls or more.
 
     Returns:
         "results": a dict per op, size and contender, of microseconds with inputs in memory ("cold") and in cache ("warm");
         "limits", "machine", "date", "driver", "commit".
 
     Raises:
-        WorldsimError: if there is no GPU, or an argument is out of range.
+        WorldsimError: if there is no GPU.
     """
-    _check_names("ops", ops, OPS)
-    if rounds < 5:
-        raise WorldsimError(f"rounds was {rounds}; give at least 5.")
     if not torch.cuda.is_available():
         raise WorldsimError(
             "bench kernels needs a CUDA GPU, and torch sees none; --compile-only works anywhere, --arch names the GPU."
@@ -118,8 +105,8 @@ def bench_kernels(ops: Sequence[str] = OPS, rounds: int = 40) -> dict[str, Any]:
     for make in grid():
         torch.compiler.reset()
         comparison = make()
-        if comparison.op in ops:
-            rows = measure(comparison, limits, rounds)
+        if comparison.op in config.ops:
+            rows = measure(comparison, limits, config.rounds)
             print(*map(format_row, rows), sep="\n", flush=True)
             results += rows
         torch.cuda.empty_cache()
@@ -187,9 +174,3 @@ def format_row(row: dict[str, Any]) -> str:
             return f"{row['op']:17}{row['size']:46}{row['contender']:25}{row[kind]['error']}"
         cells.append(f"{row[kind]['median']:9.1f}{row[kind]['p95']:8.1f}")
     return f"{row['op']:17}{row['size']:46}{row['contender']:25}{''.join(cells)}{row['roofline']:10.0%}"
-
-
-def _check_names(what: str, given: Sequence[str], allowed: Sequence[str]) -> None:
-    for name in given:
-        if name not in allowed:
-            raise WorldsimError(f"{what} was {name!r}; allowed: {', '.join(allowed)}.{suggest(name, allowed)}")

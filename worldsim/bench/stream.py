@@ -21,26 +21,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldsim.bench.config import SPAN, StreamConfig
 from worldsim.device import pick_device
-from worldsim.errors import WorldsimError, suggest
 from worldsim.machine import describe_machine, resident_bytes
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import find_stream
-from worldsim.world import World
+from worldsim.world import World, find_world
 from worldsim.world.folder import WorldConfig
 from worldsim.worlds import shipped_worlds
 
 T = TypeVar("T")
 DTYPES: dict[str, torch.dtype | None] = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
-MODES = ("eager", "compiled")
 # Limits that make this machine compute as one without its newest instructions would.
 LIMITS: dict[str, dict[str, str]] = {
     "default": {},
     "avx512_core_bf16": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
     "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 }
-WARM_UP, SPAN = 10, 1000
+WARM_UP = 10
 PARTS = ("imagine", "decode", "commit")
 
 
@@ -51,7 +50,7 @@ class Case:
     Attributes:
         world: name, folder or Hub id; or sizes, of random weights.
         batch: worlds at a time.
-        mode: one of `MODES`.
+        mode: "eager" or "compiled".
         dtype: one of `DTYPES`.
         isa: one of `LIMITS`.
         frames: steps measured.
@@ -71,53 +70,24 @@ class Case:
     threads: int
 
 
-def bench_stream(
-    worlds: Sequence[str] = (),
-    *,
-    presets: Sequence[str] = (),
-    batch: Sequence[int] = (1, 32),
-    modes: Sequence[str] = ("eager",),
-    dtypes: Sequence[str] = ("auto",),
-    isa: Sequence[str] = ("default",),
-    frames: int = 300,
-    long: int = 0,
-    device: str = "auto",
-    threads: int = 0,
-) -> dict[str, Any]:
+def bench_stream(config: StreamConfig) -> dict[str, Any]:
     """Measures every combination of what is given, prints a table and returns it.
-
-    Args:
-        worlds: names, folders or Hub ids; by default, and without presets, all shipped ones.
-        presets: of `worldsim.presets.STREAMS`, which have random weights.
-        batch: numbers of worlds at a time.
-        modes: of `MODES`.
-        dtypes: of `DTYPES`; "auto" is what playing would use.
-        isa: of `LIMITS`.
-        frames: steps to measure.
-        long: so many more steps, whose first and last thousand are compared; 0 for none.
-        device: "auto", "cpu" or "cuda".
-        threads: of torch; 0 leaves the number to it.
 
     Returns:
         "results": a dict per case, with its `machine`; times are milliseconds per step, of `batch` frames each. On a GPU also the
         kernels it runs per step.
 
     Raises:
-        WorldsimError: if an argument is out of range.
+        WorldsimError: if there is no such preset.
         WorldError: if there is no such world.
     """
-    chosen: list[str | WorldConfig] = [*(worlds or ([] if presets else shipped_worlds())), *map(find_stream, presets)]
-    for what, given, allowed in (("mode", modes, MODES), ("dtype", dtypes, list(DTYPES)), ("isa", isa, list(LIMITS))):
-        for value in given:
-            if value not in allowed:
-                raise WorldsimError(f"{what} was {value!r}; allowed: {', '.join(allowed)}.{suggest(value, allowed)}")
-    if min(batch, default=0) < 1 or frames < 1 or threads < 0 or (long and long < 2 * SPAN):
-        raise WorldsimError(
-            f"batch, frames, threads, long were {batch}, {frames}, {threads}, {long}; give at least 1, 1, 0, {2 * SPAN} or 0."
-        )
+    shipped = [] if config.preset else shipped_worlds()
+    chosen: list[str | WorldConfig] = [*(config.worlds or shipped), *map(find_stream, config.preset)]
+    for name in config.worlds:
+        find_world(name)
     cases = [
-        Case(world, size, mode, dtype, limit, frames, long, device, threads)
-        for world, limit, dtype, mode, size in itertools.product(chosen, isa, dtypes, modes, batch)
+        Case(world, size, mode, dtype, limit, config.frames, config.long, config.device, config.threads)
+        for world, limit, dtype, mode, size in itertools.product(chosen, config.isa, config.dtypes, config.modes, config.batch)
     ]
     results = []
     for case in cases:

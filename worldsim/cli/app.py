@@ -16,7 +16,9 @@ from importlib import import_module
 from typing import Any
 
 from worldsim.errors import WorldsimError, one_line_errors, suggest
+from worldsim.files import check_writable
 
+WRITTEN = ("json", "card", "plot")  # options that name a file to write, of whatever command
 DESCRIPTION = "Learn a video game from recordings, and play what was learned."
 
 
@@ -113,7 +115,7 @@ def parse(name: str, arguments: Sequence[str]) -> Callable[[], None]:
         What runs the command.
 
     Raises:
-        WorldsimError: if a config does not accept its values.
+        WorldsimError: if a config does not accept its values, or a file cannot be written.
         SystemExit: after `--help`, or if an option is unknown or cannot be read, which is explained on stderr.
     """
     import tyro
@@ -124,6 +126,8 @@ def parse(name: str, arguments: Sequence[str]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def deferred(*args: Any, **options: Any) -> Callable[[], None]:
+        for path in filter(None, map(options.get, WRITTEN)):
+            check_writable(path)
         return functools.partial(function, *args, **options)
 
     # tyro tells a config's error in a box, together with the value of the whole config; ours is one line.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
-from worldsim.cli.options import check_least, write_json
+from worldsim.cli.options import Json, check_least, write_json
 
 if TYPE_CHECKING:
     from worldsim.envs.games import GameSpec
@@ -27,7 +27,7 @@ def collect(
     processes: int | None = None,
     seed: int = 0,
     lossless: bool = False,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Records a game.
 
@@ -41,7 +41,6 @@ def collect(
         processes: Games played at a time; by default one per core.
         seed: Of all episodes.
         lossless: Store frames bit for bit.
-        json: File for the figures of what was covered.
     """
     check_least(0, frames=frames, eval_frames=eval_frames, seed=seed)
     check_least(1, processes=processes)

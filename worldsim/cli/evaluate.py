@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from worldsim.cli.options import Device, existing_data
+from worldsim.cli.options import Device, Json, existing_data
 
 
 def evaluate(
@@ -19,7 +19,7 @@ def evaluate(
     seed: int = 0,
     objects: bool = True,
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Measures a world.
 
@@ -32,7 +32,6 @@ def evaluate(
         seed: Of clips, noise and policies.
         objects: Count objects too, where the game's are known.
         device: Where the world runs.
-        json: File for the figures.
     """
     from worldsim.eval.measure import EvalConfig
     from worldsim.eval.report import evaluate as run

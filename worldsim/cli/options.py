@@ -12,10 +12,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from tyro.conf import arg
+
 from worldsim import files
 from worldsim.errors import DataError, WorldsimError, suggest
 
 Device = Literal["auto", "cpu", "cuda"]
+Json = Annotated[Path | None, arg(help="File for the figures.", help_behavior_hint="")]
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from worldsim.cli.data import record_whole
-from worldsim.cli.options import Device, compiler_found, existing_data, parse_duration, write_json
+from worldsim.cli.options import Device, Json, compiler_found, existing_data, parse_duration, write_json
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     start: str | None = None,
     device: Device = "auto",
     compile: bool = True,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Trains a world.
 
@@ -32,7 +32,6 @@ def train(
         start: World to begin with, whose tokenizer is kept; by default both networks begin with random weights.
         device: Where to train.
         compile: Compile the networks, which pays off after some minutes.
-        json: File for the world's folder and the time taken.
     """
     seconds = parse_duration(budget)
     from worldsim.envs.games import find_game

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from worldsim.cli.data import record_whole
-from worldsim.cli.options import Device, check_least, compiler_found, existing_data, parse_duration
+from worldsim.cli.options import Device, Json, check_least, compiler_found, existing_data, parse_duration
 from worldsim.transfer.config import TransferConfig
 
 
@@ -28,7 +28,7 @@ def transfer(
     refit_frames: int = 0,
     refit_budget: str = "20m",
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Trains agents inside worlds alone, plays the real game with them, and writes a card.
 
@@ -47,7 +47,6 @@ def transfer(
             them for a row of its own; 0 for none.
         refit_budget: Time of that training.
         device: Where the worlds run.
-        json: File for the figures.
     """
     seconds, more = parse_duration(budget), parse_duration(refit_budget, "refit_budget")
     check_least(0, refit_frames=refit_frames, **{"seeds": min(seeds, default=0)})

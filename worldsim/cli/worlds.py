@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from worldsim.cli.options import write_json
+from worldsim.cli.options import Json, write_json
 
 
-def worlds(*, json: Path | None = None) -> None:
-    """Lists the worlds.
-
-    Args:
-        json: File for the table.
-    """
+def worlds(*, json: Json = None) -> None:
+    """Lists the worlds."""
     from worldsim.world.shelf import describe_world, format_worlds
     from worldsim.worlds import SHIPPED, shipped_worlds
 

@@ -67,7 +67,7 @@ def _see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: Layout) -> Tensor
     _, _, causal, window, copies, _ = layout
     if q.is_cuda:
         return frame_attention(q, k, v, tokens, causal=causal, window=window, copies=copies)
-    return reference.frame_attention(q, k, v, Sight(tokens, causal, window, 0, copies, None, None))
+    return reference.frame_attention(q, k, v, Sight(tokens, causal, window, copies, None, None))
 
 
 def attend_prompted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, prompt: tuple[Tensor, Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ class Step(NamedTuple):
 
     Attributes:
         frame: uint8 `(B, H, W, 3)`.
-        latent: float32 tensor `(B, h, w, C)`, on the world's device.
+        latent: float32 tensor `(B, h, w, C)`, on the world's device; autograd may use it.
         reward: float32 `(B,)`, of the action that led to this frame.
         terminated: bool `(B,)`: the episode ends with this frame. The stream itself goes on if asked.
         end_probability: float32 `(B,)`, that `terminated` was drawn from.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
-import secrets
 import weakref
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.device import compute_dtype, free_bytes, pick_device
-from worldsim.errors import WorldError, shown
+from worldsim.device import DTYPES, compute_dtype, free_bytes, pick_device
+from worldsim.errors import WorldError, check_int, check_number, shown
 from worldsim.model.dit import DiT
-from worldsim.model.ring import RingRows
 from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.world.chance import Chance
+from worldsim.world.checks import Rows, Seed, check_rows, check_seeds
 from worldsim.world.folder import WorldConfig, find_world, load_world
+from worldsim.world.starts import Starts
 from worldsim.world.state import Step, WorldState
-
-CACHED_STARTS = 32
-SEEDS = 2**64
 
 
 class World:
@@ -37,16 +34,23 @@ class World:
     >>> step = world.reset(seed=0)
     >>> step = world.step(Controls(keys={"a"}))
 
+    Equal seeds and controls give equal frames, bit for bit, on the same machine with the same batch, dtype and settings; what
+    other rows do makes no difference. Across batch sizes torch rounds differently: in float32 a row shows what it would show
+    in a batch of another size to within a grey level, until a rounding error decides which codeword is drawn; in bfloat16
+    the frames differ visibly from the first on, and are as likely.
+
+    A world can be pickled and copied, unless it is compiled.
+
     Args:
         config: as in `config.json`.
         tokenizer, dynamics: the networks.
         starts: latents `(S, window, h, w, C)` of start contexts.
         start_controls: `(S, window, A)` in the model's units, that produced them.
-        batch: worlds, `B`.
-        device: where to run.
-        dtype: of weights and activations; by default the faster one here.
-        num_steps: network calls per frame; by default the world's own.
-        temperature: of what happens by chance; above 1 the dream is less certain. See `Stream`.
+        batch: worlds, `B`, at least 1.
+        device: where to run: "auto", "cpu" or "cuda".
+        dtype: of weights and activations, float32 or bfloat16; by default the faster one here.
+        num_steps: network calls per frame, at least 1; by default the world's own.
+        temperature: of what happens by chance, at least 0; above 1 the dream is less certain. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
 
@@ -71,40 +75,64 @@ class World:
         context_level: float | None = None,
         compiled: bool = False,
     ):
-        self.config, self.batch = config, batch
+        self.config, self.batch = config, check_int("batch", batch, 1, error=WorldError)
         self.device = pick_device(device)
+        if dtype is not None and dtype not in DTYPES.values():
+            raise WorldError(
+                f"dtype was {shown(dtype)}; allowed: torch.float32, torch.bfloat16, or None for the faster one here."
+            )
         self.dtype = dtype or compute_dtype(self.device)
         self.grid = config.tokenizer.grid(config.height, config.width)
         self._check_memory()
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.dynamics = dynamics.to(self.device, self.dtype).eval()
+        self.compiled = compiled
         network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
         self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
-        self.stream = Stream(network, self.grid, batch, draw_level=config.draw_level)
+        self.stream = Stream(network, self.grid, self.batch, draw_level=config.draw_level)
         self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
         self._scale = torch.from_numpy(config.control_spec.scale()).to(self.device)
-        self._noise = [torch.Generator() for _ in range(batch)]
-        self._next_seed = [secrets.randbits(63) for _ in range(batch)]
-        self._started = np.zeros(batch, bool)
+        self._chance = Chance(self.batch)
+        self._started = np.zeros(self.batch, bool)
         self._owner: weakref.ref[object] | None = None
         self.set_starts(starts, start_controls)
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
-        self._waiting = np.zeros(batch, bool)  # rows whose pending frame belongs to their episode
+        self._waiting = np.zeros(self.batch, bool)  # rows whose pending frame belongs to their episode
 
     @classmethod
-    def load(cls, name: str | Path, **options: Any) -> World:
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        batch: int = 1,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        num_steps: int | None = None,
+        temperature: float = 1.0,
+        context_level: float | None = None,
+        compiled: bool = False,
+    ) -> World:
         """Loads a shipped world by name, any world by path, or one from the Hugging Face Hub by its id.
 
         Args:
             name: "doom/take-cover", a folder, or "user/repository".
-            options: `batch`, `device`, `dtype`, `num_steps`, `temperature`, `context_level`, `compiled`; see `World`.
+            batch, device, dtype, num_steps, temperature, context_level, compiled: see `World`.
 
         Raises:
-            WorldError: if there is no such world, or its folder is damaged.
+            WorldError: if there is no such world, its folder is damaged, or an option is out of range.
         """
-        return cls(*load_world(find_world(name)), **options)
+        return cls(
+            *load_world(find_world(name)),
+            batch=batch,
+            device=device,
+            dtype=dtype,
+            num_steps=num_steps,
+            temperature=temperature,
+            context_level=context_level,
+            compiled=compiled,
+        )
 
     def claim(self, owner: object) -> None:
         """Marks the world as taken: only one owner, such as an environment, may reset and step it, until it releases the world
@@ -128,6 +156,11 @@ class World:
         if self._owner is not None and self._owner() is owner:
             self._owner = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self.compiled:
+            raise WorldError("a compiled world cannot be pickled or copied; load it with compiled=False, or load it once more.")
+        return {**self.__dict__, "_owner": None}
+
     @property
     def control_spec(self) -> ControlSpec:
         return self.config.control_spec
@@ -144,9 +177,7 @@ class World:
 
     @num_steps.setter
     def num_steps(self, value: int) -> None:
-        if value < 1:
-            raise WorldError(f"num_steps was {value}; give at least 1.")
-        self.stream.num_steps = value
+        self.stream.num_steps = check_int("num_steps", value, 1, error=WorldError)
 
     @property
     def context_level(self) -> float:
@@ -155,20 +186,26 @@ class World:
 
     @context_level.setter
     def context_level(self, value: float) -> None:
-        if not 0 <= value < 1:
-            raise WorldError(f"context_level was {value}; give a noise level of at least 0 and below 1.")
-        self.stream.context_level = value
+        self.stream.context_level = check_number("context_level", value, 0, 1, below=True, error=WorldError)
 
     @property
     def temperature(self) -> float:
-        """Temperature of what happens by chance; may be changed while playing."""
+        """Temperature of what happens by chance, 1 as trained; may be changed while playing."""
         return self.stream.temperature
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        if not (math.isfinite(value) and value >= 0):
-            raise WorldError(f"temperature was {value}; give a number of at least 0, where 1 is what was trained.")
-        self.stream.temperature = value
+        self.stream.temperature = check_number("temperature", value, 0, math.inf, error=WorldError)
+
+    @property
+    def starts(self) -> Tensor:
+        """Latents of the start contexts, `(S, window, h, w, C)`."""
+        return self._starts.latents
+
+    @property
+    def start_controls(self) -> Tensor:
+        """Controls that produced them, `(S, window, A)` in the model's units."""
+        return self._starts.controls
 
     def set_starts(self, starts: Tensor, start_controls: Tensor) -> None:
         """Gives the world other start contexts; their keys and values are kept, once they are needed.
@@ -184,10 +221,9 @@ class World:
         given = tuple(starts.shape[1:]), tuple(start_controls.shape[1:])
         if given != wanted or not len(starts) == len(start_controls) > 0:
             raise WorldError(f"starts were {tuple(starts.shape)} and {tuple(start_controls.shape)}; each has to be {wanted}.")
-        self.starts, self.start_controls = starts.to(self.device), start_controls.to(self.device)
-        self._context = lru_cache(max(CACHED_STARTS, len(starts)))(self._prefill)
+        self._starts = Starts(self.dynamics, starts.to(self.device), start_controls.to(self.device))
 
-    def reset(self, *, seed: int | Sequence[int] | None = 0, start: int | None = None) -> Step:
+    def reset(self, *, seed: Seed = None, start: int | None = None) -> Step:
         """Starts all worlds anew; see `restart`.
 
         Returns:
@@ -197,36 +233,34 @@ class World:
         still = np.zeros(self.batch, np.float32)
         return Step(self.decode(latent).cpu().numpy(), latent, still, still.astype(bool), still.copy())
 
-    @torch.inference_mode()
-    def restart(
-        self, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None, start: int | None = None
-    ) -> Tensor:
+    @torch.no_grad()
+    def restart(self, rows: Rows = None, *, seed: Seed = None, start: int | None = None) -> Tensor:
         """Starts some worlds anew while the others go on.
 
         Args:
-            rows: which; by default all.
+            rows: which, each once; by default all.
             seed: of row 0, row i taking `seed + i`; or one for each of `rows`. Equal seeds and controls give equal frames. Where
-                it is None, the row's last seed decides the next one.
+                it is None, a row that was seeded before goes on with its own random numbers, and one that never was takes an
+                unpredictable seed.
             start: which start context; by default drawn from each row's seed.
 
         Returns:
             Latents `(R, h, w, C)` of the last frames of the start contexts.
+
+        Raises:
+            WorldError: if there is no such row, seed or start.
         """
-        rows = range(self.batch) if rows is None else rows
-        if start is not None and not 0 <= start < len(self.starts):
-            raise WorldError(f"start was {start}; this world has starts 0 to {len(self.starts) - 1}.")
-        chosen = []
-        for row, given in zip(rows, _seeds(seed, rows), strict=True):
-            noise = self._noise[row].manual_seed(self._next_seed[row] if given is None else given)
-            self._next_seed[row] = int(torch.randint(2**63 - 1, (), generator=noise))
-            drawn = int(torch.randint(len(self.starts), (), generator=noise))
-            chosen.append(drawn if start is None else start)
+        rows = check_rows(rows, self.batch)
+        seeds = check_seeds(seed, rows)
+        if start is not None:
+            start = check_int("start", start, 0, len(self._starts) - 1, WorldError)
+        drawn = [self._chance.restart(row, given, len(self._starts)) for row, given in zip(rows, seeds, strict=True)]
+        chosen = drawn if start is None else [start] * len(rows)
         for row, index in zip(rows, chosen, strict=True):
-            self.stream.ring.put([row], self._context(index, self.context_level))
+            self.stream.ring.put([row], self._starts.ring_after(index, self.context_level))
         self._started[rows], self._waiting[rows] = True, False
         return self.starts[chosen, -1]
 
-    @torch.inference_mode()
     def step(self, controls: Controls | Sequence[Controls] | NDArray[Any]) -> Step:
         """Imagines the next frame of every world.
 
@@ -240,10 +274,11 @@ class World:
             ControlError: if the controls do not fit.
         """
         latent, *scalars = self.imagine(self.control_spec.to_vectors(controls, self.batch))
-        frame = self.decode(latent)
-        return Step(frame.cpu().numpy(), latent, *(value.cpu().numpy() for value in scalars))
+        with torch.inference_mode():
+            frame = self.decode(latent).cpu().numpy()
+        return Step(frame, latent, *(value.cpu().numpy() for value in scalars))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def imagine(
         self, controls: NDArray[np.float32], active: NDArray[np.bool_] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -262,10 +297,12 @@ class World:
         active = np.ones(self.batch, bool) if active is None else active
         self.settle()
         now = torch.from_numpy(controls).to(self.device) / self._scale
-        noise, later, uniforms, threshold = self._draw(active)
-        latent, reward, end = self.stream.imagine(now, noise, uniforms)
-        self._pending, self._waiting = (latent, now, later), active.copy()
-        return latent, reward, end > threshold, end
+        noise, chance = (part.to(self.device) for part in self._chance.draw(active, self.latent_shape))
+        uniforms = torch.special.ndtr(chance)
+        made = self.stream.imagine(now, noise[:, 0], uniforms[:, :-1].reshape(self.batch, *self.grid))
+        latent, reward, end = (part.clone() for part in made)  # outside inference mode, so that autograd may use them
+        self._pending, self._waiting = (latent, now, noise[:, 1]), active.copy()
+        return latent, reward, end > uniforms[:, -1], end
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -277,7 +314,6 @@ class World:
         """uint8 frames `(R, H, W, 3)` -> float32 latents `(R, h, w, C)`, on the world's device."""
         return self.tokenizer.encode(to_images(torch.from_numpy(frames).to(self.device), self.dtype)).float()
 
-    @torch.inference_mode()
     def settle(self) -> None:
         """Writes the frames handed out last into the context, where that has not happened yet. Cheap to call while idle."""
         if not self._waiting.any():
@@ -287,35 +323,32 @@ class World:
         self._waiting = np.zeros(self.batch, bool)
 
     @torch.no_grad()
-    def get_state(self, rows: Sequence[int] | None = None) -> WorldState:
+    def get_state(self, rows: Rows = None) -> WorldState:
         """Copies what the futures of worlds depend on; by default of all of them.
 
         Raises:
-            WorldError: before the first `reset`.
+            WorldError: before the first `reset`, or if there is no such row.
         """
         if not self._started.all():
             raise WorldError("get_state() before reset(); call reset(seed=...) first.")
         self.settle()
-        chosen = list(range(self.batch) if rows is None else rows)
-        noise = torch.stack([self._noise[row].get_state() for row in chosen])
-        next_seed = torch.tensor([self._next_seed[row] for row in chosen])
-        return WorldState(self.stream.ring.take(chosen), noise, next_seed)
+        chosen = check_rows(rows, self.batch)
+        return WorldState(self.stream.ring.take(chosen), *self._chance.get_state(chosen))
 
     @torch.no_grad()
-    def set_state(
-        self, state: WorldState, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None
-    ) -> None:
+    def set_state(self, state: WorldState, rows: Rows = None, *, seed: Seed = None) -> None:
         """Puts states into worlds, whichever they came from: one for each row, or one for all of them.
 
         Args:
             state: from `get_state` of a world with the same weights.
-            rows: which worlds; by default all.
+            rows: which worlds, each once; by default all.
             seed: of the noise from here on, as in `restart`; None goes on with the noise of the state.
 
         Raises:
             WorldError: if the states are of another kind of world, or another number.
         """
-        rows, ring = list(range(self.batch) if rows is None else rows), self.stream.ring
+        rows, ring = check_rows(rows, self.batch), self.stream.ring
+        seeds = check_seeds(seed, rows)
         given, wanted = (tuple(part.shape[:1] + part.shape[2:]) for part in (state.past.keys, ring.keys))
         states = len(state.past.position)
         if given != wanted or states not in (1, len(rows)):
@@ -324,61 +357,14 @@ class World:
                 "give one state, or one per world, of a world with the same config."
             )
         ring.put(rows, state.past)
-        for i, (row, value) in enumerate(zip(rows, _seeds(seed, rows), strict=True)):
-            source = i % states
-            self._next_seed[row] = int(state.next_seed[source])
-            self._noise[row].set_state(state.noise[source].clone())  # torch crashes on a view
-            if value is not None:
-                self._noise[row].manual_seed(value)
+        for i, (row, value) in enumerate(zip(rows, seeds, strict=True)):
+            self._chance.set_state(row, state.noise[i % states], int(state.next_seed[i % states]), value)
         self._started[rows], self._waiting[rows] = True, False
 
-    def _draw(self, active: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What a frame takes of chance, every row from its own generator: standard normal noise `(B, h, w, C)` to imagine it from
-        and to keep it with; and uniform, `(B, h, w)` to choose codewords and `(B,)` what the probability of the end has to
-        exceed. Rows at rest never end."""
-        size, patches = math.prod(self.latent_shape), math.prod(self.grid)
-        drawn = torch.full((self.batch, 2 * size + patches + 1), math.inf)
-        for row in np.flatnonzero(active):
-            drawn[row].normal_(generator=self._noise[row])
-        drawn[~active, :-1] = 0
-        noise, later, chance = drawn.to(self.device).split((size, size, patches + 1), dim=1)
-        shape, chance = (self.batch, *self.latent_shape), torch.special.ndtr(chance)
-        return noise.reshape(shape), later.reshape(shape), chance[:, :-1].reshape(shape[:-1]), chance[:, -1]
-
-    def _prefill(self, start: int, level: float) -> RingRows:
-        """One row of a ring that holds a start context. Its noise is always the same, so that
-        one copy serves every row."""
-        stream = self._single
-        stream.context_level = level
-        stream.ring.clear()
-        context, controls = self.starts[start, None], self.start_controls[start, None]
-        noise = torch.randn(context.shape, generator=torch.Generator().manual_seed(start))
-        stream.prefill(context, controls, noise.to(self.device))
-        return stream.ring.take([0])
-
-    @cached_property
-    def _single(self) -> Stream:
-        return Stream(self.dynamics, self.grid, 1)
-
     def _check_memory(self) -> None:
-        if self.batch < 1:
-            raise WorldError(f"batch was {self.batch}; give at least 1.")
         each, free = self.config.row_bytes(self.dtype.itemsize), free_bytes(self.device)
         if free is not None and self.batch * each > free:
             raise WorldError(
                 f"{self.batch} worlds need about {self.batch * each / 2**30:.1f} GiB, and {self.device.type} has "
                 f"{free / 2**30:.1f} GiB free; at most {free // each} fit."
             )
-
-
-def _seeds(seed: int | Sequence[int | None] | None, rows: Sequence[int]) -> list[int | None]:
-    """One seed, or None, for each of `rows`."""
-    if seed is None:
-        return [None] * len(rows)
-    seeds: list[int | None] = [int(seed) + row for row in rows] if isinstance(seed, (int, np.integer)) else [*seed]
-    if len(seeds) != len(rows):
-        raise WorldError(f"{len(seeds)} seeds for {len(rows)} worlds; give one seed, or one per world.")
-    for value in seeds:
-        if value is not None and not 0 <= value < SEEDS:
-            raise WorldError(f"seed was {value}; give whole numbers from 0 to 2**64 - 1.")
-    return seeds

@@ -1,0 +1,130 @@
+"""What the commands `worldsim bench ...` measure. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from worldsim.errors import WorldsimError, suggest
+from worldsim.worlds import DEFAULT_WORLD
+
+Device = Literal["auto", "cpu", "cuda"]
+Mode = Literal["eager", "compiled"]
+Op = Literal["frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write"]
+OPS: tuple[Op, ...] = ("frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write")
+
+MODES: tuple[Mode, ...] = ("eager", "compiled")
+DTYPES = ("auto", "fp32", "bf16")
+INSTRUCTIONS = ("default", "avx512_core_bf16", "avx2")
+OBSERVATIONS = ("latent", "pixels")
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+SPAN = 1000  # first and last steps of a long run that are compared
+LEAST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Frames to time: every combination of what is given.
+
+    Attributes:
+        worlds: names, folders or Hub ids; by default, and without a preset, all that ship.
+        preset: sizes of larger worlds, which get random weights: 360p-250m, 360p-1b.
+        batch: numbers of worlds at a time.
+        modes: whether the networks are compiled, which takes a minute and a C++ compiler.
+        dtypes: number formats; "auto" is what playing uses here.
+        isa: newest CPU instructions allowed, to measure as an older processor would.
+        frames: steps to measure.
+        long: steps of a further run, of which the last thousand is compared with the first; 0 for none.
+        threads: CPU threads of PyTorch; 0 for its default.
+        device: where the worlds run.
+    """
+
+    worlds: Positional[tuple[str, ...]] = ()
+    preset: tuple[str, ...] = ()
+    batch: tuple[int, ...] = (1, 32)
+    modes: tuple[Mode, ...] = ("eager",)
+    dtypes: tuple[Literal["auto", "fp32", "bf16"], ...] = ("auto",)
+    isa: tuple[Literal["default", "avx512_core_bf16", "avx2"], ...] = ("default",)
+    frames: int = 300
+    long: int = 0
+    threads: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        _check_choices("modes", self.modes, MODES)
+        _check_choices("dtypes", self.dtypes, DTYPES)
+        _check_choices("isa", self.isa, INSTRUCTIONS)
+        _check_least(1, batch=min(self.batch, default=0), frames=self.frames)
+        _check_least(0, threads=self.threads)
+        if self.long and self.long < 2 * SPAN:
+            raise WorldsimError(f"long was {self.long}; give at least {2 * SPAN} steps, or 0 for no long run.")
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """Steps of agents to time: every combination of what is given.
+
+    Attributes:
+        world: name, folder or Hub id.
+        batch: numbers of dreams at a time.
+        obs: what the agents see; latents need no decoding.
+        modes: whether the networks are compiled, which takes a minute and a C++ compiler.
+        frames: steps to measure, of `batch` frames each.
+        threads: CPU threads of PyTorch; 0 for its default.
+        device: where the world runs.
+        diamond: checkout of github.com/eloialonso/diamond, whose denoiser is then timed in the same run.
+    """
+
+    world: Positional[str] = DEFAULT_WORLD
+    batch: tuple[int, ...] = (1, 8, 32, 128)
+    obs: tuple[Literal["latent", "pixels"], ...] = ("latent", "pixels")
+    modes: tuple[Mode, ...] = ("eager",)
+    frames: int = 60
+    threads: int = 0
+    device: Device = "auto"
+    diamond: Path | None = None
+
+    def __post_init__(self) -> None:
+        _check_choices("obs", self.obs, OBSERVATIONS)
+        _check_choices("modes", self.modes, MODES)
+        _check_least(1, batch=min(self.batch, default=0), frames=self.frames)
+        _check_least(0, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class KernelsConfig:
+    """Kernels to time on a GPU, or to compile without one.
+
+    Attributes:
+        ops: which ops of the model.
+        compile_only: compile everything that ships, and print registers, stack, spills and shared memory.
+        arch: GPUs to compile for.
+        rounds: how often each is timed, over 20 calls or more.
+    """
+
+    ops: Positional[tuple[Op, ...]] = OPS
+    compile_only: bool = False
+    arch: tuple[Literal["sm_80", "sm_90", "sm_100"], ...] = ("sm_90",)
+    rounds: int = 40
+
+    def __post_init__(self) -> None:
+        _check_choices("ops", self.ops, OPS)
+        _check_choices("arch", self.arch, ARCHITECTURES)
+        _check_least(LEAST_ROUNDS, rounds=self.rounds)
+
+
+def _check_choices(name: str, given: tuple[str, ...], allowed: tuple[Any, ...]) -> None:
+    if not given:
+        raise WorldsimError(f"{name} was empty; give at least one of: {', '.join(allowed)}.")
+    for value in given:
+        if value not in allowed:
+            raise WorldsimError(f"{name} held {value!r}; allowed: {', '.join(allowed)}.{suggest(value, allowed)}")
+
+
+def _check_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise WorldsimError(f"{name} was {value}; give at least {least}.")
