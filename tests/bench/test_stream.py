@@ -27,8 +27,8 @@ TINY = WorldConfig("tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, r
 @pytest.mark.parametrize(("name", "millions"), [("360p-250m", 250), ("360p-1b", 1000)])
 def test_presets_have_the_size_of_their_name(name: str, millions: int) -> None:
     config = find_stream(name)
-    with torch.device("meta"):
-        model, tokenizer = DiT(config.dynamics), Tokenizer(config.tokenizer)
+    meta = torch.device("meta")
+    model, tokenizer = DiT(config.dynamics, meta), Tokenizer(config.tokenizer, meta)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(millions * 1e6, rel=0.03)
     assert config.control_spec.size == config.dynamics.controls
     assert config.dynamics.latent_channels == config.tokenizer.latent_channels

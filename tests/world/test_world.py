@@ -258,6 +258,18 @@ def test_a_dropped_world_is_freed(tiny_world_path: Path) -> None:
         gc.enable()
 
 
+def test_global_settings_of_torch_change_nothing(tiny_world_path: Path) -> None:
+    expected = rollout(load(tiny_world_path, batch=2), 5)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        made = rollout(load(tiny_world_path, batch=2), 5)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(made, expected)
+
+
 @pytest.fixture
 def copy(tiny_world_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_world_path, tmp_path / "copy"))

@@ -88,7 +88,7 @@ def attend_prompted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, prompt
 
 def causal_mask(context: int, copies: int, window: int, device: torch.device) -> Tensor:
     """Which frames see which, `(T, T)` bool with `T = (1 + copies) * context`; see `DiT.forward`."""
-    index = torch.arange((1 + copies) * context, device=device)
+    index = torch.arange((1 + copies) * context, device=device, dtype=torch.int64)
     time, copied = index % context, index >= context
     age = time[:, None] - time[None, :]
     past = (age > 0) & (age < window) & ~copied[None, :]

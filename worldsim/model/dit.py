@@ -22,8 +22,11 @@ from worldsim.kernels.qkv_write import qkv_write
 from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
 from worldsim.model import rope
-from worldsim.model.attention import Layout, attend, attend_prompted, causal_mask, modulate, normalize
+from worldsim.model.attention import EPS, Layout, attend, attend_prompted, causal_mask, modulate, normalize
 from worldsim.model.ring import Ring
+
+CPU = torch.device("cpu")
+SCALAR_FEATURES = 64  # of a noise level, and of a step size
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,22 @@ class Modulations(NamedTuple):
         return Modulations(tuple(block[:, t : t + 1] for block in self.blocks), self.final[:, t : t + 1])
 
 
+def linear(inputs: int, outputs: int, device: torch.device, *, bias: bool = True) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=bias, device=device, dtype=torch.float32)
+
+
 class Attention(nn.Module):
-    def __init__(self, config: DiTConfig, layer: int):
+    def __init__(self, config: DiTConfig, layer: int, device: torch.device):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
         self.kind = config.kind(layer)
         self.slot = sum(config.kind(i) != "space" for i in range(layer))
-        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, bias=False)
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        self.query_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
-        self.key_norm = nn.RMSNorm(config.head_dim, eps=1e-6)
-        self.prompt_kv = nn.Linear(config.width, 2 * config.kv_heads * config.head_dim, bias=False) if config.prompt else None
+        self.qkv = linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, device, bias=False)
+        self.out = linear(config.width, config.width, device, bias=False)
+        self.query_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
+        self.key_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
+        prompt = 2 * config.kv_heads * config.head_dim
+        self.prompt_kv = linear(config.width, prompt, device, bias=False) if config.prompt else None
 
     def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
         if ring is not None and self.kind != "space" and (self.kind == "time" or self.prompt_kv is None):
@@ -163,12 +171,12 @@ class Trunk(NamedTuple):
 
 
 class Block(nn.Module):
-    def __init__(self, config: DiTConfig, layer: int):
+    def __init__(self, config: DiTConfig, layer: int, device: torch.device):
         super().__init__()
-        self.modulation = nn.Linear(config.condition, 6 * config.width)
-        self.attention = Attention(config, layer)
-        self.enter = nn.Linear(config.width, 2 * config.hidden, bias=False)
-        self.leave = nn.Linear(config.hidden, config.width, bias=False)
+        self.modulation = linear(config.condition, 6 * config.width, device)
+        self.attention = Attention(config, layer, device)
+        self.enter = linear(config.width, 2 * config.hidden, device, bias=False)
+        self.leave = linear(config.hidden, config.width, device, bias=False)
 
     def forward(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Trunk:
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, dim=-1)
@@ -186,31 +194,33 @@ class Block(nn.Module):
 
 def embed_scalar(value: Tensor, size: int) -> Tensor:
     """Sinusoidal features `(..., size)` of a number in [0, 1]."""
-    speeds = torch.exp(torch.linspace(0, math.log(1000.0), size // 2, device=value.device))
+    speeds = torch.exp(torch.linspace(0, math.log(1000.0), size // 2, device=value.device, dtype=torch.float32))
     angles = value[..., None].float() * speeds
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 class DiT(nn.Module):
-    """The dynamics model. See `forward`."""
+    """The dynamics model; see `forward`. Weights are made in float32 on `device`."""
 
-    def __init__(self, config: DiTConfig):
+    def __init__(self, config: DiTConfig, device: torch.device = CPU):
         super().__init__()
-        self.config = config
-        self.patch = nn.Linear(config.latent_channels, config.width)
-        self.register = nn.Linear(config.controls, config.width)
-        self.level_in = nn.Linear(2 * 64, config.condition)
-        self.control_in = nn.Linear(config.controls, config.condition)
-        self.condition_out = nn.Linear(config.condition, config.condition)
-        self.prompt_in = nn.Linear(config.prompt, config.width) if config.prompt else None
-        self.null_prompt = nn.Parameter(torch.zeros(1, config.prompt)) if config.prompt else None
-        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.depth))
-        self.final_modulation = nn.Linear(config.condition, 2 * config.width)
-        self.final = nn.Linear(config.width, config.latent_channels)
-        self.reward_head = nn.Linear(config.width, config.reward_bins)
-        self.end_head = nn.Linear(config.width, 1)
-        self.code_head = nn.Linear(config.width, config.codes) if config.codes else None
-        self.register_buffer("codebook", torch.zeros(config.codes, config.latent_channels), persistent=config.codes > 0)
+        self.config, width = config, config.width
+        self.patch = linear(config.latent_channels, width, device)
+        self.register = linear(config.controls, width, device)
+        self.level_in = linear(2 * SCALAR_FEATURES, config.condition, device)
+        self.control_in = linear(config.controls, config.condition, device)
+        self.condition_out = linear(config.condition, config.condition, device)
+        self.prompt_in = linear(config.prompt, width, device) if config.prompt else None
+        null_prompt = torch.zeros(1, config.prompt, device=device, dtype=torch.float32)
+        self.null_prompt = nn.Parameter(null_prompt) if config.prompt else None
+        self.blocks = nn.ModuleList(Block(config, i, device) for i in range(config.depth))
+        self.final_modulation = linear(config.condition, 2 * width, device)
+        self.final = linear(width, config.latent_channels, device)
+        self.reward_head = linear(width, config.reward_bins, device)
+        self.end_head = linear(width, 1, device)
+        self.code_head = linear(width, config.codes, device) if config.codes else None
+        codebook = torch.zeros(config.codes, config.latent_channels, device=device if config.codes else CPU, dtype=torch.float32)
+        self.register_buffer("codebook", codebook, persistent=config.codes > 0)
         time, rows, columns = rope.frequencies(config.head_dim)
         self.register_buffer("time_speeds", time, persistent=False)
         self.register_buffer("row_speeds", rows, persistent=False)
@@ -300,7 +310,9 @@ class DiT(nn.Module):
 
     def condition(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Tensor:
         """Per-frame condition `(B, T, condition)` of adaLN."""
-        scalars = torch.cat([embed_scalar(levels, 64), embed_scalar(step_sizes, 64)], dim=-1).to(self.level_in.weight.dtype)
+        scalars = torch.cat([embed_scalar(value, SCALAR_FEATURES) for value in (levels, step_sizes)], dim=-1).to(
+            self.level_in.weight.dtype
+        )
         hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
         return F.silu(self.condition_out(hidden))
 
@@ -319,7 +331,7 @@ class DiT(nn.Module):
         space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
         if ring is None:
             context = frames // (1 + copies)
-            position = torch.arange(frames, device=device)[None] % context
+            position = torch.arange(frames, device=device, dtype=torch.int64)[None] % context
             mask = causal_mask(context, copies, window, device)[None] if prompted and causal and frames > 1 else None
         else:
             position, mask = ring.position[:, None], ring.valid()[:, None, :] if prompted else None

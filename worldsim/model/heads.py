@@ -37,7 +37,7 @@ def two_hot(rewards: Tensor, bins: int) -> Tensor:
 
 def expected_reward(logits: Tensor) -> Tensor:
     """Reward logits `(..., bins)` -> rewards `(...)`, float32."""
-    centres = torch.linspace(-SYMLOG_LIMIT, SYMLOG_LIMIT, logits.shape[-1], device=logits.device)
+    centres = torch.linspace(-SYMLOG_LIMIT, SYMLOG_LIMIT, logits.shape[-1], device=logits.device, dtype=torch.float32)
     return symexp((logits.float().softmax(-1) * centres).sum(-1))
 
 
@@ -78,5 +78,7 @@ def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
     inside = torch.take_along_dim(blocks, block[..., None], -2)[..., 0, :]
     before = torch.take_along_dim(F.pad(sums, (1, 0)), block, -1)
     place = torch.searchsorted(inside.cumsum(-1), target - before, right=True)
-    likely = (inside > 0) * torch.arange(BLOCK, device=weights.device)  # rounding must not lead past the last there is
+    likely = (inside > 0) * torch.arange(
+        BLOCK, device=weights.device, dtype=torch.int64
+    )  # rounding must not lead past the last there is
     return (block * BLOCK + torch.minimum(place, likely.amax(-1, keepdim=True)))[..., 0]

@@ -58,26 +58,30 @@ def step_toward(z: Tensor, x: Tensor, level: Tensor, target: Tensor) -> Tensor:
 
 def draw_context(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> Tensor:
     """Levels `(B, T)` of frames that only serve as context."""
-    return config.context_max * torch.rand(batch, frames, generator=generator)
+    return config.context_max * _uniform(batch, frames, generator)
 
 
 def draw_levels(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> Tensor:
     """Levels `(B, T)` for training on data, drawn independently per frame."""
-    kind = torch.rand(batch, frames, generator=generator)
-    uniform = torch.rand(batch, frames, generator=generator)
+    kind = _uniform(batch, frames, generator)
+    uniform = _uniform(batch, frames, generator)
     levels = config.shift * uniform / (1 + (config.shift - 1) * uniform)
     levels = torch.where(kind < config.context_share, uniform * config.context_max, levels)
-    return torch.where(kind > 1 - config.pure_share, torch.ones(()), levels)
+    return torch.where(kind > 1 - config.pure_share, 1.0, levels)
 
 
 def draw_shortcuts(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Levels and step sizes `(B, T)` for shortcut training: step size `2 / finest .. 1`, level a multiple of it."""
     sizes = config.finest.bit_length() - 1
-    exponent = torch.randint(0, sizes, (batch, frames), generator=generator)
+    exponent = torch.randint(sizes, (batch, frames), generator=generator, device=generator.device, dtype=torch.int64)
     step_sizes = 0.5**exponent
     slots = 2**exponent
-    index = (torch.rand(batch, frames, generator=generator) * slots).long() + 1
+    index = (_uniform(batch, frames, generator) * slots).long() + 1
     return index * step_sizes, step_sizes
+
+
+def _uniform(batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(batch, frames, generator=generator, device=generator.device, dtype=torch.float32)
 
 
 def loss_weight(config: NoiseConfig, levels: Tensor) -> Tensor:

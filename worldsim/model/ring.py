@@ -48,7 +48,7 @@ class Ring:
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Puts one frame's `(B, N, H, D)` into the current slot; returns all slots `(B, S, N, H, D)`."""
-        rows = torch.arange(key.shape[0], device=key.device)
+        rows = torch.arange(key.shape[0], device=key.device, dtype=torch.int64)
         slot = self.position % self.window
         self.keys[layer][rows, slot] = key.to(self.keys.dtype)
         self.values[layer][rows, slot] = value.to(self.values.dtype)
@@ -56,7 +56,7 @@ class Ring:
 
     def valid(self) -> Tensor:
         """`(B, S)` bool: slots that hold a frame of this row's episode, the current one included."""
-        return torch.arange(self.window, device=self.position.device) <= self.position[:, None]
+        return torch.arange(self.window, device=self.position.device, dtype=torch.int64) <= self.position[:, None]
 
     def advance(self, active: Tensor | None = None) -> None:
         """Moves on to the next frame: all rows, or those where `active` `(B,)` bool is True.

@@ -19,12 +19,12 @@ def time_frequencies(pairs: int) -> Tensor:
     """`pairs` angular speeds in rad/frame, from 1 down to one turn per `TIME_PERIOD` frames, each an exact harmonic of it."""
     highest = TIME_PERIOD / (2 * math.pi)
     turns = [max(1, round(highest ** (1 - i / max(1, pairs - 1)))) for i in range(pairs)]
-    return torch.tensor(turns, dtype=torch.float32) * (2 * math.pi / TIME_PERIOD)
+    return torch.tensor(turns, dtype=torch.float32, device="cpu") * (2 * math.pi / TIME_PERIOD)
 
 
 def space_frequencies(pairs: int) -> Tensor:
     """`pairs` angular speeds in rad/token, log-spaced from 1 to 1/100."""
-    return 100.0 ** -(torch.arange(pairs, dtype=torch.float32) / max(1, pairs - 1))
+    return 100.0 ** -(torch.arange(pairs, dtype=torch.float32, device="cpu") / max(1, pairs - 1))
 
 
 def split_pairs(head_dim: int) -> tuple[int, int, int]:

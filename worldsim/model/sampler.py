@@ -163,10 +163,10 @@ class Stream:
     def _schedule(self) -> tuple[Tensor, Tensor]:
         """Noise levels `(num_steps + 1,)` of a frame, and the step sizes `(num_steps,)` that the model is conditioned on."""
         if not self.model.config.codes:
-            levels = torch.linspace(1, 0, self.num_steps + 1, device=self.device)
+            levels = torch.linspace(1, 0, self.num_steps + 1, device=self.device, dtype=torch.float32)
             return levels, levels[:-1] - levels[1:]
         first = self.draw_level if self.num_steps > 1 else 0.0
-        rest = torch.linspace(first, 0, self.num_steps, device=self.device)
+        rest = torch.linspace(first, 0, self.num_steps, device=self.device, dtype=torch.float32)
         # Conditioned on a step size of 0, the model gives the plain mean, which is what a codeword is drawn around.
         return F.pad(rest, (1, 0), value=1.0), F.pad(rest[:-1] - rest[1:], (1, 0))
 
@@ -186,7 +186,7 @@ class Stream:
         self.ring.advance(active)
 
     def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        level = torch.full((self.batch, 1), self.context_level, device=self.device)
+        level = torch.full((self.batch, 1), self.context_level, device=self.device, dtype=torch.float32)
         z = add_noise(latent[:, None], noise[:, None], level).to(self.dtype)
         self.model.write(z, level, torch.zeros_like(level), controls[:, None], self.ring, prompt=self.prompt)
         return ()

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldError
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class TokenizerConfig:
@@ -53,9 +55,9 @@ class TokenizerConfig:
 class ChannelNorm(nn.Module):
     """RMS norm over channels of an NCHW tensor (channels-last in memory)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, device: torch.device):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
+        self.weight = nn.Parameter(torch.ones(channels, device=device, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.weight.to(x.dtype), 1e-6).permute(0, 3, 1, 2)
@@ -64,11 +66,12 @@ class ChannelNorm(nn.Module):
 class Conv(nn.Module):
     """Convolution whose weight is kept as a matrix `(out, k * k * in)`: channels-last as it is, and fit for Muon."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int):
+    def __init__(self, inputs: int, outputs: int, kernel: int, device: torch.device):
         super().__init__()
         self.kernel = kernel
-        self.weight = nn.Parameter(torch.randn(outputs, kernel * kernel * inputs) * (kernel * kernel * inputs) ** -0.5)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        size = kernel * kernel * inputs
+        self.weight = nn.Parameter(torch.randn(outputs, size, device=device, dtype=torch.float32) * size**-0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs, device=device, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         weight = rearrange(self.weight, "o (r s i) -> o i r s", r=self.kernel, s=self.kernel)
@@ -76,11 +79,11 @@ class Conv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, device: torch.device):
         super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.enter = Conv(channels, channels, 3)
-        self.leave = Conv(channels, channels, 3)
+        self.norm = ChannelNorm(channels, device)
+        self.enter = Conv(channels, channels, 3, device)
+        self.leave = Conv(channels, channels, 3, device)
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,27 +93,27 @@ class ResidualBlock(nn.Module):
 class Tokenizer(nn.Module):
     """Autoencoder with latents normalised to unit scale; the scale is part of the weights.
 
-    Images are float `(B, 3, H, W)` in [-1, 1]; latents are float `(B, h, w, C)`.
+    Images are float `(B, 3, H, W)` in [-1, 1]; latents are float `(B, h, w, C)`. Weights are made in float32 on `device`.
     """
 
-    def __init__(self, config: TokenizerConfig):
+    def __init__(self, config: TokenizerConfig, device: torch.device = CPU):
         super().__init__()
         self.config = config
         widths, c = config.channels, config.latent_channels
-        self.encoder = nn.Sequential(nn.PixelUnshuffle(4), Conv(48, widths[0], 3))
+        self.encoder = nn.Sequential(nn.PixelUnshuffle(4), Conv(48, widths[0], 3, device))
         for i, width in enumerate(widths):
             if i:
-                self.encoder += nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * widths[i - 1], width, 1))
-            self.encoder += nn.Sequential(*(ResidualBlock(width) for _ in range(config.encoder_blocks)))
-        self.encoder += nn.Sequential(ChannelNorm(widths[-1]), Conv(widths[-1], c, 1))
-        self.decoder = nn.Sequential(Conv(c, widths[-1], 3))
+                self.encoder += nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * widths[i - 1], width, 1, device))
+            self.encoder += nn.Sequential(*(ResidualBlock(width, device) for _ in range(config.encoder_blocks)))
+        self.encoder += nn.Sequential(ChannelNorm(widths[-1], device), Conv(widths[-1], c, 1, device))
+        self.decoder = nn.Sequential(Conv(c, widths[-1], 3, device))
         for i in reversed(range(len(widths))):
-            self.decoder += nn.Sequential(*(ResidualBlock(widths[i]) for _ in range(config.decoder_blocks)))
+            self.decoder += nn.Sequential(*(ResidualBlock(widths[i], device) for _ in range(config.decoder_blocks)))
             if i:
-                self.decoder += nn.Sequential(Conv(widths[i], 4 * widths[i - 1], 1), nn.PixelShuffle(2))
-        self.decoder += nn.Sequential(ChannelNorm(widths[0]), Conv(widths[0], 48, 3), nn.PixelShuffle(4))
-        self.register_buffer("latent_mean", torch.zeros(c))
-        self.register_buffer("latent_std", torch.ones(c))
+                self.decoder += nn.Sequential(Conv(widths[i], 4 * widths[i - 1], 1, device), nn.PixelShuffle(2))
+        self.decoder += nn.Sequential(ChannelNorm(widths[0], device), Conv(widths[0], 48, 3, device), nn.PixelShuffle(4))
+        self.register_buffer("latent_mean", torch.zeros(c, device=device, dtype=torch.float32))
+        self.register_buffer("latent_std", torch.ones(c, device=device, dtype=torch.float32))
 
     latent_mean: Tensor
     latent_std: Tensor

@@ -38,10 +38,10 @@ def generate(world: World, controls: Sequence[Controls], *, num_steps: int = 8, 
         raise WorldsimError("controls was empty; give one for each frame, at least 1.")
     if num_steps < 1:
         raise WorldsimError(f"num_steps was {num_steps}; give at least 1.")
-    spec, config = world.control_spec, world.config
-    noise = torch.randn(
-        1, len(controls), *world.grid, config.tokenizer.latent_channels, generator=torch.Generator().manual_seed(seed)
-    )
+    spec = world.control_spec
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    shape = (1, len(controls), *world.latent_shape)
+    noise = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
     vectors = torch.from_numpy(spec.to_vectors(controls, len(controls)) / spec.scale())
     latents = denoise(
         world.dynamics,
