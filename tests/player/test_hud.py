@@ -46,6 +46,14 @@ def test_everything_has_room_in_a_window_of_common_size(hud: Boxes, size: tuple[
         assert len(hud.boxes()) == 3
 
 
+def test_boxes_leave_headings_free(hud: Boxes) -> None:
+    screen = pygame.Surface((768, 300))
+    hud.clear(hud.header(screen))
+    assert hud.help(screen, ROWS)
+    hud.figures(screen, FIGURES)
+    assert all(box.top >= hud.header(screen) for box in hud.boxes())
+
+
 def test_help_without_room_says_so(hud: Boxes) -> None:
     assert not hud.help(pygame.Surface((100, 80)), ROWS)
 

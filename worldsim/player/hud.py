@@ -19,10 +19,11 @@ class Hud:
         self._path = pygame.font.match_font(FONTS)
         self._fonts: dict[int, pygame.font.Font] = {}
         self._taken: list[pygame.Rect] = []
+        self._top = 0
 
-    def clear(self) -> None:
-        """Nothing is drawn yet."""
-        self._taken = []
+    def clear(self, top: int = 0) -> None:
+        """Nothing is drawn yet, and nothing goes into the uppermost pixels, where headings are."""
+        self._taken, self._top = [], top
 
     def text_size(self, screen: pygame.Surface) -> int:
         """Font size for a window: what a line of about 70 letters, or 32 lines, would take."""
@@ -69,7 +70,8 @@ class Hud:
             font = self._font(smaller)
             pad, height = font.get_height() // 2, font.get_linesize()
             box = pygame.Rect(0, 0, max(font.size(line)[0] for line in lines) + 2 * pad, height * len(lines) + pad)
-            area = screen.get_rect().inflate(-2 * pad, -2 * pad)
+            left, top = pad, max(pad, self._top)
+            area = pygame.Rect(left, top, screen.get_width() - 2 * left, screen.get_height() - top - pad)
             setattr(box, place, getattr(area, place))
             if area.contains(box) and box.collidelist(self._taken) < 0:
                 self._draw(screen, lines, font, box)

@@ -27,7 +27,7 @@ from worldsim.player.session import Session, Show
 from worldsim.world import find_world
 from worldsim.worlds import DEFAULT_WORLD
 
-MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 3.0
+MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 4.0
 NEVER = float("inf")
 MENU_SIZE = (660, 560)
 
@@ -176,6 +176,7 @@ class Window:
         self.fullscreen = not self.fullscreen
         if self.fullscreen:
             self.screen = pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
+            pygame.display.set_window_position((0, 0))
         else:
             self.open()
 
@@ -209,12 +210,13 @@ class Window:
         pygame.mouse.set_visible(not on)
 
     def open(self) -> None:
-        """Opens the window, or gives it the size of what it shows."""
+        """Opens the window in the middle of the screen, or gives it the size of what it shows."""
         frame = next(iter(self.show.panes.values())).frame
         count, desktop = len(self.show.panes), pygame.display.get_desktop_sizes()[0]
         header = 24 if count > 1 else 0
         size = window_size((frame.shape[1], frame.shape[0]), count, self.config.zoom, desktop, header)
         self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+        pygame.display.set_window_position(((desktop[0] - size[0]) // 2, (desktop[1] - size[1]) // 2))
 
     def say(self, text: str) -> None:
         """Shows a message for a while."""
@@ -227,8 +229,9 @@ class Window:
             self.show.notices.clear()
         several, now = len(self.show.panes) > 1, time.perf_counter()
         frames = {name: pane.frame for name, pane in self.show.panes.items()}
-        areas = draw_frames(self.screen, frames, self.hud.header(self.screen) if several else 0)
-        self.hud.clear()
+        header = self.hud.header(self.screen) if several else 0
+        areas = draw_frames(self.screen, frames, header)
+        self.hud.clear(header)
         if several:
             for name, area in areas.items():
                 self.hud.heading(self.screen, f"{name}   {_progress(self.show, name)}", area)
