@@ -16,13 +16,13 @@ from typing import Any
 import torch
 import tyro
 
-from worldsim.data import Dataset
-from worldsim.device import pick_device
 from worldsim.eval.measure import EvalConfig
 from worldsim.eval.report import evaluate
 from worldsim.presets import find_preset
 from worldsim.train.calibrate import CodeCalibration
-from worldsim.train.run import DynamicsStage, TrainConfig, finish, train_dynamics, train_tokenizer
+from worldsim.train.config import DynamicsStage, Run, TrainConfig
+from worldsim.train.export import export
+from worldsim.train.stages import train_dynamics, train_tokenizer
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ def measure(name: str, config: TrainConfig, args: Args) -> dict[str, Any]:
     folder = args.run / "ablation" / name.replace(" ", "-").replace(":", "")
     done = folder / f"figures-{args.minutes:g}.json"
     if not done.exists():
-        where, dataset, held_out = pick_device("cpu"), Dataset(args.data, "train"), Dataset(args.data, "eval")
-        tokenizer = train_tokenizer(config, dataset, held_out, args.run, 1e-3, where, False)
+        run = Run.open(config, args.data, args.run, "cpu")
+        tokenizer = train_tokenizer(replace(run, compiled=False), 1e-3)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "cache").exists():
             (folder / "cache").symlink_to((args.run / "cache").absolute())
-        model = train_dynamics(config, dataset, held_out, tokenizer, folder, 60 * args.minutes, where, True)
-        world = finish(config, dataset, held_out, tokenizer, model, folder, where)
+        run = replace(run, folder=folder)
+        world = export(run, tokenizer, train_dynamics(run, tokenizer, 60 * args.minutes))
         sizes = EvalConfig(clips=args.clips, horizons=(1, 8), objects=False)
         evaluate(world, args.data, folder, config=sizes, device="cpu", json=done)
     figures: dict[str, Any] = json.loads(done.read_text())

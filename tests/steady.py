@@ -24,13 +24,13 @@ class Clock:
 @contextmanager
 def counted_budgets() -> Iterator[Clock]:
     """Every training step takes `STEP` seconds of a budget, so that fast, slow and busy machines train alike."""
-    train_step, clock = loop.Loop._train_step, Clock()
+    train_step, clock = loop.Loop.train_step, Clock()
 
     def step(self: loop.Loop, due: bool) -> loop.Losses:
         clock.now += STEP
         return train_step(self, due)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Loop, "_train_step", step)
+        patch.setattr(loop.Loop, "train_step", step)
         patch.setattr(loop, "time", clock)
         yield clock

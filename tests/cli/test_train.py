@@ -11,8 +11,8 @@ from worldsim.cli.app import main
 from worldsim.data import Dataset
 from worldsim.presets import Collection
 from worldsim.train.calibrate import CodeCalibration
+from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.train.loop import LoopConfig
-from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.world import World
 
 from .conftest import Failure

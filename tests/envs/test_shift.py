@@ -14,9 +14,10 @@ from worldsim.controls import Controls, ControlSpec
 from worldsim.data import DatasetInfo, Recorder
 from worldsim.envs.dream import DreamEnv
 from worldsim.model.noise import NoiseConfig
+from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import LoopConfig
-from worldsim.train.run import DynamicsStage, TokenizerStage, TrainConfig, train
+from worldsim.train.run import train
 
 SPEC = ControlSpec(keys=("a", "d", "x"), exclusive=(("a", "d"),))
 LOOP = LoopConfig(learning_rate=5e-3, warmup=5, ema=0.95)
@@ -59,7 +60,7 @@ def record_lamps(root: Path, episodes: int = 60, length: int = 20) -> Path:
 def env(tmp_path_factory: pytest.TempPathFactory) -> DreamEnv:
     folder = tmp_path_factory.mktemp("lamps")
     with counted_budgets():
-        world = train(CONFIG, record_lamps(folder / "data"), folder / "run", budget=9, device="cpu", compiled=False)
+        world = train(CONFIG, record_lamps(folder / "data"), folder / "run", budget=9, device="cpu", compiled=False).world
     return DreamEnv(world, device="cpu")
 
 

@@ -67,7 +67,7 @@ def test_a_noisy_copy_sees_the_context_before_it_and_itself(layout: str) -> None
                 alone[0][:, t], alone[1][:, t] = copies[copy][:, t], 0.7
                 expected = model(*alone, step_sizes, controls)
                 for copied, single in zip(together, expected, strict=True):
-                    assert torch.allclose(copied[:, (1 + copy) * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
+                    assert torch.allclose(copied[:, copy * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from conftest import TINY_DIT, randomize
@@ -12,7 +11,6 @@ from worldsim.errors import TrainingError
 from worldsim.model.dit import DiT, Prediction
 from worldsim.model.heads import nearest_code
 from worldsim.model.noise import NoiseConfig
-from worldsim.train.codebook import fit_codebook
 from worldsim.train.dynamics import (
     DynamicsObjective,
     code_loss,
@@ -164,12 +162,3 @@ def test_codewords_count_where_nothing_is_known_of_a_frame() -> None:
     wrong_elsewhere = torch.where(counts[..., None, None, None], right, -right)
     assert counts.any() and not counts.all() and code_loss(wrong_elsewhere, batch, book) < 1e-3
     assert code_loss(-right, batch, book) > 1
-
-
-def test_codewords_lie_where_latents_do() -> None:
-    rng = np.random.default_rng(0)
-    centres = rng.normal(0, 5, (4, 6))
-    latents = (centres[rng.integers(0, 4, (50, 2, 3))] + rng.normal(0, 0.1, (50, 2, 3, 6))).astype(np.float16)
-    book = fit_codebook(latents, 16, 0)
-    distance = torch.cdist(torch.from_numpy(centres).float(), book).min(1).values
-    assert (distance < 0.3).all() and torch.equal(book, fit_codebook(latents, 16, 0))

@@ -13,7 +13,7 @@ from worldsim.data import Dataset
 from worldsim.errors import DataError
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
-from worldsim.train.calibrate import calibrate_ends
+from worldsim.train.calibrate import EndCalibration, calibrate_ends
 from worldsim.train.dynamics import draw_windows
 from worldsim.train.store import FrameStore, LatentStore
 
@@ -161,10 +161,12 @@ def test_calibrated_worlds_expect_as_many_ends_as_there_are(store: LatentStore, 
     if informed:
         randomize(model)
     torch.nn.init.constant_(model.end_head.bias, -9.0)
-    shift = calibrate_ends(model, store, 0.05, windows=64)
+    shift = calibrate_ends(model, store, 0.05, EndCalibration(windows=64))
     assert shift > 0 and model.end_head.bias.item() == pytest.approx(shift - 9, abs=1e-4)
     if not informed:  # all frames look alike
         ends = int(store.ended.sum())
         chance = ends / (ends + int(store.lengths.sum()))
         assert model.end_head.bias.sigmoid().item() == pytest.approx(chance, rel=0.05)
-    assert calibrate_ends(model, store, 0.05, windows=64) == pytest.approx(0, abs=0.05), "once is enough, up to bfloat16"
+    assert calibrate_ends(model, store, 0.05, EndCalibration(windows=64)) == pytest.approx(0, abs=0.05), (
+        "once is enough, up to bfloat16"
+    )

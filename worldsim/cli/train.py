@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -37,7 +36,7 @@ def train(
     from worldsim.envs.games import find_game
     from worldsim.presets import find_collection, find_preset
     from worldsim.train.run import train as run
-    from worldsim.world import find_world, world_hash
+    from worldsim.world import find_world
 
     config = find_preset(name)
     data, out = existing_data(data, Path("data") / config.name), out or Path("runs") / config.name
@@ -45,8 +44,6 @@ def train(
         find_world(start)
     if not data.exists():
         record_whole(find_game(name), data, find_collection(config.name))
-    begun = time.monotonic()
-    world = run(config, data, out, seconds, device, compile and compiler_found(), start)
-    print(f"{world}\nplay it: worldsim play {world}\nmeasure it: worldsim eval {world} --data {data}")
-    figures = {"world": str(world), "hash": world_hash(world), "budget_s": seconds, "wall_s": time.monotonic() - begun}
-    write_json(json, figures)
+    trained = run(config, data, out, seconds, device, compile and compiler_found(), start)
+    print(trained)
+    write_json(json, trained.figures())

@@ -178,11 +178,15 @@ class Block(nn.Module):
         self.enter = linear(config.width, 2 * config.hidden, device, bias=False)
         self.leave = linear(config.hidden, config.width, device, bias=False)
 
-    def forward(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None) -> Trunk:
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, :, None].chunk(6, dim=-1)
-        residual, y = modulate(x.residual, shift1, scale1, x.branch, x.gate)
+    def forward(
+        self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None, skipped: int = 0
+    ) -> Trunk:
+        """All frames attend to each other, then the first `skipped` leave."""
+        shift, scale = modulation[:, :, None].chunk(6, dim=-1)[:2]
+        residual, y = modulate(x.residual, shift, scale, x.branch, x.gate)
         y = self.attention(y, layout, ring, prompt)
-        residual, y = modulate(residual, shift2, scale2, y, gate1)
+        gate1, shift, scale, gate2 = modulation[:, skipped:, None].chunk(6, dim=-1)[2:]
+        residual, y = modulate(residual[:, skipped:], shift, scale, y[:, skipped:], gate1)
         up, gate = self.enter(y).chunk(2, dim=-1)
         return Trunk(residual, self.leave(F.silu(gate) * up), gate2)
 
@@ -272,21 +276,24 @@ class DiT(nn.Module):
             modulations: those of these levels, step sizes and controls, if they were computed before; see `modulations`.
 
         Returns:
-            Prediction for every frame, in the dtype of the weights or autocast.
+            Prediction for every frame, or with copies for those alone, in the dtype of the weights or autocast.
         """
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls))
         layout = self.layout(batch, frames, height, width, causal, ring, copies)
         made = self.modulations(levels, step_sizes, controls) if modulations is None else modulations
         tokens = self._prompt(prompt, batch)
-        for block, modulation in zip(self.blocks, made.blocks, strict=True):
-            x = block(x, modulation, layout, ring, tokens)
-        shift, scale = made.final[:, :, None].chunk(2, dim=-1)
+        context = frames // (1 + copies) if copies else 0
+        last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")  # from here on nobody sees the context
+        for i, block in enumerate(self.blocks):
+            modulation = made.blocks[i][:, context:] if i > last else made.blocks[i]
+            x = block(x, modulation, layout, ring, tokens, context if i == last else 0)
+        shift, scale = made.final[:, context:, None].chunk(2, dim=-1)
         _, y = modulate(x.residual, shift, scale, x.branch, x.gate)
         latents = rearrange(self.final(y[:, :, 1:]), "b t (h w) c -> b t h w c", h=height)
         code = None if self.code_head is None else self.code_head(y[:, :, 1:]).unflatten(2, (height, width))
         if self.config.prediction == "v":
-            latents = z - levels[..., None, None, None].to(z.dtype) * latents
+            latents = z[:, context:] - levels[:, context:, None, None, None].to(z.dtype) * latents
         readout = y[:, :, 0]
         return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
 

@@ -5,7 +5,8 @@ x-prediction with loss in x-space and ramp weights follows Dreamer 4 (Hafner et 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -55,6 +56,10 @@ class DynamicsObjective:
         if not 0 <= self.ending_share < 1:
             raise TrainingError(f"ending_share was {self.ending_share}; give at least 0 and less than 1.")
 
+    def without_shortcuts(self) -> DynamicsObjective:
+        """The same, trained on recorded frames alone."""
+        return replace(self, noise=replace(self.noise, shortcut_share=0.0))
+
 
 @dataclass
 class Batch:
@@ -80,6 +85,15 @@ class Batch:
     excess: float = 1.0
     copies: int = 0
 
+    def predicted(self) -> Batch:
+        """The frames that the model predicts: all of them, or with copies all but the context."""
+        if not self.copies:
+            return self
+        context = self.levels.shape[1] // (1 + self.copies)
+        windows = Windows(**{name: value[:, context:] for name, value in vars(self.windows).items()})
+        rest = {name: getattr(self, name)[:, context:] for name in ("noise", "levels", "step_sizes", "rarity")}
+        return replace(self, windows=windows, copies=0, **rest)
+
 
 def draw_windows(
     store: LatentStore, rows: int, frames: int, share: float, rng: np.random.Generator
@@ -96,33 +110,36 @@ def draw_windows(
     share = (share or natural) if natural else 0.0
     end_windows = store.ending(int(share * rows + rng.random()), frames, rng)
     usual_ones = store.batch(rows - len(end_windows.ends), frames, rng)
-    windows = Windows(**{name: torch.cat([value, getattr(end_windows, name)]) for name, value in vars(usual_ones).items()})
-    return windows, len(end_windows.ends), share * (1 - natural) / (natural * (1 - share)) if natural else 1.0
+    return (
+        Windows.join(usual_ones, end_windows),
+        len(end_windows.ends),
+        share * (1 - natural) / (natural * (1 - share)) if natural else 1.0,
+    )
 
 
 def make_batch(
     windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int, end_windows: int = 0, excess: float = 1.0
 ) -> Batch:
     """Draws noise, levels and step sizes; the last `end_windows` rows train the end head only. Equal seeds give equal batches."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     config, copies = objective.noise, objective.copies
     rows, context = windows.rewards.shape
     frames = (1 + copies) * context
     shortcuts = round(config.shortcut_share * rows)
     levels = draw_levels(config, rows, frames, generator)
-    step_sizes = torch.rand(rows, frames, generator=generator) / config.finest  # steps this small need no shortcut
-    rarity = torch.full((rows, frames), config.pure_share)
+    step_sizes = torch.rand(rows, frames, generator=generator, dtype=torch.float32, device="cpu") / config.finest
+    rarity = torch.full((rows, frames), config.pure_share, dtype=torch.float32, device="cpu")
     levels[:shortcuts], step_sizes[:shortcuts] = draw_shortcuts(config, shortcuts, frames, generator)
     rarity[:shortcuts] = pure_shortcut_share(config)
     if copies:
         levels[:, :context], step_sizes[:, :context] = draw_context(config, rows, context, generator), 0
         windows = Windows(**{name: torch.cat([value] * (1 + copies), 1) for name, value in vars(windows).items()})
     # After an end there is no picture: all the model can know of that frame is what came before and the controls.
-    levels = torch.where(windows.real, levels, torch.ones(()))
+    levels = levels.masked_fill(~windows.real, 1.0)
     if copies:
         windows.real[:, :context] = windows.known[:, :context] = False
     windows.real[rows - end_windows :] = False
-    noise = torch.randn(windows.latents.shape, generator=generator)
+    noise = torch.randn(windows.latents.shape, generator=generator, dtype=torch.float32, device="cpu")
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
     return Batch(moved, noise.to(device), levels.to(device), step_sizes.to(device), shortcuts, rarity.to(device), excess, copies)
@@ -138,12 +155,14 @@ def pure_shortcut_share(config: NoiseConfig) -> float:
 def shortcut_targets(model: DiT, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, copies: int = 0) -> Tensor:
     """Clean estimates whose one step of size `step_sizes` lands where two half steps of the model land."""
     half = step_sizes / 2
-    middle, end = levels - half, levels - step_sizes
-    halfway = step_toward(z, model(z, levels, half, controls, copies=copies).x.float(), levels, middle)
-    x = model(halfway, middle, half, controls, copies=copies).x.float()
-    landed = step_toward(halfway, x, middle, end)
-    ratio = (end / levels.clamp_min(1e-6))[..., None, None, None]
-    return (landed - ratio * z) / (1 - ratio).clamp_min(1e-6)
+    middle = levels - half
+    context = z.shape[1] // (1 + copies) if copies else 0  # which stays as it is
+    z1, level1, level2, level3 = (a[:, context:] for a in (z, levels, middle, levels - step_sizes))
+    z2 = step_toward(z1, model(z, levels, half, controls, copies=copies).x.float(), level1, level2)
+    x = model(torch.cat([z[:, :context], z2], 1), middle, half, controls, copies=copies).x.float()
+    z3 = step_toward(z2, x, level2, level3)
+    ratio = (level3 / level1.clamp_min(1e-6))[..., None, None, None]
+    return (z3 - ratio * z1) / (1 - ratio).clamp_min(1e-6)
 
 
 def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objective: DynamicsObjective) -> dict[str, Tensor]:
@@ -185,23 +204,23 @@ def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     """
     ends = batch.windows.ends
     counts = (batch.levels == 1) & batch.windows.known
-    weight = torch.where(ends, batch.rarity * boost, torch.ones(())) * counts
+    weight = torch.where(ends, batch.rarity * boost, 1.0) * counts
     weight = torch.where(ends.any(1, keepdim=True), weight / batch.excess, weight)
-    error = F.binary_cross_entropy_with_logits(logits + torch.tensor(boost).log(), ends.float(), reduction="none")
+    error = F.binary_cross_entropy_with_logits(logits + math.log(boost), ends.float(), reduction="none")
     return (error * weight).sum() / weight.sum().clamp_min(1)
 
 
 def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool = True) -> dict[str, Tensor]:
     """One forward pass (and the two of the shortcut teacher) to the losses of `dynamics_loss`, and that of the codewords."""
     windows, n = batch.windows, batch.shortcuts
-    z = add_noise(windows.latents, batch.noise, batch.levels)
-    targets = windows.latents
+    z, predicted = add_noise(windows.latents, batch.noise, batch.levels), batch.predicted()
+    targets = predicted.windows.latents
     if n:
         taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.step_sizes[:n], windows.controls[:n], batch.copies)
         targets = torch.cat([taught, targets[n:]])
     prediction = model(z, batch.levels, batch.step_sizes, windows.controls, causal=causal, copies=batch.copies)
-    parts = dynamics_loss(prediction, batch, targets, objective)
+    parts = dynamics_loss(prediction, predicted, targets, objective)
     if prediction.code is not None:
-        parts["code"] = code_loss(prediction.code, batch, model.codebook)
+        parts["code"] = code_loss(prediction.code, predicted, model.codebook)
         parts["loss"] = parts["loss"] + objective.code_weight * parts["code"]
     return parts

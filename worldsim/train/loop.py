@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from worldsim.device import compute_dtype
 from worldsim.errors import TrainingError
 from worldsim.train import checkpoint
+from worldsim.train.muon import Muon
 
 
 @dataclass(frozen=True)
@@ -25,22 +27,42 @@ class LoopConfig:
     Attributes:
         learning_rate: peak rate, of Muon for the matrices inside the trunk and of AdamW for everything else.
         weight_decay: of matrices.
+        momentum: of Muon.
+        betas: of AdamW.
         warmup: steps of linear warm-up.
         decay: last share of the budget in which the rate falls linearly to zero.
         clip: largest gradient norm.
         ema: decay of the averaged weights, which are the ones kept.
-        checkpoint_minutes: minutes between checkpoints.
+        ema_warmup: the average is over fewer steps at first: after `n` steps its decay is at most `n / (n + ema_warmup)`.
         seed: of weights, batches and noise.
+        compile_steps: steps after a start, or a change of shapes, that may compile and so do not count toward the budget.
+        stall: a step counts as at most so many times the usual one: a suspended machine does not use the budget up.
+        first_checkpoint: seconds until the first checkpoint with trained weights.
+        checkpoint_minutes: minutes between later ones.
+        report_seconds: seconds between reports.
+        check_every: steps between checks that the loss is finite.
     """
 
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.97)
     warmup: int = 100
     decay: float = 0.5
     clip: float = 1.0
     ema: float = 0.998
-    checkpoint_minutes: float = 2.0
+    ema_warmup: int = 10
     seed: int = 0
+    compile_steps: int = 3
+    stall: float = 5.0
+    first_checkpoint: float = 20.0
+    checkpoint_minutes: float = 2.0
+    report_seconds: float = 5.0
+    check_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.compile_steps < 1 or self.stall < 1:
+            raise TrainingError(f"compile_steps was {self.compile_steps} and stall {self.stall}; give at least 1 for each.")
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate at a step, with `progress` the share of the budget used."""
@@ -48,7 +70,7 @@ class LoopConfig:
 
 
 TRUNK = ("blocks.", "encoder.", "decoder.")
-UNCOUNTED = 3  # steps after a start, or a change of shapes, that compile, and so do not count toward the budget
+CHECKPOINT = ("model", "average", "optimizers", "step", "elapsed")  # what a checkpoint holds
 Losses = dict[str, Tensor]
 
 
@@ -86,7 +108,8 @@ class Loop:
         self.folder, self.images, self.flops, self.peak, self.preview = folder, images, flops, peak, preview
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.optimizers = make_optimizers(model, config)
-        self.step, self.elapsed, self.uncounted = 0, 0.0, UNCOUNTED
+        self.step, self.elapsed, self.usual = 0, 0.0, math.inf
+        self.uncounted = config.compile_steps
         self.path = folder / f"{name}.ckpt"
         self.log = _summary_writer(folder / "logs" / name)
 
@@ -95,47 +118,65 @@ class Loop:
         """Share of the budget that is used."""
         return self.elapsed / self.budget
 
+    def shapes_change(self) -> None:
+        """To be called where the shapes of batches change: the next steps may compile, and do not count."""
+        self.uncounted = self.config.compile_steps
+
     def run(self) -> nn.Module:
         """Trains to the end of the budget; returns the averaged model.
 
         Raises:
             TrainingError: on a loss that is not finite; the last good checkpoint stays.
         """
-        self._resume()
-        saved = reported = time.monotonic()
+        if not self.resume():
+            self.save()  # a disk without room for it is found before the work, not after
+        begun_at, first, reported = time.monotonic(), self.step, time.monotonic()
+        due_at = begun_at + self.config.first_checkpoint
         with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=self.name) as bar:
             while self.elapsed < self.budget:
                 begun = time.monotonic()
-                due = begun - reported > 5
-                parts = self._train_step(due)
+                due = begun - reported > self.config.report_seconds
+                parts = self.train_step(due)
                 now = time.monotonic()
-                self.elapsed += 0 if self.uncounted else now - begun
-                self.uncounted = max(0, self.uncounted - 1)
+                self.elapsed += self._count(now - begun)
                 if due:
                     self._report(bar, parts, now - begun)
                     reported = now
-                if now - saved > 60 * self.config.checkpoint_minutes:
+                if now > due_at:
                     self.save()
-                    saved = time.monotonic()
-        self.save()
+                    due_at = time.monotonic() + 60 * self.config.checkpoint_minutes
+        if self.step > first:
+            self.save()
         self.log.close()
         return self.average
 
-    def _train_step(self, due: bool) -> Losses:
+    def _count(self, seconds: float) -> float:
+        """What of a step's seconds counts toward the budget."""
+        if self.uncounted:
+            self.uncounted -= 1
+            self.usual = min(self.usual, seconds)
+            return 0.0
+        counted = min(seconds, self.config.stall * self.usual)
+        self.usual += 0.1 * (counted - self.usual)
+        return counted
+
+    def train_step(self, due: bool = False) -> Losses:
+        """One step of the optimizers; `due` where losses are going to be reported."""
         rate = self.config.rate(self.step, self.progress)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
         parts = self.losses(self.step)
-        if due or self.step % 50 == 0:
+        if due or self.step % self.config.check_every == 0:
             self._check(parts)
         parts["loss"].backward()
         parts["gradient"] = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        update_average(self.average, self.model, min(self.config.ema, self.step / (self.step + 10)))
+        decay = min(self.config.ema, self.step / (self.step + self.config.ema_warmup))
+        update_average(self.average, self.model, decay)
         return parts
 
     def _check(self, parts: Losses) -> None:
@@ -161,33 +202,47 @@ class Loop:
             raise TrainingError(
                 f"{self.name}: weights are not finite at step {self.step}; the last good checkpoint is kept in {self.path}."
             )
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "step": self.step,
-            "elapsed": self.elapsed,
-        }
-        checkpoint.save(self.path, state)
-        if self.preview is not None:
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        values = (self.model.state_dict(), self.average.state_dict(), optimizers, self.step, self.elapsed)
+        checkpoint.save(self.path, dict(zip(CHECKPOINT, values, strict=True)))
+        if self.preview is not None and self.step:
             self.preview(self.average, self.step)
 
-    def _resume(self) -> None:
+    def resume(self) -> bool:
+        """Goes back to the last checkpoint; returns whether there is one.
+
+        Raises:
+            TrainingError: if it is damaged, or of another model; the message names the file.
+        """
         state = checkpoint.load(self.path)
         if state is None:
-            return
+            return False
         try:
+            step, elapsed = int(state["step"]), float(state["elapsed"])
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(values)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise TrainingError(f"{self.path} was made with another configuration ({error}). Use another run folder.") from error
-        self.step, self.elapsed = state["step"], state["elapsed"]
+                _fill(optimizer, values)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise TrainingError(
+                f"the checkpoint {self.path} does not fit this configuration ({type(error).__name__}: {reason}). "
+                "Use another run folder, or delete the file to begin this stage again."
+            ) from error
+        self.step, self.elapsed = step, elapsed
+        return True
+
+
+def _fill(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Loads what an optimizer has gathered; its settings stay those of the configuration."""
+    groups = optimizer.state_dict()["param_groups"]
+    if [group["params"] for group in groups] != [group["params"] for group in state["param_groups"]]:
+        raise ValueError("optimizers of other parameters")
+    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
 
 
 def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices inside the trunk, AdamW for embeddings, heads and vectors."""
+    """Muon for the matrices inside the trunk, AdamW for embeddings, heads and vectors."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(TRUNK)]
     inside = {id(p) for p in matrices}
     rest: Iterable[nn.Parameter] = [p for p in model.parameters() if id(p) not in inside]
@@ -197,14 +252,13 @@ def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Op
             {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
-        betas=(0.9, 0.97),
+        betas=config.betas,
         fused=True,
     )
     if not matrices:
         return [adam]
-    muon = torch.optim.Muon(
-        matrices, lr=config.learning_rate, weight_decay=config.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-    )
+    dtype = compute_dtype(matrices[0].device)
+    muon = Muon(matrices, config.learning_rate, config.momentum, config.weight_decay, dtype)
     return [muon, adam]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,35 +14,69 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from worldsim.data import Dataset, Rows
 from worldsim.data.clips import align
+from worldsim.device import autocast, compute_dtype
 from worldsim.errors import DataError
-from worldsim.files import write_json
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.train.cache import cached_array
+from worldsim.train.progress import Phase
 
-MAX_FRAME_BYTES = 3_000_000_000
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """How recordings are prepared for training.
+
+    Attributes:
+        frame_bytes: of decoded frames kept on disk for the tokenizer, at most; of a longer dataset, some episodes are left out.
+        batch: frames encoded at a time.
+        threads: that decode episodes.
+        ahead: episodes decoded ahead of need.
+    """
+
+    frame_bytes: int = 3_000_000_000
+    batch: int = 128
+    threads: int = 2
+    ahead: int = 4
+
+    def frames(self, dataset: Dataset) -> int:
+        """How many frames of a dataset are kept."""
+        return min(self.frame_bytes // math.prod(dataset.frame_shape), dataset.total_frames)
 
 
 class FrameStore:
-    """A random subset of a dataset's frames, decoded once; uint8 `(n, H, W, 3)`."""
+    """A random subset of a dataset's frames, decoded once; uint8 `(n, H, W, 3)`.
 
-    def __init__(self, dataset: Dataset, path: Path, seed: int):
-        episodes = np.random.default_rng(seed).permutation(len(dataset.episodes))
-        budget = min(MAX_FRAME_BYTES // int(np.prod(dataset.frame_shape)), dataset.total_frames)
-        key = f"{dataset.fingerprint}-{budget}"
-        if not _is_current(path, key):
-            frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "w+")
+    Args:
+        dataset: the recordings.
+        path: of the frames' file.
+        seed: of the choice of episodes, where not all are kept.
+        config: how many are kept.
+    """
+
+    def __init__(self, dataset: Dataset, path: Path, seed: int, config: CacheConfig | None = None):
+        config = config or CacheConfig()
+        episodes = np.random.default_rng(seed).permutation(len(dataset.episodes)).tolist()
+        count = config.frames(dataset)
+
+        def decode(frames: NDArray[np.uint8]) -> None:
             at = 0
-            for whole in tqdm(_decoded(dataset, episodes.tolist()), desc="decoding frames", unit="episode"):
-                decoded = whole[: budget - at]
-                frames[at : at + len(decoded)] = decoded
-                at += len(decoded)
-                if at >= budget:
-                    break
-            _mark(path, key)
-        self.frames = _open(path, np.uint8, (budget, *dataset.frame_shape), "r")
+            with Phase("decoding frames", count, "frame") as phase:
+                for whole in _decoded(dataset, episodes, config):
+                    decoded = whole[: count - at]
+                    frames[at : at + len(decoded)] = decoded
+                    at += len(decoded)
+                    phase.advance(len(decoded))
+                    if at >= count:
+                        return
+
+        self.frames = cached_array(path, self.key_of(dataset, count), np.uint8, (count, *dataset.frame_shape), decode)
+
+    @staticmethod
+    def key_of(dataset: Dataset, count: int) -> str:
+        """Names the frames: those of a dataset, or so many of them."""
+        return f"{dataset.fingerprint}-{count}"
 
     def batch(self, size: int, rng: np.random.Generator) -> Tensor:
         """Random frames, uint8 `(size, H, W, 3)`."""
@@ -69,6 +103,15 @@ class Windows:
     real: Tensor
     known: Tensor
 
+    @classmethod
+    def join(cls, one: Windows, other: Windows) -> Windows:
+        """The windows of one batch, then those of another."""
+        return cls(**{name: torch.cat([value, getattr(other, name)]) for name, value in vars(one).items()})
+
+    def rows(self, chosen: slice) -> Windows:
+        """Some of the windows."""
+        return Windows(**{name: value[chosen] for name, value in vars(self).items()})
+
 
 class LatentStore:
     """Every frame of a dataset as latents, encoded once; controls, rewards and ends are shifted onto the frames they produced.
@@ -79,17 +122,32 @@ class LatentStore:
         path: of the latents' file.
         device: where to encode.
         mirrored: add every episode once more, with left and right swapped in frames and controls.
+        config: how episodes are read.
+
+    Attributes:
+        latents: `(frames, h, w, C)` float16, episode after episode, on disk.
+        key: names the recordings and the tokenizer that they were encoded by.
     """
 
-    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, path: Path, device: torch.device, mirrored: bool = False):
+    def __init__(
+        self,
+        dataset: Dataset,
+        tokenizer: Tokenizer,
+        path: Path,
+        device: torch.device,
+        mirrored: bool = False,
+        config: CacheConfig | None = None,
+    ):
         height, width, _ = dataset.frame_shape
-        grid, copies, total = tokenizer.config.grid(height, width), 1 + mirrored, dataset.total_frames
-        shape = (copies, total, *grid, tokenizer.config.latent_channels)
-        key = f"{dataset.fingerprint}-{_weights_hash(tokenizer)}" + "-mirrored" * mirrored
-        if not _is_current(path, key):
-            self._encode(dataset, tokenizer, _open(path, np.float16, shape, "w+"), device)
-            _mark(path, key)
-        self.latents = _open(path, np.float16, (copies * total, *shape[2:]), "r")
+        grid, copies = tokenizer.config.grid(height, width), 1 + mirrored
+        shape = (copies * dataset.total_frames, *grid, tokenizer.config.latent_channels)
+        self.key = f"{dataset.fingerprint}-{_weights_hash(tokenizer)}" + "-mirrored" * mirrored
+
+        def encode(out: NDArray[np.float16]) -> None:
+            whole = out.reshape(copies, dataset.total_frames, *shape[1:])
+            _encode(dataset, tokenizer, whole, device, config or CacheConfig())
+
+        self.latents = cached_array(path, self.key, np.float16, shape, encode)
         self.lengths = np.tile(dataset.lengths, copies)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         spec, rows = dataset.spec, dataset.rows
@@ -97,18 +155,6 @@ class LatentStore:
         turned = replace(rows, actions=spec.mirror(rows.actions) / spec.scale())
         self.rows = Rows.join([once, turned][:copies])
         self.ended = self.rows.terminated[self.offsets[1:] - 1]
-
-    @staticmethod
-    @torch.inference_mode()
-    def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], device: torch.device) -> None:
-        at = 0
-        for frames in tqdm(_decoded(dataset, range(len(dataset))), desc="encoding latents", unit="episode", total=len(dataset)):
-            for chunk in torch.from_numpy(frames).split(128):
-                for copy, shown in zip(out, (chunk, chunk.flip(2)), strict=False):
-                    with torch.autocast(device.type, torch.bfloat16):
-                        latents = tokenizer.encode(to_images(shown.to(device), torch.bfloat16))
-                    copy[at : at + len(chunk)] = latents.half().cpu().numpy()
-                at += len(chunk)
 
     def window(self, episode: int, start: int, frames: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
         """Latents `(frames, h, w, C)` and the controls `(frames, A)` that produced them, from one episode."""
@@ -150,31 +196,30 @@ class LatentStore:
         )
 
 
-def _decoded(dataset: Dataset, episodes: Sequence[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
+@torch.inference_mode()
+def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], device: torch.device, config: CacheConfig) -> None:
+    """Fills `out` `(1 or 2, frames, h, w, C)`: the frames as recorded, then, where asked for, mirrored."""
+    at = 0
+    with Phase("encoding latents", dataset.total_frames, "frame") as phase:
+        for frames in _decoded(dataset, range(len(dataset)), config):
+            for chunk in torch.from_numpy(frames).split(config.batch):
+                for copy, shown in zip(out, (chunk, chunk.flip(2)), strict=False):
+                    with autocast(device):
+                        latents = tokenizer.encode(to_images(shown.to(device), compute_dtype(device)))
+                    copy[at : at + len(chunk)] = latents.half().cpu().numpy()
+                at += len(chunk)
+                phase.advance(len(chunk))
+
+
+def _decoded(dataset: Dataset, episodes: Sequence[int], config: CacheConfig) -> Iterator[NDArray[np.uint8]]:
     """Frames of each episode in turn, decoded in the background."""
-    with ThreadPoolExecutor(2) as pool:
-        waiting = deque(pool.submit(dataset.frames, i) for i in episodes[:ahead])
-        for i in episodes[ahead:]:
+    with ThreadPoolExecutor(config.threads) as pool:
+        waiting = deque(pool.submit(dataset.frames, i) for i in episodes[: config.ahead])
+        for i in episodes[config.ahead :]:
             yield waiting.popleft().result()
             waiting.append(pool.submit(dataset.frames, i))
         while waiting:
             yield waiting.popleft().result()
-
-
-def _open(path: Path, dtype: type, shape: tuple[int, ...], mode: str) -> NDArray:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if mode == "w+":
-        path.with_suffix(".json").unlink(missing_ok=True)  # until it is whole
-    return np.memmap(path, dtype=dtype, mode=mode, shape=shape)  # type: ignore[call-overload, no-any-return]
-
-
-def _is_current(path: Path, key: str) -> bool:
-    mark = path.with_suffix(".json")
-    return path.exists() and mark.exists() and json.loads(mark.read_text())["key"] == key
-
-
-def _mark(path: Path, key: str) -> None:
-    write_json(path.with_suffix(".json"), {"key": key})
 
 
 def _weights_hash(tokenizer: Tokenizer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,14 +17,18 @@ class TokenizerObjective:
     """Weights of the reconstruction loss.
 
     Attributes:
-        hard_share: share of the 8x8 patches that count as hard, those with the largest error of the batch. Small, rare things
+        patch: pixels of a patch's side, for what follows.
+        hard_share: share of the patches that count as hard, those with the largest error of the batch. Small, rare things
             (a fireball) live there, and a mean over pixels does not see them.
         hard_weight: their extra weight.
+        absolute_weight: weight of the mean absolute error, beside the mean squared one.
         latent_noise: largest noise added to latents before decoding, so that small errors of the dynamics do not show.
     """
 
+    patch: int = 8
     hard_share: float = 0.05
     hard_weight: float = 0.5
+    absolute_weight: float = 0.02
     latent_noise: float = 0.1
 
 
@@ -31,14 +36,14 @@ def tokenizer_loss(model: Tokenizer, images: Tensor, noise: Tensor, objective: T
     """Loss and mean squared error (in [0, 1] pixel units) on images `(B, 3, H, W)`; `noise` is `(B, h, w, C)`, ready scaled."""
     error = (model.decode(model.encode(images) + noise).float() - images.float()) / 2
     square = error.square()
-    patches = F.avg_pool2d(square.mean(1, keepdim=True), 8).flatten()
+    patches = F.avg_pool2d(square.mean(1, keepdim=True), objective.patch).flatten()
     hard = patches.topk(max(1, int(objective.hard_share * patches.numel()))).values
-    loss = square.mean() + 0.02 * error.abs().mean() + objective.hard_weight * objective.hard_share * hard.mean()
-    return loss, square.mean().detach()
+    loss = square.mean() + objective.absolute_weight * error.abs().mean()
+    return loss + objective.hard_weight * objective.hard_share * hard.mean(), square.mean().detach()
 
 
 @torch.no_grad()
-def fit_scale(model: Tokenizer, images: list[Tensor]) -> None:
+def fit_scale(model: Tokenizer, images: Iterable[Tensor]) -> None:
     """Sets the latents' mean and standard deviation per channel to those found on `images`, so that latents have unit scale."""
     mean, std = model.latent_mean.clone(), model.latent_std.clone()
     latents = torch.cat([model.encode(batch).float().flatten(0, 2) for batch in images]) * std + mean

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldsim.envs.games import GameSpec
-from worldsim.train.run import TrainConfig, train
+from worldsim.train.config import TrainConfig
+from worldsim.train.run import train
 from worldsim.transfer.config import TransferConfig
 from worldsim.transfer.data import shuffle_controls
 
@@ -40,7 +41,7 @@ def train_worlds(
         Folders of the worlds.
     """
     runs = [(with_seed(config, seed), out / f"seed-{seed}") for seed in seeds]
-    return [train(run, data, folder, budget, device, compiled, start) for run, folder in runs]
+    return [train(run, data, folder, budget, device, compiled, start).world for run, folder in runs]
 
 
 def train_shuffled(
@@ -88,7 +89,7 @@ def refit_world(
     made_from = hashlib.sha256(b"".join(path.read_bytes() for path in policies) + str(frames).encode())
     out = out / made_from.hexdigest()[:16]
     larger = record_policies(world, policies, data, out / "data", frames, learner, processes=processes, game=game)
-    return train(config, larger, out / "run", budget, device, compiled, world), larger
+    return train(config, larger, out / "run", budget, device, compiled, world).world, larger
 
 
 def with_seed(config: TrainConfig, seed: int) -> TrainConfig:

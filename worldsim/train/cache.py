@@ -1,0 +1,56 @@
+"""Large arrays that are made once, kept in a run folder, and mapped into memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim import files
+
+
+def cached_array(
+    path: Path, key: str, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[NDArray], None]
+) -> NDArray:
+    """An array from its file, which is made first if it is missing, damaged, truncated, or of another key.
+
+    All of its space is reserved before any work: a full disk would otherwise end the process in the middle (SIGBUS). The array
+    is made under a temporary name, so a kill at any moment leaves either a whole file or none.
+
+    Args:
+        path: of the file; its key stands beside it, under the suffix ".json".
+        key: names what the array holds.
+        dtype, shape: of the array.
+        fill: writes all of it.
+
+    Returns:
+        A read-only memory map.
+
+    Raises:
+        FileError: if there is no room for it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if not is_current(path, key, size):
+        mark = path.with_suffix(".json")
+        for stale in (mark, path):  # the old one makes room for the new
+            stale.unlink(missing_ok=True)
+        with files.replacing(path) as temporary:
+            files.allocate(temporary, size)
+            array = np.memmap(temporary, dtype=dtype, mode="r+", shape=shape)
+            fill(array)
+            array.flush()
+        files.write_json(mark, {"key": key})
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+
+
+def is_current(path: Path, key: str, size: int) -> bool:
+    """Whether the file at `path` is whole, of `size` bytes, and of that key."""
+    try:
+        mark = json.loads(path.with_suffix(".json").read_bytes())
+        return bool(mark["key"] == key and path.stat().st_size == size)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False

@@ -1,0 +1,150 @@
+"""What a training run is made of: two stages, their sizes and numbers, and the recordings and the device they run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from worldsim.data import Dataset
+from worldsim.device import pick_device
+from worldsim.errors import TrainingError
+from worldsim.model.dit import DiTConfig
+from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.train.calibrate import CodeCalibration, EndCalibration
+from worldsim.train.codebook import CodebookConfig
+from worldsim.train.dynamics import DynamicsObjective
+from worldsim.train.loop import LoopConfig
+from worldsim.train.previews import PreviewConfig
+from worldsim.train.store import CacheConfig
+from worldsim.train.tokenizer import TokenizerObjective
+from worldsim.world import WorldConfig
+
+
+@dataclass(frozen=True)
+class TokenizerStage:
+    """The tokenizer, its objective and its batches.
+
+    Attributes:
+        model: sizes of the network.
+        objective: weights of the loss.
+        loop: how it is optimised.
+        batch: images at a time.
+        scale_images: images from which the latents' mean and standard deviation are taken, when training is over.
+    """
+
+    model: TokenizerConfig = field(default_factory=TokenizerConfig)
+    objective: TokenizerObjective = field(default_factory=TokenizerObjective)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-3, ema=0.995))
+    batch: int = 32
+    scale_images: int = 2048
+
+
+@dataclass(frozen=True)
+class DynamicsStage:
+    """The dynamics, its objective, batches and calibration.
+
+    Attributes:
+        model: sizes of the network; data and tokenizer fill in `controls` and `latent_channels`.
+        objective: noise and weights of the loss.
+        loop: how it is optimised.
+        batch: windows at a time.
+        frames: of a window.
+        short_share: share of the whole budget, from its beginning, in which windows are half as long and twice as many.
+        teacher_share: share of the budget, at its end, in which shortcut targets are trained; 1 trains them throughout.
+        restart: share of the learning rate with which a world that is trained already goes on.
+        codebook: how codewords are fitted to the latents.
+        codes: how codewords are made as frequent as in the game, when training is over.
+        ends: how ends of episodes are.
+    """
+
+    model: DiTConfig = field(default_factory=DiTConfig)
+    objective: DynamicsObjective = field(default_factory=DynamicsObjective)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    batch: int = 12
+    frames: int = 16
+    short_share: float = 0.0
+    teacher_share: float = 1.0
+    restart: float = 0.5
+    codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    calibration: CodeCalibration = field(default_factory=CodeCalibration)
+    ends: EndCalibration = field(default_factory=EndCalibration)
+
+    def __post_init__(self) -> None:
+        if self.short_share and self.frames < 2:
+            raise TrainingError(f"windows of {self.frames} frame cannot be halved; give frames=2 or more, or short_share=0.")
+        if not 0 <= self.teacher_share <= 1:
+            raise TrainingError(f"teacher_share was {self.teacher_share}; give a share from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All numbers of a run.
+
+    Attributes:
+        name: of the world, such as "doom/take-cover".
+        tokenizer: first stage.
+        dynamics: second stage.
+        tokenizer_share: share of the budget that goes to the tokenizer.
+        starts: start contexts kept in the world, from held-out episodes.
+        num_steps: network calls per frame in play.
+        context_level: noise level at which the world keeps past frames in play.
+        draw_level: noise level that the first of several calls goes to in play; see `Stream`.
+        mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
+        cache: how frames and latents are kept on disk.
+        previews: pictures made at every checkpoint.
+    """
+
+    name: str
+    tokenizer: TokenizerStage = field(default_factory=TokenizerStage)
+    dynamics: DynamicsStage = field(default_factory=DynamicsStage)
+    tokenizer_share: float = 0.2
+    starts: int = 16
+    num_steps: int = WorldConfig.num_steps
+    context_level: float = WorldConfig.context_level
+    draw_level: float = WorldConfig.draw_level
+    mirrored: bool = False
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    previews: PreviewConfig = field(default_factory=PreviewConfig)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A configuration applied to recordings: what every stage needs to know.
+
+    Attributes:
+        config: all numbers.
+        dataset: training episodes.
+        held_out: episodes for previews and start contexts.
+        folder: of checkpoints, logs, previews, caches, and the finished `world/`.
+        device: where to compute.
+        compiled: use torch.compile (needs a C++ compiler on a CPU).
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    held_out: Dataset
+    folder: Path
+    device: torch.device
+    compiled: bool
+
+    @classmethod
+    def open(cls, config: TrainConfig, data: str | Path, out: str | Path, device: str = "auto", compiled: bool = True) -> Run:
+        """Reads the dataset's splits "train" and "eval" and picks the device.
+
+        Raises:
+            DataError: if the dataset or a split is missing.
+            WorldsimError: if there is no such device.
+        """
+        data = Path(data).expanduser()
+        where = pick_device(device)
+        return cls(config, Dataset(data, "train"), Dataset(data, "eval"), Path(out).expanduser(), where, compiled)
+
+    def cache(self, name: str) -> Path:
+        """File of the cache `name`."""
+        return self.folder / "cache" / name
+
+    def preview(self, stage: str, step: int) -> Path:
+        """Picture of a stage at a step."""
+        return self.folder / "previews" / f"{stage}-{step:07d}.png"

@@ -1,0 +1,94 @@
+"""Muon (Jordan et al. 2024): momentum whose update of a matrix has all its singular values near 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration, from the authors
+ITERATIONS = 5
+RMS = 0.2  # of an update's entries at a learning rate of 1, as AdamW's (Liu et al. 2025, arXiv:2502.16982, section 2.2)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon with Nesterov momentum and decoupled weight decay; matrices of one shape are updated in one batch.
+
+    Args:
+        matrices: parameters of two dimensions.
+        lr: learning rate, on AdamW's scale.
+        momentum: share of the average of past gradients that is kept.
+        weight_decay: share of a weight that a step at learning rate 1 takes away.
+        dtype: that updates are computed in.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype = torch.float32,
+    ):
+        self.dtype = dtype
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Updates every matrix that has a gradient."""
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in alike.items():
+                gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+                averages = [self._average(parameter) for parameter in parameters]
+                torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+                updates = orthogonalize(torch.stack(torch._foreach_lerp(gradients, averages, group["momentum"])), self.dtype)
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, list(updates), alpha=-group["lr"] * RMS * max(shape) ** 0.5)
+
+    def _average(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        return state["momentum_buffer"]
+
+
+def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Matrices `(K, m, n)` with about the same singular vectors and singular values near 1: Newton-Schulz in `dtype`.
+
+    One is `x <- (a + b A + c A^2) x` with `A = x x^T`.
+    """
+    if x.shape[1] > x.shape[2]:
+        return orthogonalize(x.mT, dtype).mT
+    scaled = (x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)).to(dtype)
+    return (_iterate_gram(scaled) if dtype == torch.float32 else _iterate(scaled)).to(x.dtype)
+
+
+def _iterate(x: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def _iterate_gram(x: Tensor) -> Tensor:
+    """The same with half the operations for matrices three times as wide as high, but more rounding.
+
+    Each iteration multiplies `x` by a polynomial of the first `A`, and so do all of them: they run on matrices `(m, m)`, and `x`
+    is multiplied once at the end.
+    """
+    a, b, c = COEFFICIENTS
+    gram = product = x @ x.mT
+    for i in range(ITERATIONS):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = factor @ product if i else factor
+        if i + 1 < ITERATIONS:
+            gram = factor @ gram @ factor
+    return product @ x
