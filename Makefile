@@ -25,7 +25,7 @@ lint: $(VENV)/dev.stamp typed
 	MYPYPATH=$(TYPED) $(BIN)/mypy $(TYPED)/worldsim tests
 
 docs: $(VENV)/docs.stamp typed
-	$(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 typed:
 	@rm -rf $(TYPED) && mkdir -p $(TYPED)/worldsim && ln -s "$(CURDIR)"/worldsim/* "$(CURDIR)"/envs "$(CURDIR)"/kernels $(TYPED)/worldsim

@@ -33,6 +33,19 @@ def test_help_lists_every_command_and_loads_neither_torch_nor_tyro() -> None:
     assert all(command in run.stdout for command in COMMANDS)
 
 
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from worldsim.cli.app import COMMANDS, main\n"
+        "for name in COMMANDS:\n"
+        "    try: main([*name.split(), '--help'])\n"
+        "    except SystemExit: pass\n"
+        "    heavy = {'torch', 'pygame', 'pyarrow', 'av'} & set(sys.modules)\n"
+        "    assert not heavy, (name, heavy)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_python_m_worldsim_is_the_command() -> None:
     run = subprocess.run([sys.executable, "-m", "worldsim", "bench"], capture_output=True, text=True)
     assert run.returncode == 0 and "bench stream" in run.stdout and "collect" not in run.stdout
