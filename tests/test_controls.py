@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,6 +47,22 @@ def test_mirror_swaps_left_and_right() -> None:
     assert np.array_equal(SPEC.mirror(SPEC.mirror(vector)), vector)
 
 
+def test_a_spec_may_name_its_mirrored_keys() -> None:
+    spec = ControlSpec(keys=("a", "d", "z", "c"), mirrored=(("z", "c"),))
+    assert spec.mirror(np.array([1, 0, 1, 0], np.float32)).tolist() == [1, 0, 0, 1]
+    assert ControlSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert ControlSpec(keys=("a", "d"), mirrored=()).mirrored_pairs == ()
+    assert ControlSpec(keys=("a", "d")).mirrored_pairs == (("a", "d"),) and ControlSpec(keys=("a",)).mirrored_pairs == ()
+    old = {"keys": ["a", "d"], "mouse_limit": [0, 0], "buttons": [], "exclusive": [["a", "d"]]}
+    assert ControlSpec.from_dict(old) == ControlSpec(keys=("a", "d"), exclusive=(("a", "d"),))
+
+
+def test_numpy_is_welcome() -> None:
+    controls = Controls(keys=np.array(["w"]), mouse=np.array([1, 2]))  # type: ignore[arg-type]
+    assert controls == Controls(keys={"w"}, mouse=(1.0, 2.0))
+    assert ControlSpec(keys=np.array(["w"]), mouse_limit=np.ones(2)) == ControlSpec(keys=("w",), mouse_limit=(1.0, 1.0))  # type: ignore[arg-type]
+
+
 def test_neutral_is_all_zero() -> None:
     assert not SPEC.to_vector(SPEC.neutral()).any()
 
@@ -70,6 +88,24 @@ def test_batches_take_one_or_many() -> None:
         (lambda: SPEC.check_vector(np.full(6, np.inf)), "non-finite"),
         (lambda: SPEC.from_action({"keys": np.zeros(3)}), "give a dict with keys, mouse, buttons"),
         (lambda: SPEC.from_action(3), "action was int"),  # type: ignore[arg-type]
+        (lambda: Controls(keys="left"), r"keys was 'left'; give a tuple of names"),  # type: ignore[arg-type]
+        (lambda: Controls(mouse=3), "mouse was 3; give two finite numbers"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(keys="ad"), "keys was 'ad'; give a tuple"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(keys=("a", "d"), exclusive=("ad",)), "exclusive was 'ad'"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(keys=("a", "d", "a")), "keys has 'a' twice"),
+        (lambda: ControlSpec(buttons=("left", "left")), "buttons has 'left' twice"),
+        (lambda: ControlSpec(keys=("a", "d"), exclusive=(("a", "w"),)), "unknown key in exclusive 'w'; allowed: a, d"),
+        (lambda: ControlSpec(keys=("a", "d"), exclusive=(("a", "a"),)), "exclusive has 'a' twice"),
+        (lambda: ControlSpec(keys=("a", "d", "w"), exclusive=(("a", "d"), ("d", "w"))), "exclusive has 'd' twice"),
+        (lambda: ControlSpec(keys=("a", "d"), mirrored=(("a", "q"),)), "unknown key in mirrored 'q'"),
+        (lambda: ControlSpec(keys=("a", "d", "w"), mirrored=(("a", "d", "w"),)), "give pairs of keys"),
+        (lambda: ControlSpec(mouse_limit=(1.0,)), "give two finite numbers"),  # type: ignore[arg-type]
+        (lambda: SPEC.check_vector("a"), "control vector was 'a'; give an array of numbers"),  # type: ignore[arg-type]
+        (lambda: SPEC.from_action({"keys": "a", "mouse": np.zeros(2), "buttons": np.zeros(1)}), r"action\['keys'\] was 'a'"),
+        (
+            lambda: SPEC.from_action({"keys": np.zeros((2, 3)), "mouse": np.zeros(2), "buttons": np.zeros(1)}),
+            "all axes but the last must be the same",
+        ),
         (
             lambda: SPEC.from_action({"keys": np.zeros(2), "mouse": np.zeros(2), "buttons": np.zeros(1)}),
             r"action\['keys'\] has shape \(2,\); its last axis must be 3",

@@ -24,6 +24,7 @@ DIGITS = tuple("0123456789")
 NAMED_KEYS = ("space", "return", "escape", "tab", "backspace", "shift", "ctrl", "alt", "up", "down", "left", "right")
 KEY_NAMES = LETTERS + DIGITS + NAMED_KEYS
 BUTTON_NAMES = ("left", "middle", "right")
+MIRRORED = (("a", "d"), ("left", "right"), ("q", "e"))  # keys that trade places in a mirror, unless a spec says otherwise
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Controls:
     buttons: Set[str] = frozenset()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", frozenset(self.keys))
-        object.__setattr__(self, "buttons", frozenset(self.buttons))
+        object.__setattr__(self, "keys", frozenset(_names("keys", self.keys)))
+        object.__setattr__(self, "buttons", frozenset(_names("buttons", self.buttons)))
         _check_names("key", self.keys, KEY_NAMES)
         _check_names("mouse button", self.buttons, BUTTON_NAMES)
-        mouse = tuple(float(v) for v in self.mouse)
+        mouse = _numbers(self.mouse)
         if len(mouse) != 2 or not all(math.isfinite(v) for v in mouse):
             raise ControlError(f"mouse was {self.mouse!r}; give two finite numbers (dx, dy) in degrees per step.")
         object.__setattr__(self, "mouse", mouse)
@@ -63,23 +64,43 @@ class ControlSpec:
         mouse_limit: largest |dx| and |dy| in degrees per step; 0 means that axis is ignored.
         buttons: mouse-button names, in the order of the vector.
         exclusive: groups of keys of which at most one acts at a time, such as `("a", "d")` (used by random policies).
+        mirrored: pairs of keys that trade places when left and right are swapped; None for those of `MIRRORED` that
+            it has.
+
+    Raises:
+        ControlError: for an unknown or repeated name, a key in two groups or pairs, or a limit that is out of range.
     """
 
     keys: tuple[str, ...] = ()
     mouse_limit: tuple[float, float] = (0.0, 0.0)
     buttons: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    mirrored: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", tuple(self.keys))
-        object.__setattr__(self, "buttons", tuple(self.buttons))
-        object.__setattr__(self, "exclusive", tuple(tuple(group) for group in self.exclusive))
-        limit = tuple(float(v) for v in self.mouse_limit)
+        keys, limit = _names("keys", self.keys), _numbers(self.mouse_limit)
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "buttons", _names("buttons", self.buttons))
+        object.__setattr__(self, "exclusive", tuple(_names("exclusive", group) for group in _names("exclusive", self.exclusive)))
+        if self.mirrored is not None:
+            object.__setattr__(self, "mirrored", tuple(_names("mirrored", pair) for pair in _names("mirrored", self.mirrored)))
         if len(limit) != 2 or not all(math.isfinite(v) and v >= 0 for v in limit):
             raise ControlError(f"mouse_limit was {self.mouse_limit!r}; give two finite numbers of at least 0 in degrees.")
         object.__setattr__(self, "mouse_limit", limit)
         _check_names("key", self.keys, KEY_NAMES)
         _check_names("mouse button", self.buttons, BUTTON_NAMES)
+        for field, groups in (("exclusive", self.exclusive), ("mirrored", self.mirrored_pairs)):
+            _check_names(f"key in {field}", (key for group in groups for key in group), self.keys)
+            _check_once(field, [key for group in groups for key in group])
+        _check_once("keys", self.keys)
+        _check_once("buttons", self.buttons)
+        if any(len(pair) != 2 for pair in self.mirrored_pairs):
+            raise ControlError(f"mirrored was {self.mirrored!r}; give pairs of keys, such as (('a', 'd'),).")
+
+    @property
+    def mirrored_pairs(self) -> tuple[tuple[str, ...], ...]:
+        """Pairs of keys that trade places when left and right are swapped."""
+        return tuple(pair for pair in MIRRORED if set(pair) <= set(self.keys)) if self.mirrored is None else self.mirrored
 
     @property
     def has_mouse(self) -> bool:
@@ -142,7 +163,7 @@ class ControlSpec:
 
     def check_vector(self, vector: NDArray[Any]) -> NDArray[np.float32]:
         """Checks shape and finiteness, clips the mouse to its limit; returns float32 of the same shape."""
-        array = np.asarray(vector, dtype=np.float32)
+        array = _floats("control vector", vector)
         if array.shape[-1:] != (self.size,):
             raise ControlError(
                 f"control vector has shape {array.shape}; the last axis must be {self.size}: {', '.join(self.names)}."
@@ -162,12 +183,11 @@ class ControlSpec:
         return np.array([*(1.0 for _ in self.keys), *mouse, *(1.0 for _ in self.buttons)], dtype=np.float32)
 
     def mirror(self, vector: NDArray[Any]) -> NDArray[np.float32]:
-        """Left and right swapped: the keys a/d and left/right trade places, and dx changes sign (for wrong-control rows)."""
+        """`(..., A)` with left and right swapped: the keys of `mirrored_pairs` trade places, and dx changes sign."""
         out = np.array(vector, dtype=np.float32)
-        for one, other in (("a", "d"), ("left", "right"), ("q", "e")):
-            if one in self.keys and other in self.keys:
-                i, j = self.keys.index(one), self.keys.index(other)
-                out[..., i], out[..., j] = vector[..., j], vector[..., i]
+        for one, other in self.mirrored_pairs:
+            i, j = self.keys.index(one), self.keys.index(other)
+            out[..., i], out[..., j] = vector[..., j], vector[..., i]
         if self.has_mouse:
             out[..., len(self.keys)] *= -1
         return out
@@ -199,10 +219,13 @@ class ControlSpec:
         if not isinstance(action, Mapping) or set(action) != set(wanted):
             given = sorted(action) if isinstance(action, Mapping) else type(action).__name__
             raise ControlError(f"action was {given}; give a dict with {', '.join(wanted)}.")
-        parts = [np.asarray(action[name], np.float32) for name in wanted]
+        parts = [_floats(f"action[{name!r}]", action[name]) for name in wanted]
         for (name, width), part in zip(wanted.items(), parts, strict=True):
             if part.shape[-1:] != (width,):
                 raise ControlError(f"action[{name!r}] has shape {part.shape}; its last axis must be {width}.")
+        if len({part.shape[:-1] for part in parts}) > 1:
+            shapes = ", ".join(f"{name} {part.shape}" for name, part in zip(wanted, parts, strict=True))
+            raise ControlError(f"the parts of the action have shapes {shapes}; all axes but the last must be the same.")
         return self.check_vector(np.concatenate(parts, axis=-1) * self.scale())
 
     def to_action(self, vector: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -222,7 +245,36 @@ class ControlSpec:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ControlSpec:
-        return cls(**{name: tuple(value) for name, value in fields.items()})
+        """Reads what `to_dict` wrote; a spec from before `mirrored` existed has the default pairs."""
+        return cls(**{name: tuple(value) for name, value in fields.items() if value is not None})
+
+
+def _names(field: str, given: Iterable[Any]) -> tuple[Any, ...]:
+    """The names in a collection; a string, whose letters would be taken for names, is refused."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ControlError(f"{field} was {given!r}; give a tuple of names, such as ('a', 'd').")
+    return tuple(given)
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    """The numbers in a sequence; empty where they are none."""
+    try:
+        return tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _floats(what: str, given: Any) -> NDArray[np.float32]:
+    try:
+        return np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ControlError(f"{what} was {given!r}; give an array of numbers.") from error
+
+
+def _check_once(field: str, names: Sequence[str]) -> None:
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ControlError(f"{field} has {twice!r} twice; give every name once.")
 
 
 def _check_names(what: str, given: Iterable[str], allowed: Sequence[str]) -> None:
