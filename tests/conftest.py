@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> Generator[None]:
         needs, _, command = reason.removeprefix("Skipped: ").partition("; install: ")
         if command:
             terminalreporter.write_line(f"{count} skipped, {needs}. To run them: {command}", yellow=True)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB with no room left but for one small file."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small file system to fill up")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

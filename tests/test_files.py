@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +15,6 @@ from worldsim import files
 from worldsim.errors import FileError
 
 ROOT_USER = hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB with no room left but for one small file."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if not ROOT_USER or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small file system to fill up")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def names(folder: Path) -> list[str]:

@@ -41,7 +41,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises:
         FileError: if the disk is full or read-only, permission is missing, or `path` is no plain file.
     """
-    with _named_errors("write", path):
+    with named_errors("write", path):
         final = Path(os.path.realpath(path))
         _check_length(final)
         _refuse_special(final)
@@ -61,7 +61,7 @@ def publish(temporary: Path, final: Path) -> None:
     Raises:
         FileError: as for `replacing`.
     """
-    with _named_errors("write", final):
+    with named_errors("write", final):
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         FileError: as for `replacing`.
     """
     if _is_stream(path):
-        with _named_errors("write", path):
+        with named_errors("write", path):
             Path(path).write_bytes(content)
         return
     with replacing(path) as temporary:
@@ -98,7 +98,7 @@ def read_text(path: str | Path) -> str:
     Raises:
         FileError: if it is missing, no plain file, or not UTF-8.
     """
-    with _named_errors("read", path):
+    with named_errors("read", path):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise FileError(f"{path} is not a plain file; give the name of one.")
         try:
@@ -157,7 +157,7 @@ def check_writable(path: str | Path, endings: Sequence[str] = ()) -> None:
     """
     if endings and not str(path).lower().endswith(tuple(endings)):
         raise FileError(f"{str(path)!r} cannot be written; give a name that ends in {' or '.join(endings)}.")
-    with _named_errors("write", path):
+    with named_errors("write", path):
         if _is_stream(path):
             return
         final = Path(os.path.realpath(path))
@@ -174,7 +174,7 @@ def check_writable_folder(path: str | Path) -> None:
     Raises:
         FileError: if it is a file, or permission is missing.
     """
-    with _named_errors("write", path):
+    with named_errors("write", path):
         _check_folder(Path(os.path.realpath(path)))
 
 
@@ -184,7 +184,7 @@ def allocate(path: Path, size: int) -> None:
     Raises:
         FileError: if the disk is full; the file is removed then.
     """
-    with _named_errors("write", path):
+    with named_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("wb") as file:
@@ -205,7 +205,7 @@ def is_temporary(path: Path) -> bool:
 
 def remove_temporary(folder: Path) -> None:
     """Removes temporary files that killed processes left in `folder` (not below); hold its lock while doing so."""
-    with _named_errors("clean", folder):
+    with named_errors("clean", folder):
         for path in folder.iterdir() if folder.is_dir() else ():
             if is_temporary(path) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)
@@ -255,7 +255,7 @@ def lock(folder: str | Path, what: str) -> Lock:
         FileError: if another process, or another lock of this one, holds it.
     """
     folder = Path(folder)
-    with _named_errors("write", folder):
+    with named_errors("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             import fcntl
@@ -299,7 +299,7 @@ def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 @contextmanager
-def _named_errors(verb: str, path: str | Path) -> Iterator[None]:
+def named_errors(verb: str, path: str | Path) -> Iterator[None]:
     """Turns what the system refuses into a `FileError` that names the file."""
     try:
         yield

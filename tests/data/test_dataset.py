@@ -159,7 +159,7 @@ def test_video_of_another_episode(small: Path) -> None:
         recorder.end()
     video_path(small, 2).replace(video_path(small, 1))
     dataset = Dataset(small)
-    with pytest.raises(DataError, match=r"file-001\.mp4 .*it ends at frame 1 of 40"):
+    with pytest.raises(DataError, match=r"file-001\.mp4 .*it has 1 frames, its rows are 40"):
         dataset.frames(1)
     with pytest.raises(DataError, match=r"file-002\.mp4 is damaged or missing"):
         dataset.frames(2)

@@ -237,7 +237,7 @@ class Dataset:
     def _decode(self, i: int, start: int, out: NDArray[np.uint8]) -> None:
         """Fills `out` `(T, H, W, 3)` with the frames of episode `i` from `start` on."""
         path = video_path(self.root, self.episodes[i].index)
-        for t, frame in enumerate(read_frames(path, self.fps, start, start + len(out))):
+        for t, frame in enumerate(read_frames(path, self.fps, start, start + len(out), self.episodes[i].length)):
             if frame.shape != self.frame_shape:
                 raise damaged(path, f"frames of shape {frame.shape} in a dataset of {self.frame_shape}")
             out[t] = frame

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class DatasetInfo:
                 f"height, width, fps, frame_skip were {self.height}, {self.width}, {self.fps}, {self.frame_skip}; "
                 "all must be positive."
             )
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second, exactly."""
+        return frame_rate(self.fps)
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
@@ -156,6 +162,11 @@ class Rows:
     def join(parts: list[Rows]) -> Rows:
         """All rows of `parts`, one after the other."""
         return Rows(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Rows)))
+
+
+def frame_rate(fps: float) -> Fraction:
+    """Frames per second as the fraction that videos carry: 35 / 3 and 30000 / 1001 survive."""
+    return Fraction(fps).limit_denominator(1001)
 
 
 def location(episode: int) -> dict[str, int]:

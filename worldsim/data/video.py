@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from fractions import Fraction
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from worldsim.data.format import damaged
+from worldsim.data.format import damaged, frame_rate
+from worldsim.files import named_errors
 
 GOP = 16  # a random frame costs at most this many decoded frames
 
@@ -24,17 +27,22 @@ class VideoWriter:
     """Encodes frames as they come; memory does not grow with their number.
 
     Args:
-        path: file to write, ending in ".mp4".
+        path: file to write; its content is mp4, whatever the name.
         height: frame height in pixels.
         width: frame width in pixels.
         fps: frames per second.
         lossless: bit-exact, at about three times the size.
+
+    Raises:
+        FileError: here and in every method, if the disk is full or read-only, or permission is missing.
     """
 
     def __init__(self, path: Path, height: int, width: int, fps: float, lossless: bool = False) -> None:
         codec, pixels, options = _LOSSLESS if lossless else _GOOD
-        self._container = av.open(str(path), "w", format="mp4")
-        stream = self._container.add_stream(codec, rate=_rate(fps), options={**options, "bf": "0", "g": str(GOP)})
+        self._path = path
+        with named_errors("write", path):
+            self._container = av.open(os.path.abspath(path), "w", format="mp4")
+        stream = self._container.add_stream(codec, rate=frame_rate(fps), options={**options, "bf": "0", "g": str(GOP)})
         assert isinstance(stream, VideoStream)
         self._stream = stream
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, pixels
@@ -45,47 +53,75 @@ class VideoWriter:
         """Adds one RGB frame, uint8 `(H, W, 3)`."""
         image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         image.pts = self._count
-        self._container.mux(self._stream.encode(image))
+        with named_errors("write", self._path):
+            self._container.mux(self._stream.encode(image))
         self._count += 1
 
     def close(self) -> None:
         """Completes the file."""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
+        with named_errors("write", self._path):
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Closes the file, which is of no use then; raises nothing."""
+        with suppress(OSError):
+            self._container.close()
 
 
-def read_frames(path: Path, fps: float, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path, fps: float, start: int, stop: int, length: int) -> Iterator[NDArray[np.uint8]]:
     """RGB frames `start` to `stop` (exclusive), uint8 `(H, W, 3)`, decoding from the key frame before `start`.
 
+    Args:
+        path: of the video.
+        fps: frames per second.
+        start, stop: range of frames.
+        length: how many frames the video must have.
+
     Raises:
-        DataError: if the file is missing, damaged, or shorter than `stop` frames.
+        DataError: if the file is missing, no mp4, damaged, or longer or shorter than `length` frames.
     """
     position = start
     if start >= stop:
         return
+    with _opened(path) as (container, stream):
+        if stream.frames != length:
+            raise damaged(path, f"it has {stream.frames} frames, its rows are {length}")
+        assert stream.time_base is not None
+        ticks = 1 / (frame_rate(fps) * stream.time_base)  # per frame
+        container.seek(round(start * ticks), stream=stream)
+        for image in container.decode(stream):
+            number = round((image.pts or 0) / ticks)
+            if number < position:
+                continue
+            if number > position:
+                break
+            yield image.to_ndarray(format="rgb24")
+            position += 1
+            if position == stop:
+                return
+    raise damaged(path, f"it ends at frame {position} of {stop}")
+
+
+def count_frames(path: Path) -> int:
+    """How many frames a video has according to its index; nothing is decoded.
+
+    Raises:
+        DataError: if the file is missing, no mp4, or damaged.
+    """
+    with _opened(path) as (_, stream):
+        return stream.frames
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream. Nothing but mp4 is opened, so that no pipe or playlist is followed."""
+    if not path.is_file():
+        raise damaged(path, "no such file" if not path.exists() else "it is not a plain file")
     try:
-        with av.open(str(path)) as container:
+        with av.open(os.path.abspath(path), format="mp4") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            assert stream.time_base is not None
-            ticks = 1 / (_rate(fps) * stream.time_base)  # per frame
-            container.seek(round(start * ticks), stream=stream)
-            for image in container.decode(stream):
-                number = round((image.pts or 0) / ticks)
-                if number < position:
-                    continue
-                if number > position:
-                    break
-                yield image.to_ndarray(format="rgb24")
-                position += 1
-                if position == stop:
-                    return
+            yield container, stream
     except (OSError, av.FFmpegError, IndexError) as error:
         raise damaged(path, error) from error
-    if position < stop:
-        raise damaged(path, f"it ends at frame {position} of {stop}")
-
-
-def _rate(fps: float) -> Fraction:
-    """Exact frame rate: 35 / 3 and 30000 / 1001 survive."""
-    return Fraction(fps).limit_denominator(1001)
