@@ -5,9 +5,11 @@ Run as a program it collects itself: `python moving_square.py OUT FRAMES PROCESS
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -66,8 +68,18 @@ class MovingSquare(gymnasium.Env[NDArray[np.uint8], Any]):
 
 
 class SlowSquare(MovingSquare):
+    """Where the environment variable MARK names a folder, a file in it stands for every game that is open."""
+
     def __init__(self) -> None:
         super().__init__(delay=0.005)
+        self._mark = Path(os.environ["MARK"], str(os.getpid())) if "MARK" in os.environ else None
+        if self._mark is not None:
+            self._mark.parent.mkdir(exist_ok=True)
+            self._mark.touch()
+
+    def close(self) -> None:
+        if self._mark is not None:
+            self._mark.unlink()
 
 
 class BrokenSquare(MovingSquare):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from worldsim.data import Dataset, collect, format_coverage
 from worldsim.data.collect import episode_seeds
 from worldsim.data.format import episode_files, episode_path
-from worldsim.errors import DataError
+from worldsim.errors import DataError, FileError
 
 from . import moving_square
 from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, BrokenSquare, MovingSquare
@@ -35,7 +36,9 @@ def run(out: Path, frames: int = FRAMES, env: Any = MovingSquare, **options: Any
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """Every file of a dataset, but for those that a killed recorder left and the next one set aside."""
+    paths = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith("orphans/")}
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +97,10 @@ def test_a_deleted_episode_is_recorded_anew(whole: Path, tmp_path: Path) -> None
     assert content(tmp_path) == content(whole)
 
 
-def start(out: Path, frames: int, processes: int) -> subprocess.Popen[bytes]:
+def start(out: Path, frames: int, processes: int, **environment: str) -> subprocess.Popen[bytes]:
     """Collects in a process of its own and returns once it has some episodes."""
     command = [sys.executable, moving_square.__file__, str(out), str(frames), str(processes)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **environment}, start_new_session=True)
     deadline = time.monotonic() + 60
     while len(episode_files(out)) < 3:
         assert process.poll() is None and time.monotonic() < deadline
@@ -123,6 +126,56 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert not (tmp_path / ".partial").exists()
     dataset = Dataset(tmp_path)
     assert len(dataset.frames(len(dataset) - 1)) == dataset.lengths[-1]
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_sigterm_closes_the_games_and_keeps_what_is_finished(tmp_path: Path, whole_group: bool) -> None:
+    process = start(tmp_path / "data", 10_000, 2, MARK=str(tmp_path / "open"))
+    assert len(list((tmp_path / "open").iterdir())) == 2
+    os.killpg(process.pid, signal.SIGTERM) if whole_group else process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0 and b"Terminated" in errors
+    assert not list((tmp_path / "open").iterdir()), "every game was closed"
+    assert not (tmp_path / "data" / ".partial").exists()
+    dataset = Dataset(tmp_path / "data")
+    assert len(dataset.frames(len(dataset) - 1)) == dataset.lengths[-1]
+
+
+def test_a_full_disk_is_one_error_and_loses_no_episode(full_disk: Path) -> None:
+    with pytest.raises(FileError, match="No space left on device"):
+        run(full_disk, frames=100_000, eval_frames=0, lossless=True)
+    (full_disk / "videos/observation.images.main/chunk-000/file-000.mp4").stat()
+    dataset = Dataset(full_disk)
+    for i in range(len(dataset)):
+        assert len(dataset.episode(i).frames) == dataset.lengths[i]
+    assert not [path for path in full_disk.rglob("*") if path.name.endswith("tmp") or ".partial" in path.parts]
+
+
+def test_a_foreign_folder_is_refused_before_games_start(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tmp").write_text("years of work")
+    with pytest.raises(DataError, match=r"holds 'thesis\.tmp'"):
+        run(tmp_path, env=BrokenSquare)
+    assert content(tmp_path) == {"thesis.tmp": b"years of work"}
+
+
+def test_numpy_numbers_are_welcome(tmp_path: Path) -> None:
+    figures = run(tmp_path, frames=np.int64(10), eval_frames=np.int32(0), seed=np.uint8(3), max_steps=np.int64(5))
+    assert figures["frames"] == {"train": 10}
+
+
+UNGUARDED = """
+import sys
+sys.path[:0] = [{tests!r}]
+from data.moving_square import MovingSquare, POLICIES, collect
+collect(MovingSquare, POLICIES, {out!r}, game="square", frames=10, progress=False)
+"""
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.format(tests=str(Path(__file__).parent.parent), out=str(tmp_path / "data")))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and "under `if __name__ == '__main__':`" in done.stderr
 
 
 def test_long_episodes_are_truncated(tmp_path: Path) -> None:

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from worldsim.controls import ControlError, ControlSpec
 from worldsim.data import Dataset, DatasetInfo, Recorder
-from worldsim.data.format import data_path, episode_path, video_path
-from worldsim.errors import DataError
+from worldsim.data.format import VIDEO_KEY, data_path, episode_path, video_path
+from worldsim.errors import DataError, FileError
 
 from .moving_square import SPEC, info
 
@@ -161,6 +164,7 @@ def test_discarded_and_empty_episodes_leave_nothing(tmp_path: Path) -> None:
         "file-000.parquet",
         "file-000.parquet",
         "info.json",
+        "stats.json",
         "tasks.parquet",
     ]
 
@@ -202,8 +206,313 @@ def test_another_kind_of_dataset_is_refused(tmp_path: Path, changes: dict[str, A
     assert len(Dataset(tmp_path)) == 1
 
 
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def append(recorder: Recorder, frame: Any = None, reward: Any = 0.0, terminated: Any = False, state: Any = None) -> None:
+    frame = np.zeros(recorder.info.frame_shape, np.uint8) if frame is None else frame
+    recorder.append(frame, np.zeros(recorder.info.control_spec.size), reward, terminated, False, state)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("notes.tmp",),
+        (".partial/film.mp4",),
+        ("data/chunk-000/file-000.parquet", f"videos/{VIDEO_KEY}/chunk-000/file-000.mp4"),
+        ("meta/info.jsn",),
+        ("meta/.info.json.0123abcd.worldsim-tmp", "readme"),
+    ],
+)
+def test_a_folder_with_other_things_is_refused_and_left_alone(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    before = tree(tmp_path)
+    with pytest.raises(DataError, match=r"is no dataset .* nothing was changed: record into a new or empty folder"):
+        Recorder(tmp_path, info())
+    assert tree(tmp_path) == before
+
+
+def test_a_dataset_without_its_meta_folder_is_refused(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 3)
+    shutil.rmtree(tmp_path / "meta")
+    before = tree(tmp_path)
+    with pytest.raises(DataError, match="is no dataset"):
+        Recorder(tmp_path, info())
+    assert tree(tmp_path) == before and len(before) == 2
+
+
+def test_a_dataset_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text('{"codebase_version": "v3.0"}')
+    with pytest.raises(DataError, match="no 'worldsim' part"):
+        Recorder(tmp_path, info())
+
+
+def test_what_a_killed_recorder_began_can_be_taken_up(tmp_path: Path) -> None:
+    for name in ("meta/.info.json.0123abcd.worldsim-tmp", ".partial/episode-0.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 3)
+    assert len(Dataset(tmp_path)) == 1 and not (tmp_path / ".partial").exists()
+    assert not [name for name in tree(tmp_path) if name.endswith("tmp")]
+
+
+def test_only_our_own_files_are_removed_from_a_dataset(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 3)
+    kept = ("a.tmp", "data/chunk-000/file-000 (copy).parquet", "data/chunk-000/b.tmp", ".partial/film.mp4", "videos/c.tmp")
+    for name in kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 3)
+    assert {name: tree(tmp_path).get(name) for name in kept} == dict.fromkeys(kept, b"precious")
+    assert len(Dataset(tmp_path)) == 2
+
+
+def test_files_without_metadata_are_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        with Recorder(tmp_path, info()) as recorder:
+            record(recorder, 3)
+        before = tree(tmp_path)
+        episode_path(tmp_path, 0).unlink()
+    with Recorder(tmp_path, info()):
+        pass
+    video = f"videos/{VIDEO_KEY}/chunk-000/file-000"
+    aside = sorted(name for name in tree(tmp_path) if name.startswith("orphans"))
+    assert aside == [f"orphans/data/chunk-000/file-000{n}.parquet" for n in (".1", "")] + [
+        f"orphans/{video}{n}.mp4" for n in (".1", "")
+    ]
+    assert tree(tmp_path)[f"orphans/{video}.1.mp4"] == before[f"{video}.mp4"]
+    assert "2 files of episodes without metadata were moved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"reward": None}, "reward was None"),
+        ({"reward": float("nan")}, "reward was nan; give one finite number"),
+        ({"reward": 1e300}, "one finite number"),
+        ({"reward": "1"}, "reward was '1'"),
+        ({"reward": [1.0, 2.0]}, "one finite number"),
+        ({"terminated": "no"}, "terminated was 'no'"),
+        ({"terminated": None}, "terminated was None"),
+        ({"terminated": 2}, "give True or False"),
+        ({"state": "x"}, "state was 'x'"),
+        ({"frame": [[1]]}, "this dataset takes uint8"),
+    ],
+)
+def test_a_row_that_is_refused_leaves_no_frame(tmp_path: Path, bad: dict[str, Any], message: str) -> None:
+    with Recorder(tmp_path, info(lossless=True)) as recorder:
+        recorder.begin()
+        for t in range(4):
+            append(recorder, np.full(recorder.info.frame_shape, 50 * t, np.uint8), t)
+            with pytest.raises(DataError, match=message):
+                append(recorder, **bad)
+        recorder.end()
+    episode = Dataset(tmp_path).episode(0)
+    assert episode.frames[:, 0, 0, 0].tolist() == [0, 50, 100, 150] and episode.rewards.tolist() == [0, 1, 2, 3]
+
+
+def test_numpy_scalars_are_welcome(tmp_path: Path) -> None:
+    settings = info(
+        height=np.int64(32), width=np.int16(32), fps=np.float32(17.5), frame_skip=np.uint8(2), lossless=np.bool_(True)
+    )
+    with Recorder(tmp_path, settings) as recorder:
+        recorder.begin(seed=np.uint64(2**64 - 1), begun_at=np.int8(7))  # type: ignore[arg-type]
+        append(recorder, reward=np.float16(0.5), terminated=np.bool_(True))
+        recorder.end()
+    episode = Dataset(tmp_path).episodes[0]
+    assert (episode.seed, episode.begun_at) == (2**64 - 1, 7) and type(settings.height) is int
+    with Recorder(tmp_path, info(frame_skip=2, lossless=True)):
+        pass  # the same kind
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"seed": -1}, "seed was -1; give a whole number from 0 to 18446744073709551615"),
+        ({"seed": 2**64}, "seed was 18446744073709551616"),
+        ({"seed": "x"}, "seed was 'x'"),
+        ({"seed": 1.5}, "seed was 1.5"),
+        ({"seed": True}, "seed was True"),
+        ({"policy": 3}, "policy was 3; give a string"),
+        ({"policy": None}, "policy was None"),
+        ({"policy": "\ud800"}, "policy was"),
+        ({"split": None}, "split was None"),
+        ({"world_hash": 3}, "world_hash was 3"),
+        ({"start": 3}, "start was 3"),
+        ({"begun_at": -1}, "begun_at was -1"),
+    ],
+)
+def test_labels_are_checked_when_an_episode_begins(tmp_path: Path, labels: dict[str, Any], message: str) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        with pytest.raises(DataError, match=message):
+            recorder.begin(**labels)
+        record(recorder, 3)
+    assert len(Dataset(tmp_path)) == 1
+
+
+def test_an_episode_begun_late_is_not_replayable(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        for labels in ({"seed": 3}, {"seed": 3, "begun_at": 20}, {}):
+            recorder.begin(**labels)  # type: ignore[arg-type]
+            append(recorder)
+            recorder.end()
+    assert [(e.begun_at, e.replayable) for e in Dataset(tmp_path).episodes] == [(0, True), (20, False), (0, False)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fps": 0},
+        {"fps": float("nan")},
+        {"fps": "x"},
+        {"height": 0},
+        {"height": 10**9},
+        {"width": 1.5},
+        {"frame_skip": 0},
+        {"game": 3},
+    ],
+)
+def test_impossible_datasets_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(changes))} was"):
+        info(**changes)
+
+
+def test_a_full_disk_drops_only_the_episode(full_disk: Path) -> None:
+    recorder = Recorder(full_disk / "data", info(lossless=True))
+    record(recorder, 5)
+    rng = np.random.default_rng(0)
+    recorder.begin()
+    with pytest.raises(FileError, match="No space left on device"):
+        for _ in range(1000):
+            append(recorder, rng.integers(0, 256, recorder.info.frame_shape, dtype=np.uint8))
+        recorder.end()
+    record(recorder, 4)
+    recorder.close()
+    dataset = Dataset(full_disk / "data")
+    assert dataset.lengths.tolist() == [5, 4] and [len(dataset.frames(i)) for i in range(2)] == [5, 4]
+    assert not [name for name in tree(full_disk) if "tmp" in name or ".partial" in name]
+
+
+def test_a_disk_that_fills_up_between_the_files_of_an_episode(full_disk: Path) -> None:
+    recorder = Recorder(full_disk / "data", info())
+    record(recorder, 5)
+    before = tree(full_disk)
+    with pytest.raises(FileError, match="No space left on device"):
+        recorder.begin(seed=1)
+        append(recorder)
+        filler = full_disk / "filler"
+        filler.write_bytes(bytes(len(before) and _room(full_disk)))
+        recorder.end()
+    filler.unlink()
+    assert tree(full_disk) == before
+    record(recorder, 4)
+    recorder.close()
+    assert Dataset(full_disk / "data").lengths.tolist() == [5, 4]
+
+
+def _room(folder: Path) -> int:
+    about = os.statvfs(folder)
+    return about.f_bavail * about.f_frsize - 8192  # enough for the video, not for the tables
+
+
+def test_a_read_only_folder_is_refused_at_once(full_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(full_disk)], check=True)
+    with pytest.raises(FileError, match="Read-only file system"):
+        Recorder(full_disk / "data", info())
+
+
+def test_a_recorder_that_fails_lets_go_of_the_folder(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 3)
+    path = episode_path(tmp_path, 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    with pytest.raises(DataError, match="damaged") as caught:
+        Recorder(tmp_path, info())
+    path.write_bytes(whole)
+    Recorder(tmp_path, info()).close()
+    del caught  # until here the traceback kept the first recorder alive
+
+
+def test_statistics_are_as_lerobot_computes_them(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info(lossless=True, state=("x",))) as recorder:
+        rng, frames, rewards = np.random.default_rng(0), [], rng_rewards()
+        for length in (20, 33):
+            recorder.begin()
+            for t in range(length):
+                frames.append(rng.integers(0, 256, recorder.info.frame_shape, dtype=np.uint8))
+                append(recorder, frames[-1], next(rewards), state=[t])
+            recorder.end()
+    stats = json.loads((tmp_path / "meta/stats.json").read_text())
+    content = json.loads((tmp_path / "meta/info.json").read_text())
+    assert set(stats) == set(content["features"])
+    chosen = np.stack([frames[t] for t in (0, 16, 20, 36, 52)]) / 255
+    pictures = stats[VIDEO_KEY]
+    assert pictures["count"] == [5] and np.shape(pictures["mean"]) == (3, 1, 1)
+    for name in ("min", "max", "mean", "std"):
+        np.testing.assert_allclose(np.reshape(pictures[name], 3), getattr(chosen, name)(axis=(0, 1, 2)))
+    for column, feature in (("rewards", "next.reward"), ("actions", "action.keyboard"), ("states", "observation.state")):
+        values = getattr(Dataset(tmp_path).rows, column).reshape(53, -1)[:, : len(stats[feature]["mean"])].astype(np.float64)
+        assert stats[feature]["count"] == [53]
+        for name in ("min", "max", "mean", "std"):
+            np.testing.assert_allclose(stats[feature][name], getattr(values, name)(axis=0), atol=1e-12)
+    assert (stats["index"]["min"], stats["index"]["max"], stats["episode_index"]["mean"]) == ([0], [52], [33 / 53])
+
+
+def rng_rewards() -> Iterator[float]:
+    rng = np.random.default_rng(1)
+    while True:
+        yield float(rng.normal())
+
+
+def test_older_datasets_get_statistics_and_hashes(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 20)
+    before, fingerprint = tree(tmp_path), Dataset(tmp_path).fingerprint
+    table = pq.read_table(episode_path(tmp_path, 0))
+    old = [name for name in table.column_names if not name.startswith("stats/") and name not in ("content_hash", "begun_at")]
+    pq.write_table(table.select(old), episode_path(tmp_path, 0))
+    (tmp_path / "meta/stats.json").unlink()
+    dataset = Dataset(tmp_path)
+    assert dataset.episodes[0].content_hash is None and dataset.episodes[0].begun_at == 0
+    assert dataset.fingerprint == fingerprint
+    Recorder(tmp_path, info()).close()
+    after = tree(tmp_path)
+    assert {name for name in before if before[name] != after[name]} <= {
+        "meta/stats.json",
+        "meta/episodes/chunk-000/file-000.parquet",
+    }
+    assert Dataset(tmp_path).episodes[0].content_hash == dataset.content_hash(0)
+
+
+@pytest.mark.parametrize("fps", [35 / 3 / 16, 30000 / 1001 / 40, 1.0123456])
+def test_times_of_long_episodes_are_those_of_the_video(tmp_path: Path, fps: float) -> None:
+    """LeRobot compares both as float32, and takes a frame for missing that is more than 1e-4 s away."""
+    length = int(2400 * fps)
+    with Recorder(tmp_path, info(fps=fps, height=16, width=16)) as recorder:
+        recorder.begin()
+        for t in range(length):
+            append(recorder, np.full((16, 16, 3), t % 256, np.uint8))
+        recorder.end()
+    rows = pq.read_table(data_path(tmp_path, 0))["timestamp"].to_numpy()
+    with av.open(str(video_path(tmp_path, 0))) as container:
+        stream = container.streams.video[0]
+        shown = [float(packet.pts * stream.time_base) for packet in container.demux(stream) if packet.pts is not None]
+    assert rows.dtype == np.float32 and len(shown) == length and rows[-1] > 2300
+    assert np.abs(rows.astype(np.float64) - np.array(shown, np.float32)).max() < 1e-4
+    assert Dataset(tmp_path).fps == recorder.info.fps == pytest.approx(fps, rel=1e-5)
+
+
 def test_one_recorder_at_a_time(tmp_path: Path) -> None:
-    with Recorder(tmp_path, info()), pytest.raises(DataError, match="another process is recording"):
+    with Recorder(tmp_path, info()), pytest.raises(FileError, match="another process is recording"):
         Recorder(tmp_path, info())
     Recorder(tmp_path, info()).close()
 

@@ -7,7 +7,8 @@ from worldsim.data.collect import Policy, PolicySource, collect
 from worldsim.data.coverage import coverage, format_coverage
 from worldsim.data.dataset import Dataset, Episode, Windows
 from worldsim.data.format import DatasetInfo, EpisodeInfo, Rows
-from worldsim.data.recorder import EpisodeWriter, Recorder, Take
+from worldsim.data.recorder import Recorder
+from worldsim.data.writer import EpisodeWriter, Take
 
 __all__ = [
     "Clips",

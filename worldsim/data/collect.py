@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection, wait
@@ -23,9 +24,11 @@ from tqdm import tqdm
 
 from worldsim.data.coverage import coverage
 from worldsim.data.dataset import Dataset
-from worldsim.data.format import SPLITS, DatasetInfo
-from worldsim.data.recorder import PARTIAL, EpisodeWriter, Recorder, Take
-from worldsim.errors import DataError, WorldsimError
+from worldsim.data.folder import PARTIAL, check_recordable
+from worldsim.data.format import SPLITS, DatasetInfo, check_whole
+from worldsim.data.recorder import Recorder
+from worldsim.data.writer import EpisodeWriter, Take
+from worldsim.errors import DataError, Terminated, WorldsimError
 
 if TYPE_CHECKING:
     import gymnasium
@@ -54,6 +57,13 @@ class PolicySource:
     name: str
     make: Callable[[], Policy]
     share: float = 1.0
+
+
+DIED = "a recording process died; run the same command again to resume, with fewer processes if memory is short."
+DIED_AT_ONCE = (
+    "a recording process died before it began; see its message above. A script must call collect() under "
+    "`if __name__ == '__main__':`, since recording processes import it; if memory is short, use fewer processes."
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,8 @@ def collect(
 ) -> dict[str, Any]:
     """Records episodes until the dataset at `out` holds `frames` training frames and `eval_frames` held-out ones.
 
-    The same call again resumes: episodes already there count. Ctrl-C keeps every finished episode.
+    The same call again resumes: episodes already there count. Ctrl-C and SIGTERM keep every finished episode, close the
+    games and raise KeyboardInterrupt.
 
     Args:
         make_env: picklable; makes an environment with uint8 `(H, W, 3)` observations and the attributes `control_spec`,
@@ -110,18 +121,21 @@ def collect(
         What the dataset covers; see `worldsim.data.coverage.coverage`.
 
     Raises:
-        DataError: if an argument is out of range, or the dataset at `out` is of another kind.
+        DataError: if an argument is out of range, or `out` holds anything but a dataset of the same kind.
+        FileError: if `out` cannot be written, or another process is recording into it.
     """
+    frames, eval_frames, seed = (
+        check_whole(name, value, 0, 2**62) for name, value in (("frames", frames), ("eval_frames", eval_frames), ("seed", seed))
+    )
+    processes = check_whole("processes", processes, 1, 4096)
+    max_steps = check_whole("max_steps", max_steps, 1, 2**31 - 1)
+    check_recordable(out)  # before games are started
     if not policies or any(source.share <= 0 for source in policies):
         raise DataError(f"policies was {policies!r}; give at least one, each with a share above 0.")
-    if min(frames, eval_frames, seed) < 0 or min(processes, max_steps) < 1:
-        raise DataError(
-            f"frames, eval_frames, seed were {frames}, {eval_frames}, {seed}, processes, max_steps {processes}, {max_steps}; "
-            "give at least 0 for the first three, at least 1 for the others."
-        )
     job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps, tuple(state))
     targets = {"eval": eval_frames, "train": frames}
     with (
+        _terminated_as_interrupted(),
         Crew(job, processes) as crew,
         Recorder(out, crew.describe()) as recorder,
         closing(crew),  # the processes must end before the recorder clears their folder
@@ -209,7 +223,7 @@ class Crew:
 
     def describe(self) -> DatasetInfo:
         """Waits until all are ready; what they are going to record."""
-        infos = [_receive(pipe) for pipe in self._pipes]
+        infos = [_receive(pipe, DIED_AT_ONCE) for pipe in self._pipes]
         self._idle = list(self._pipes)
         return infos[0]
 
@@ -231,15 +245,18 @@ class Crew:
             pipe.close()
         for process in self._processes:
             process.join(timeout=10)
-            process.terminate()
+        for end in ("terminate", "kill"):  # the first lets it close its game
+            for process in self._processes:
+                if process.is_alive():
+                    getattr(process, end)()
+                    process.join(timeout=5)
 
 
-def _receive(pipe: Connection) -> Any:
+def _receive(pipe: Connection, death: str = DIED) -> Any:
     try:
         message = pipe.recv()
-    except EOFError:
-        advice = "run the same command again to resume, with fewer processes if memory is short"
-        raise DataError(f"a recording process died; {advice}.") from None
+    except (EOFError, ConnectionResetError):
+        raise DataError(death) from None
     if isinstance(message, Exception):
         raise message
     return message
@@ -248,6 +265,7 @@ def _receive(pipe: Connection) -> Any:
 def _work(job: Job, pipe: Connection) -> None:
     """Body of a recording process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, _leave)
     try:
         _record_on_demand(job, pipe)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -256,6 +274,29 @@ def _work(job: Job, pipe: Connection) -> None:
         pipe.send(error)
     except Exception:
         pipe.send(RuntimeError(f"a recording process failed:\n{traceback.format_exc()}"))
+
+
+def _leave(number: int, frame: object) -> None:
+    """SIGTERM in a recording process: closes the game on the way out, undisturbed by a second signal."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM cleans up as Ctrl-C does, unless the program handles it itself."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Terminated
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _record_on_demand(job: Job, pipe: Connection) -> None:
@@ -271,7 +312,11 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
             policy = source.make()  # anew, so that an episode does not depend on those before it
             policy.reset(rng)
             writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
-            _play(env, policy, writer, seed, job, pipe)
+            try:
+                _play(env, policy, writer, seed, job, pipe)
+            except BaseException:
+                writer.discard()
+                raise
             pipe.send(Recorded(index, split, seed, source.name, writer.close()))
     finally:
         env.close()
@@ -299,7 +344,6 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, s
     over = False
     while not over:
         if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
-            writer.discard()
             raise EOFError
         vector = spec.check_vector(policy.act(info))
         before, state = np.array(frame), _state(info, job.state)  # a copy: some environments draw into the same array

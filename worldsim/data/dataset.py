@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from worldsim.data.format import (
     read_info,
     video_path,
 )
-from worldsim.data.tables import read_episode, read_rows
+from worldsim.data.tables import hash_episode, read_episode, read_rows
 from worldsim.data.video import read_frames
 from worldsim.errors import DataError
 
@@ -130,11 +131,25 @@ class Dataset:
     def total_frames(self) -> int:
         return int(self.lengths.sum())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Names its episodes: any added, removed or changed one changes it."""
-        text = json.dumps([(self.info.game, e.index, e.seed, e.length) for e in self.episodes])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Names its episodes and their content: any added, removed or changed one changes it.
+
+        Content hashes are those of the recording; of the files only the size is looked at (see `worldsim.data.check`).
+        """
+        sizes = [os.path.getsize(path) if (path := video_path(self.root, e.index)).exists() else 0 for e in self.episodes]
+        contents = [self.content_hash(i) for i in range(len(self))]
+        named = [(e.index, e.seed, e.length, *more) for e, *more in zip(self.episodes, contents, sizes, strict=True)]
+        return hashlib.sha256(json.dumps([self.info.game, named]).encode()).hexdigest()[:16]
+
+    def content_hash(self, i: int) -> str:
+        """SHA-256 of the frames and rows of episode `i`, as recorded; computed where the recording is older than such hashes.
+
+        Raises:
+            DataError: if it is computed and a file is missing or damaged.
+        """
+        episode = self.episodes[i]
+        return episode.content_hash or hash_episode(video_path(self.root, episode.index), self._read_rows(episode))
 
     @cached_property
     def rows(self) -> Rows:

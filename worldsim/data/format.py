@@ -6,7 +6,12 @@ written last: an episode exists once it does.
 
 from __future__ import annotations
 
+import math
+import operator
+import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -16,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
-from worldsim.errors import DataError, FileError
+from worldsim.errors import DataError, suggest
 from worldsim.files import read_json
 
 FORMAT_VERSION = 1
 CODEBASE_VERSION = "v3.0"  # LeRobot's name for the layout
 FILES_PER_CHUNK = 1000
 SPLITS = ("train", "eval")
+LABELS = ("seed", "policy", "split", "world_hash", "sampler", "start", "begun_at")  # what a recording says of an episode
+MAX_SIDE, MIN_FPS, MAX_FPS = 16384, 0.01, 1000.0
 VIDEO_KEY = "observation.images.main"
 INFO_PATH = "meta/info.json"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -43,6 +50,9 @@ class DatasetInfo:
         frame_skip: game ticks per frame.
         lossless: whether the video is stored bit for bit.
         state: names of the game's own state values recorded per frame, such as `("x", "y", "angle")`.
+
+    Raises:
+        DataError: if a field is out of range or of the wrong type.
     """
 
     game: str
@@ -55,12 +65,20 @@ class DatasetInfo:
     state: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "state", tuple(self.state))
-        if not (self.fps > 0 and self.frame_skip >= 1 and self.height >= 1 and self.width >= 1):
-            raise DataError(
-                f"height, width, fps, frame_skip were {self.height}, {self.width}, {self.fps}, {self.frame_skip}; "
-                "all must be positive."
-            )
+        check_text("game", self.game)
+        for name, most in (("height", MAX_SIDE), ("width", MAX_SIDE), ("frame_skip", 2**31 - 1)):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, most))
+        try:
+            fps = float(self.fps)
+        except (TypeError, ValueError):
+            fps = math.nan
+        if not MIN_FPS <= fps <= MAX_FPS:
+            raise DataError(f"fps was {self.fps!r}; give frames per second from {MIN_FPS:g} to {MAX_FPS:g}.")
+        object.__setattr__(self, "fps", float(frame_rate(fps)))  # as videos carry it, so that times agree however long they are
+        object.__setattr__(self, "lossless", bool(self.lossless))
+        object.__setattr__(self, "state", tuple(check_text("state", name) for name in self.state))
+        if not isinstance(self.control_spec, ControlSpec):
+            raise DataError(f"control_spec was {self.control_spec!r}; give a ControlSpec.")
 
     @property
     def rate(self) -> Fraction:
@@ -99,7 +117,7 @@ class DatasetInfo:
             DataError: if it was written by something else or a newer version.
         """
         ours = content.get("worldsim")
-        if ours is None:
+        if not isinstance(ours, dict):
             raise DataError(f"{source} has no 'worldsim' part, so controls and game are unknown; record with worldsim collect.")
         if ours.get("format_version") != FORMAT_VERSION:
             given = ours.get("format_version")
@@ -123,6 +141,9 @@ class EpisodeInfo:
         world_hash: hash of the world that dreamed it; None for a real game.
         sampler: sampler settings as JSON; None for a real game.
         start: the start that the dream began from; None for a real game.
+        begun_at: frames since the reset with `seed` at which the recording began; playing from the seed shows its first
+            frame only where this is 0.
+        content_hash: SHA-256 of its frames and rows as recorded; None in datasets that are older than it.
     """
 
     index: int
@@ -135,6 +156,13 @@ class EpisodeInfo:
     world_hash: str | None = None
     sampler: str | None = None
     start: str | None = None
+    begun_at: int = 0
+    content_hash: str | None = None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the game or world, reset with `seed`, shows this episode from its first frame on."""
+        return self.seed is not None and self.begun_at == 0
 
 
 @dataclass(frozen=True)
@@ -193,7 +221,7 @@ def episode_files(root: Path) -> dict[int, Path]:
 
 
 def orphans(root: Path) -> list[Path]:
-    """Files of episodes whose metadata was never written."""
+    """Videos and rows, named as we name them, of episodes whose metadata was never written."""
     finished = episode_files(root)
     found = [*_numbered(root, "data", "parquet").items(), *_numbered(root, f"videos/{VIDEO_KEY}", "mp4").items()]
     return [path for index, path in found if index not in finished]
@@ -206,11 +234,13 @@ def read_info(root: Path) -> DatasetInfo:
         DataError: if there is no dataset at `root`, or its `info.json` is unreadable.
     """
     path = root / INFO_PATH
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"no dataset at {root} (no {INFO_PATH} in it); check the path, or record one with worldsim collect.")
     try:
         return DatasetInfo.from_json(read_json(path), path)
-    except (FileError, KeyError, TypeError, AttributeError) as error:
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error!r}); restore it from a copy, or record the dataset again.") from error
 
 
@@ -223,8 +253,60 @@ def damaged(path: Path, error: object) -> DataError:
 
 
 def _numbered(root: Path, folder: str, suffix: str) -> dict[int, Path]:
+    """Files that are named exactly as ours are, by episode index; a "file-000 (copy).parquet" is not."""
     paths = sorted((root / folder).glob(f"chunk-*/file-*.{suffix}"))
-    return {int(p.parent.name.split("-")[1]) * FILES_PER_CHUNK + int(p.stem.split("-")[1]): p for p in paths}
+    names = [re.fullmatch(r"chunk-(\d{3,6})/file-(\d{3})", f"{path.parent.name}/{path.stem}", re.ASCII) for path in paths]
+    return {int(name[1]) * FILES_PER_CHUNK + int(name[2]): path for name, path in zip(names, paths, strict=True) if name}
+
+
+def check_whole(name: str, value: Any, least: int, most: int) -> int:
+    """`value` as an int; NumPy's whole numbers are welcome.
+
+    Raises:
+        DataError: if it is no whole number, or out of range.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not least <= number <= most:
+        raise DataError(f"{name} was {value!r}; give a whole number from {least} to {most}.")
+    return number
+
+
+def check_text(name: str, value: Any) -> str:
+    """`value`, if it is text that files can hold.
+
+    Raises:
+        DataError: if it is something else, or holds half a surrogate pair.
+    """
+    if isinstance(value, str):
+        with suppress(UnicodeEncodeError):
+            value.encode()
+            return value
+    raise DataError(f"{name} was {value!r}; give a string.")
+
+
+def check_labels(**labels: Any) -> dict[str, Any]:
+    """The labels of an episode (see `EpisodeInfo`), checked and as Python's own types.
+
+    Raises:
+        DataError: for an unknown label or a value that cannot be stored.
+    """
+    unknown = [name for name in labels if name not in LABELS]
+    if unknown:
+        raise DataError(f"unknown label {unknown[0]!r}; an episode takes: {', '.join(LABELS)}.{suggest(unknown[0], LABELS)}")
+    checked = dict(labels)
+    if checked.get("seed") is not None:
+        checked["seed"] = check_whole("seed", checked["seed"], 0, 2**64 - 1)
+    if "begun_at" in checked:
+        checked["begun_at"] = check_whole("begun_at", checked["begun_at"], 0, 2**62)
+    for name in ("policy", "split", "world_hash", "sampler", "start"):
+        if name in checked and (checked[name] is not None or name in ("policy", "split")):
+            check_text(name, checked[name])
+    if checked.get("split", "train") not in SPLITS:
+        raise DataError(f"split was {checked['split']!r}; give one of: {', '.join(SPLITS)}.")
+    return checked
 
 
 def _split_ranges(episodes: list[EpisodeInfo]) -> dict[str, str]:

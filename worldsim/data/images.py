@@ -102,7 +102,7 @@ class ClipWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with self._undo:  # moves the file into place, or removes it on an error
-            if not self._count or kind not in (None, KeyboardInterrupt):
+            if not self._count or (kind is not None and not issubclass(kind, KeyboardInterrupt)):
                 with suppress(OSError):
                     self._container.close()
                 raise error or DataError("the clip has no frames; append at least one.")
@@ -137,7 +137,7 @@ def _frame(image: NDArray[np.uint8]) -> av.VideoFrame:
 def _palette_graph(height: int, width: int, rate: Fraction) -> Graph:
     """A filter that gives every frame the palette that suits it best, without looking at the others."""
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=1 / rate)
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=1 / rate)
     split = graph.add("split")
     generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     use = graph.add("paletteuse", "new=1:dither=none")

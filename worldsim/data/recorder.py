@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,105 +11,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.controls import ControlSpec
+from worldsim.data.folder import PARTIAL, check_recordable, clean, remove_partial
 from worldsim.data.format import (
     INFO_PATH,
-    SPLITS,
+    VIDEO_KEY,
     DatasetInfo,
     EpisodeInfo,
     Rows,
+    check_labels,
     data_path,
     episode_files,
     episode_path,
-    orphans,
-    read_info,
     video_path,
 )
-from worldsim.data.tables import read_episode, read_rows, write_episode, write_rows, write_tasks
-from worldsim.data.video import VideoWriter
-from worldsim.errors import DataError
-from worldsim.files import publish, remove_temporary, write_json
+from worldsim.data.stats import Stats, Summary, combine_all
+from worldsim.data.tables import (
+    TASKS_PATH,
+    hash_episode,
+    read_episode_and_stats,
+    read_rows,
+    row_stats,
+    write_episode,
+    write_rows,
+    write_tasks,
+)
+from worldsim.data.video import summarise_video
+from worldsim.data.writer import EpisodeWriter, Take
+from worldsim.errors import DataError, FileError
+from worldsim.files import (
+    lock,
+    publish,
+    write_json,
+)
 
-PARTIAL = ".partial"  # folder of episodes being recorded
-
-
-@dataclass(frozen=True)
-class Take:
-    """A recorded episode that is not yet part of a dataset: its finished video file and its rows."""
-
-    video: Path
-    rows: Rows
-
-
-class EpisodeWriter:
-    """Records one episode into `path`, outside any dataset; `Recorder.commit` takes it in.
-
-    Args:
-        path: video file to write.
-        info: what the episode must look like.
-    """
-
-    def __init__(self, path: Path, info: DatasetInfo) -> None:
-        self._path, self._info = path, info
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._video = VideoWriter(path, info.height, info.width, info.fps, info.lossless)
-        self._rows: list[tuple[NDArray[np.float32], float, bool, bool, NDArray[np.float32]]] = []
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def append(
-        self,
-        frame: NDArray[np.uint8],
-        vector: NDArray[Any],
-        reward: float,
-        terminated: bool,
-        truncated: bool,
-        state: NDArray[Any] | None = None,
-    ) -> None:
-        """Adds a frame, the action taken at it, and the reward and end that this action produced.
-
-        Args:
-            frame: uint8 RGB `(H, W, 3)`.
-            vector: `(A,)`, in the order of the control spec's vector.
-            reward: of the step from this frame to the next.
-            terminated: whether that step ended the game.
-            truncated: whether that step hit a limit from outside the game.
-            state: `(S,)`, the game's own state at this frame, where the dataset records one.
-
-        Raises:
-            DataError: if the frame or state does not fit the dataset, or the episode is over.
-            ControlError: if the vector does not fit the control spec.
-        """
-        if self._rows and (self._rows[-1][2] or self._rows[-1][3]):
-            raise DataError("this episode is over (its last step terminated or truncated it); call end() and begin() first.")
-        if frame.shape != self._info.frame_shape or frame.dtype != np.uint8:
-            raise DataError(f"frame is {frame.dtype} {frame.shape}; this dataset takes uint8 {self._info.frame_shape}.")
-        values = np.array([] if state is None else state, np.float32)
-        if values.shape != (len(self._info.state),):
-            raise DataError(f"state has shape {values.shape}; this dataset takes ({len(self._info.state)},): {self._info.state}.")
-        action = _quantise(self._info.control_spec, vector)
-        self._video.append(frame)
-        self._rows.append((action, float(reward), bool(terminated), bool(truncated), values))
-
-    def close(self) -> Take:
-        """Completes the video; the episode needs at least one row."""
-        assert self._rows
-        self._video.close()
-        actions, rewards, terminated, truncated, states = zip(*self._rows, strict=True)
-        rows = Rows(
-            actions=np.stack(actions),
-            rewards=np.array(rewards, np.float32),
-            terminated=np.array(terminated, np.bool_),
-            truncated=np.array(truncated, np.bool_),
-            states=np.stack(states),
-        )
-        return Take(self._path, rows)
-
-    def discard(self) -> None:
-        """Drops the episode."""
-        self._video.close()
-        self._path.unlink(missing_ok=True)
+STATS_PATH = "meta/stats.json"
 
 
 class Recorder:
@@ -122,31 +56,37 @@ class Recorder:
     ...     recorder.end()
 
     Args:
-        root: folder of the dataset.
+        root: folder of the dataset: new, empty, or a dataset of the same kind.
         info: what all its episodes share.
 
     Attributes:
         episodes: finished episodes by index.
 
     Raises:
-        DataError: if the dataset at `root` is of another kind, or another process is recording into it.
+        DataError: if `root` holds anything but a dataset of the same kind.
+        FileError: if another process is recording into it, or it cannot be written; the same in every method.
     """
 
     def __init__(self, root: str | Path, info: DatasetInfo) -> None:
         self.root, self.info = Path(root), info
-        exists = (self.root / INFO_PATH).exists()
-        if exists:
-            _check_same(self.root, read_info(self.root), info)
         self.partial = self.root / PARTIAL
-        self._lock = _lock(self.root)
         self._closed = False
-        _clean(self.root)
-        if not exists:
-            write_json(self.root / INFO_PATH, info.to_json())
-            write_tasks(self.root, info)
-        self.episodes = {index: read_episode(path) for index, path in episode_files(self.root).items()}
         self._writer: EpisodeWriter | None = None
         self._labels: dict[str, Any] = {}
+        self.episodes: dict[int, EpisodeInfo] = {}
+        self._stats: dict[int, Stats] = {}
+        with ExitStack() as undo:
+            check_recordable(self.root, info)
+            self._lock = undo.enter_context(lock(self.root, "recording into"))
+            check_recordable(self.root, info)  # once more, now that nobody else can change it
+            if not (self.root / INFO_PATH).exists():
+                write_json(self.root / INFO_PATH, info.to_json())
+            if not (self.root / TASKS_PATH).exists():
+                write_tasks(self.root, info)
+            clean(self.root)
+            for index, path in episode_files(self.root).items():
+                self.episodes[index], self._stats[index] = read_episode_and_stats(path)
+            undo.pop_all()
 
     def __enter__(self) -> Recorder:
         return self
@@ -164,18 +104,24 @@ class Recorder:
         """Whether an episode before the last one is missing, because somebody deleted it."""
         return self.next_index < len(self.episodes)
 
-    def begin(self, *, seed: int | None = None, policy: str = "human", split: str = "train", **labels: str | None) -> None:
+    def begin(
+        self, *, seed: int | None = None, policy: str = "human", split: str = "train", begun_at: int = 0, **labels: Any
+    ) -> None:
         """Starts an episode.
 
         Args:
-            seed: seed of the game or world.
+            seed: seed of the game or world, 0 to 2**64 - 1.
             policy: name of what chooses the controls.
             split: "train" or "eval".
+            begun_at: frames since the reset with `seed`; more than 0 if the recording begins in mid-episode.
             labels: for dreamed episodes, `world_hash`, `sampler` and `start` (see `EpisodeInfo`).
+
+        Raises:
+            DataError: if a label cannot be stored, or an episode is being recorded.
         """
         if self._writer is not None:
             raise DataError("an episode is being recorded already; call end() or discard() first.")
-        self._labels = check_labels(seed=seed, policy=policy, split=split, **labels)
+        self._labels = check_labels(seed=seed, policy=policy, split=split, begun_at=begun_at, **labels)
         self._writer = EpisodeWriter(self.partial / f"episode-{self.next_index}.mp4", self.info)
 
     def append(
@@ -187,16 +133,19 @@ class Recorder:
         truncated: bool,
         state: NDArray[Any] | None = None,
     ) -> None:
-        """Adds one row to the episode; see `EpisodeWriter.append`."""
-        self._current().append(frame, vector, reward, terminated, truncated, state)
+        """Adds one row to the episode; see `EpisodeWriter.append`. Where the disk is full, the episode is dropped."""
+        try:
+            self._current().append(frame, vector, reward, terminated, truncated, state)
+        except FileError:
+            self.discard()
+            raise
 
     def end(self) -> EpisodeInfo | None:
         """Finishes the episode; one without rows is dropped and None returned."""
-        writer = self._current()
+        writer, self._writer = self._current(), None
         if len(writer) == 0:
-            self.discard()
+            writer.discard()
             return None
-        self._writer = None
         return self.commit(writer.close(), **self._labels)
 
     def discard(self) -> None:
@@ -210,13 +159,22 @@ class Recorder:
         Args:
             take: from `EpisodeWriter.close`, its video on the same file system as the dataset.
             labels: as for `begin`.
+
+        Raises:
+            FileError: if it cannot be written; nothing of it is left then.
         """
-        index = self.next_index
+        labels, index = check_labels(**labels), self.next_index
         before = self.episodes.get(index - 1)
         first_row = before.first_row + before.length if before else 0
-        episode = EpisodeInfo(index, len(take.rows), first_row, self.info.game, **check_labels(**labels))
-        publish(take.video, video_path(self.root, index))
-        self._write_tables(take.rows, episode)
+        content = hash_episode(take.video, take.rows)
+        episode = EpisodeInfo(index, len(take.rows), first_row, self.info.game, **labels, content_hash=content)
+        try:
+            publish(take.video, video_path(self.root, index))
+            self._write_tables(take.rows, episode, take.pictures)
+        except FileError:
+            for path in (take.video, *(at(self.root, index) for at in (video_path, data_path))):
+                path.unlink(missing_ok=True)
+            raise
         self.episodes[index] = episode
         return episode
 
@@ -228,12 +186,23 @@ class Recorder:
         try:
             if self._writer is not None:
                 self.discard()
+            remove_partial(self.root)
+            self._complete()
             self._renumber()
             write_json(self.root / INFO_PATH, self.info.to_json(self.episodes.values()))
-            shutil.rmtree(self.partial, ignore_errors=True)
+            write_json(self.root / STATS_PATH, combine_all(stats for _, stats in sorted(self._stats.items())))
         finally:
-            if self._lock is not None:
-                os.close(self._lock)
+            self._lock.release()
+
+    def _complete(self) -> None:
+        """Adds statistics and content hash to episodes that are older than these; damaged ones stay as they are."""
+        for index, episode in self.episodes.items():
+            if VIDEO_KEY in self._stats[index] and episode.content_hash:
+                continue
+            with suppress(DataError):
+                rows, video = read_rows(data_path(self.root, index), self.info), video_path(self.root, index)
+                self.episodes[index] = episode = replace(episode, content_hash=hash_episode(video, rows))
+                self._write_tables(rows, episode, summarise_video(video, self.info.fps, episode.length))
 
     def _renumber(self) -> None:
         """Row numbers run on through the dataset, also after an episode was replaced by one of another length."""
@@ -241,67 +210,17 @@ class Recorder:
         for index, episode in sorted(self.episodes.items()):
             if episode.first_row != row:
                 self.episodes[index] = episode = replace(episode, first_row=row)
-                self._write_tables(read_rows(data_path(self.root, index), self.info), episode)
+                rows = read_rows(data_path(self.root, index), self.info)
+                self._write_tables(rows, episode, self._stats[index].get(VIDEO_KEY))
             row += episode.length
 
-    def _write_tables(self, rows: Rows, episode: EpisodeInfo) -> None:
+    def _write_tables(self, rows: Rows, episode: EpisodeInfo, pictures: Summary | None) -> None:
+        stats = row_stats(rows, episode, self.info) | ({VIDEO_KEY: pictures} if pictures else {})
         write_rows(data_path(self.root, episode.index), rows, episode, self.info)
-        write_episode(episode_path(self.root, episode.index), episode, self.info)  # last: from here on the episode exists
+        write_episode(episode_path(self.root, episode.index), episode, self.info, stats)  # last: from here on it exists
+        self._stats[episode.index] = stats
 
     def _current(self) -> EpisodeWriter:
         if self._writer is None:
             raise DataError("no episode is being recorded; call begin() first.")
         return self._writer
-
-
-def check_labels(**labels: Any) -> dict[str, Any]:
-    """The labels of an episode, checked.
-
-    Raises:
-        DataError: for an unknown label or split.
-    """
-    allowed = ("seed", "policy", "split", "world_hash", "sampler", "start")
-    unknown = [name for name in labels if name not in allowed]
-    if unknown:
-        raise DataError(f"unknown label {unknown[0]!r}; an episode takes: {', '.join(allowed)}.")
-    if labels.get("split", "train") not in SPLITS:
-        raise DataError(f"split was {labels['split']!r}; give one of: {', '.join(SPLITS)}.")
-    return labels
-
-
-def _quantise(spec: ControlSpec, vector: NDArray[Any]) -> NDArray[np.float32]:
-    """The vector as the game understands it: keys and buttons exactly 0 or 1, mouse within its limit."""
-    keys, mouse, buttons = spec.split(spec.check_vector(vector))
-    return np.concatenate([keys >= 0.5, mouse, buttons >= 0.5]).astype(np.float32)
-
-
-def _check_same(root: Path, old: DatasetInfo, new: DatasetInfo) -> None:
-    names = [name for name in new.__dataclass_fields__ if getattr(old, name) != getattr(new, name)]
-    if names:
-        differences = "; ".join(f"{name} {getattr(old, name)} there, {getattr(new, name)} now" for name in names)
-        raise DataError(f"the dataset at {root} differs: {differences}. Record into another folder, or use the same settings.")
-
-
-def _clean(root: Path) -> None:
-    """Removes what a crash left behind."""
-    shutil.rmtree(root / PARTIAL, ignore_errors=True)
-    for path in orphans(root):
-        path.unlink()
-    for folder in (root / "meta", *root.glob("data/chunk-*"), *root.glob("meta/episodes/chunk-*")):
-        remove_temporary(folder)
-
-
-def _lock(root: Path) -> int | None:
-    """Holds the dataset for writing; the system lets go of it when the process dies. None where there are no locks."""
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    folder = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise DataError(f"another process is recording into {root}; wait for it, or record into another folder.") from error
-    return folder

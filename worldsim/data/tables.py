@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from worldsim.data.format import VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, damaged, location
-from worldsim.files import replacing
+from worldsim.data.stats import Stats, from_columns, summarise
+from worldsim.data.stats import columns as stats_columns
+from worldsim.files import named_errors, replacing
 
 TASKS_PATH = "meta/tasks.parquet"
 
+_NUMBERS = {"index": "episode_index", "length": "length", "first_row": "dataset_from_index"}
 _PARTS = ("data", f"videos/{VIDEO_KEY}", "meta/episodes")
-_LABELS = ("game", "policy", "split", "world_hash", "sampler", "start")
+_TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "content_hash")
 
 
 def write_tasks(root: Path, info: DatasetInfo) -> None:
@@ -38,21 +43,9 @@ def task_name(info: DatasetInfo) -> str:
 
 
 def write_rows(path: Path, rows: Rows, episode: EpisodeInfo, info: DatasetInfo) -> None:
-    keys, mouse = np.split(rows.actions, [len(info.control_spec.keys)], axis=1)
-    steps = np.arange(len(rows))
-    columns = {
-        "action.keyboard": _vectors((keys >= 0.5).astype(np.uint8)),
-        "action.mouse": _vectors(mouse),
-        "observation.state": _vectors(rows.states),
-        "next.reward": pa.array(rows.rewards),
-        "next.terminated": pa.array(rows.terminated),
-        "next.truncated": pa.array(rows.truncated),
-        "timestamp": pa.array((steps / info.fps).astype(np.float32)),
-        "frame_index": pa.array(steps),
-        "episode_index": pa.array(np.full(len(rows), episode.index)),
-        "index": pa.array(episode.first_row + steps),
-        "task_index": pa.array(np.zeros(len(rows), np.int64)),
-    }
+    """Writes an episode's rows. Times are those of the frames in the video, so that LeRobot finds them however long it is:
+    it compares both as float32, with a tolerance that is finer than float32 itself after 17 minutes."""
+    columns = {name: _column(array) for name, array in _arrays(rows, episode, info).items()}
     _write_table(path, pa.table({name: column for name, column in columns.items() if column is not None}))
 
 
@@ -78,7 +71,33 @@ def read_rows(path: Path, info: DatasetInfo) -> Rows:
         raise damaged(path, error) from error
 
 
-def write_episode(path: Path, episode: EpisodeInfo, info: DatasetInfo) -> None:
+def row_stats(rows: Rows, episode: EpisodeInfo, info: DatasetInfo) -> Stats:
+    """Statistics of all columns that `write_rows` writes."""
+    return {name: summarise(array) for name, array in _arrays(rows, episode, info).items() if array.size}
+
+
+def hash_episode(video: Path, rows: Rows) -> str:
+    """SHA-256 of a video file and the rows that belong to it."""
+    digest = hashlib.sha256()
+    with named_errors("read", video), video.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    for name in ("actions", "rewards", "terminated", "truncated", "states"):
+        array = np.ascontiguousarray(getattr(rows, name))
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_episode(path: Path, episode: EpisodeInfo, info: DatasetInfo, stats: Stats) -> None:
+    """Writes an episode's metadata, by which it exists.
+
+    Args:
+        path: file to write.
+        episode: the metadata.
+        info: of the dataset.
+        stats: of the episode's rows and pictures.
+    """
     place = location(episode.index)
     columns: dict[str, tuple[pa.DataType, Any]] = {
         "episode_index": (pa.int64(), episode.index),
@@ -88,15 +107,26 @@ def write_episode(path: Path, episode: EpisodeInfo, info: DatasetInfo) -> None:
         "dataset_to_index": (pa.int64(), episode.first_row + episode.length),
         **{f"{part}/{name}": (pa.int64(), value) for part in _PARTS for name, value in place.items()},
         f"videos/{VIDEO_KEY}/from_timestamp": (pa.float64(), 0.0),
-        f"videos/{VIDEO_KEY}/to_timestamp": (pa.float64(), episode.length / info.fps),
+        f"videos/{VIDEO_KEY}/to_timestamp": (pa.float64(), float(episode.length / info.rate)),
         "seed": (pa.uint64(), episode.seed),
-        **{name: (pa.string(), getattr(episode, name)) for name in _LABELS},
+        "begun_at": (pa.int64(), episode.begun_at),
+        **{name: (pa.string(), getattr(episode, name)) for name in _TEXTS},
     }
-    _write_table(path, pa.table({name: pa.array([value], kind) for name, (kind, value) in columns.items()}))
+    table = {name: pa.array([value], kind) for name, (kind, value) in columns.items()}
+    _write_table(path, pa.table({**table, **{name: pa.array([value]) for name, value in stats_columns(stats).items()}}))
 
 
 def read_episode(path: Path) -> EpisodeInfo:
-    """Reads what `write_episode` wrote.
+    """Reads what `write_episode` wrote, but for the statistics.
+
+    Raises:
+        DataError: if the file is missing or damaged.
+    """
+    return read_episode_and_stats(path)[0]
+
+
+def read_episode_and_stats(path: Path) -> tuple[EpisodeInfo, Stats]:
+    """Reads what `write_episode` wrote; datasets that are older than the statistics have none.
 
     Raises:
         DataError: if the file is missing or damaged.
@@ -104,15 +134,35 @@ def read_episode(path: Path) -> EpisodeInfo:
     rows = _read_table(path).to_pylist()
     try:
         (row,) = rows
-        labels = {name: row[name] for name in ("seed", *_LABELS)}
-        return EpisodeInfo(index=row["episode_index"], length=row["length"], first_row=row["dataset_from_index"], **labels)
-    except (KeyError, ValueError) as error:
+        labels = {name: row[name] for name in ("seed", *_TEXTS, "begun_at") if name in row}
+        numbers = {name: row[column] for name, column in _NUMBERS.items()}
+        return EpisodeInfo(**numbers, **labels), from_columns(row)
+    except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
 
 
-def _vectors(array: NDArray[Any]) -> pa.Array | None:
-    """`(L, D)` -> a column of vectors; LeRobot stores width 1 as plain numbers and has no width 0."""
-    width = array.shape[1]
+def _arrays(rows: Rows, episode: EpisodeInfo, info: DatasetInfo) -> dict[str, NDArray[Any]]:
+    """The columns of an episode's rows, `(L,)` or `(L, D)`."""
+    keys, mouse = np.split(rows.actions, [len(info.control_spec.keys)], axis=1)
+    steps = np.arange(len(rows))
+    return {
+        "action.keyboard": (keys >= 0.5).astype(np.uint8),
+        "action.mouse": mouse,
+        "observation.state": rows.states,
+        "next.reward": rows.rewards,
+        "next.terminated": rows.terminated,
+        "next.truncated": rows.truncated,
+        "timestamp": (steps * info.rate.denominator / info.rate.numerator).astype(np.float32),
+        "frame_index": steps,
+        "episode_index": np.full(len(rows), episode.index),
+        "index": episode.first_row + steps,
+        "task_index": np.zeros(len(rows), np.int64),
+    }
+
+
+def _column(array: NDArray[Any]) -> pa.Array | None:
+    """`(L,)` or `(L, D)` -> a column; LeRobot stores vectors of width 1 as plain numbers and has none of width 0."""
+    width = 1 if array.ndim == 1 else array.shape[1]
     if width == 0:
         return None
     flat = pa.array(np.ascontiguousarray(array).reshape(-1))
@@ -128,12 +178,13 @@ def _matrix(table: pa.Table, name: str, rows: int, width: int) -> NDArray[np.flo
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
+    """Writes a table; `replacing` gives an absolute path, since pyarrow takes "run:1/a" for an address."""
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
 
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(path).read()
+        return pq.ParquetFile(os.path.abspath(path)).read()
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from error

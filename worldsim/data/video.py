@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from worldsim.data.format import damaged, frame_rate
+from worldsim.data.stats import PICTURED, PictureSummary, Summary
 from worldsim.files import named_errors
 
 GOP = 16  # a random frame costs at most this many decoded frames
@@ -96,7 +97,7 @@ def read_frames(path: Path, fps: float, start: int, stop: int, length: int) -> I
                 continue
             if number > position:
                 break
-            yield image.to_ndarray(format="rgb24")
+            yield image.to_ndarray(format="rgb24")  # type: ignore[misc]
             position += 1
             if position == stop:
                 return
@@ -111,6 +112,15 @@ def count_frames(path: Path) -> int:
     """
     with _opened(path) as (_, stream):
         return stream.frames
+
+
+def summarise_video(video: Path, fps: float, length: int) -> Summary:
+    """Statistics of a video's pictures, as recorded ones have them."""
+    pictures = PictureSummary()
+    for t, frame in enumerate(read_frames(video, fps, 0, length, length)):
+        if t % PICTURED == 0:
+            pictures.add(frame)
+    return pictures.result()
 
 
 @contextmanager

@@ -1,0 +1,138 @@
+"""Records one episode, outside any dataset."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.controls import ControlSpec
+from worldsim.data.format import DatasetInfo, Rows
+from worldsim.data.stats import PICTURED, PictureSummary, Summary
+from worldsim.data.video import VideoWriter
+from worldsim.errors import DataError, FileError
+from worldsim.files import named_errors
+
+
+@dataclass(frozen=True)
+class Take:
+    """A recorded episode that is not yet part of a dataset: its finished video file, its rows, statistics of its pictures."""
+
+    video: Path
+    rows: Rows
+    pictures: Summary
+
+
+class EpisodeWriter:
+    """Records one episode into `path`, outside any dataset; `Recorder.commit` takes it in.
+
+    Args:
+        path: video file to write.
+        info: what the episode must look like.
+
+    Raises:
+        FileError: here and in every method, if the disk is full or read-only, or permission is missing.
+    """
+
+    def __init__(self, path: Path, info: DatasetInfo) -> None:
+        self._path, self._info = path, info
+        with named_errors("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._video = VideoWriter(path, info.height, info.width, info.fps, info.lossless)
+        self._pictures = PictureSummary()
+        self._rows: list[tuple[NDArray[np.float32], float, bool, bool, NDArray[np.float32]]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def append(
+        self,
+        frame: NDArray[np.uint8],
+        vector: NDArray[Any],
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        state: NDArray[Any] | None = None,
+    ) -> None:
+        """Adds a frame, the action taken at it, and the reward and end that this action produced: all of it, or nothing.
+
+        Args:
+            frame: uint8 RGB `(H, W, 3)`.
+            vector: `(A,)`, in the order of the control spec's vector.
+            reward: of the step from this frame to the next; finite.
+            terminated: whether that step ended the game.
+            truncated: whether that step hit a limit from outside the game.
+            state: `(S,)`, the game's own state at this frame, where the dataset records one.
+
+        Raises:
+            DataError: if an argument does not fit the dataset, or the episode is over.
+            ControlError: if the vector does not fit the control spec.
+        """
+        if self._rows and (self._rows[-1][2] or self._rows[-1][3]):
+            raise DataError("this episode is over (its last step terminated or truncated it); call end() and begin() first.")
+        frame, values = np.asarray(frame), _array("state", [] if state is None else state)
+        if frame.shape != self._info.frame_shape or frame.dtype != np.uint8:
+            raise DataError(f"frame is {frame.dtype} {frame.shape}; this dataset takes uint8 {self._info.frame_shape}.")
+        if values.shape != (len(self._info.state),):
+            raise DataError(f"state has shape {values.shape}; this dataset takes ({len(self._info.state)},): {self._info.state}.")
+        action = _quantise(self._info.control_spec, vector)
+        earned, ends = _number("reward", reward), (_flag("terminated", terminated), _flag("truncated", truncated))
+        self._video.append(frame)
+        if len(self._rows) % PICTURED == 0:
+            self._pictures.add(frame)
+        self._rows.append((action, earned, *ends, values))
+
+    def close(self) -> Take:
+        """Completes the video; the episode needs at least one row."""
+        assert self._rows
+        try:
+            self._video.close()
+        except FileError:
+            self.discard()
+            raise
+        actions, rewards, terminated, truncated, states = zip(*self._rows, strict=True)
+        rows = Rows(
+            actions=np.stack(actions),
+            rewards=np.array(rewards, np.float32),
+            terminated=np.array(terminated, np.bool_),
+            truncated=np.array(truncated, np.bool_),
+            states=np.stack(states),
+        )
+        return Take(self._path, rows, self._pictures.result())
+
+    def discard(self) -> None:
+        """Drops the episode."""
+        self._video.abandon()
+        self._path.unlink(missing_ok=True)
+
+
+def _quantise(spec: ControlSpec, vector: NDArray[Any]) -> NDArray[np.float32]:
+    """The vector as the game understands it: keys and buttons exactly 0 or 1, mouse within its limit."""
+    keys, mouse, buttons = spec.split(spec.check_vector(vector))
+    return np.concatenate([keys >= 0.5, mouse, buttons >= 0.5]).astype(np.float32)
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number that float32 can hold, be it Python's or NumPy's."""
+    array = _array(name, value)
+    if array.size != 1 or not np.isfinite(array).all():
+        raise DataError(f"{name} was {value!r}; give one finite number.")
+    return float(array.reshape(()))
+
+
+def _flag(name: str, value: Any) -> bool:
+    number = _number(name, value)
+    if number not in (0, 1):
+        raise DataError(f"{name} was {value!r}; give True or False.")
+    return bool(number)
+
+
+def _array(name: str, value: Any) -> NDArray[np.float32]:
+    if value is not None and not isinstance(value, str):  # NumPy would make NaN of None, and a number of "1"
+        with suppress(TypeError, ValueError), np.errstate(over="ignore"):
+            return np.asarray(value, np.float32)
+    raise DataError(f"{name} was {value!r}; give numbers.")
