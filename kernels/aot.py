@@ -1,7 +1,8 @@
-"""Compiles kernels ahead of time, for GPUs that this machine need not have, and reads their resource usage from the binary.
+"""Compiles kernels for GPUs that this machine need not have, and reads their resource usage.
 
-Triton's wheel contains the compiler and a disassembler, so a machine without a GPU can check that every kernel compiles, uses
-tensor cores where it should, spills no registers and fits into shared memory. Not under TRITON_INTERPRET=1.
+Triton's wheel contains the compiler and a disassembler, so a machine without a GPU can check that every
+kernel compiles, uses tensor cores where it should, spills no registers and fits into shared memory. Not under
+TRITON_INTERPRET=1.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ MULTIPLYING = ("forward_kernel", "query_grad_kernel", "key_grad_kernel", "ring_a
 
 
 class Case(NamedTuple):
-    """One variant of a kernel; `shipped(major)` in each of `MODULES` yields those for a major compute capability.
+    """One variant of a kernel; `shipped(major compute capability)` of each of `MODULES` yields them.
 
     Attributes:
         kernel: the function that `triton.jit` returned.
-        types: types of the arguments that are not constants: "*bf16" (aligned to 16 bytes), "i32", or "i32:16" (divisible
-            by 16).
+        types: types of the arguments that are not constants: "*bf16" (aligned to 16 bytes), "i32", or
+            "i32:16" (divisible by 16).
         constants: values of the other arguments.
         options: "num_warps" and "num_stages".
     """
@@ -80,7 +81,7 @@ class Figures:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with it: spilled registers, too much shared memory, or matrix products without tensor cores."""
+        """What is wrong: spilled registers, too much shared memory, matrix products without tensor cores."""
         found = [f"spills (stack {self.stack}, local {self.local} bytes)"] if self.stack or self.local else []
         if self.shared > SHARED_LIMITS[self.arch]:
             found.append(f"{self.shared} bytes of shared memory, of {SHARED_LIMITS[self.arch]}")

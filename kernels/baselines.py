@@ -1,4 +1,4 @@
-"""What the ops are compared with: PyTorch's own attention, FlexAttention, and the references compiled by Inductor.
+"""What the ops are compared with: PyTorch's attention, FlexAttention, references compiled by Inductor.
 
 Each takes the arguments of an op, in the same layout, and does what a user without the op would do.
 """
@@ -19,7 +19,10 @@ Attend = Callable[[Tensor, Tensor, Tensor, Any], Tensor]  # q, k, v (B, heads, t
 
 
 def sdpa(backend: SDPBackend) -> Attend:
-    """SDPA with this backend only. The efficient one has no grouped-query attention, so keys and values are repeated for it."""
+    """SDPA with this backend only.
+
+    The efficient one has no grouped-query attention, so keys and values are repeated for it.
+    """
 
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Any = None) -> Tensor:
         if backend == EFFICIENT:
@@ -52,7 +55,10 @@ def over_frames(attend: Attend, mask: Any = None) -> Callable[..., Tensor]:
 
 
 def over_ring(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None) -> Callable[..., Tensor]:
-    """Arguments as for `ring_attention`. `make_mask`, if given, makes the mask from the position in every call."""
+    """Arguments as for `ring_attention`.
+
+    `make_mask`, if given, makes the mask from the position in every call.
+    """
 
     def run(q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
         q, k, v = (a.transpose(1, 2) for a in (q, keys.flatten(1, 2), values.flatten(1, 2)))
@@ -72,7 +78,7 @@ def along_time(attend: Attend, make_mask: Callable[[Tensor], Any] | None = None)
 
 
 def slot_mask(slots: int, tokens: int) -> Callable[[Tensor], Tensor]:
-    """Returns a function of the position: the dense mask `(B, 1, tokens, slots * tokens)`, True at written slots."""
+    """Returns a function from position to `(B, 1, tokens, slots * tokens)`, True at written slots."""
 
     def make(position: Tensor) -> Tensor:
         written = torch.arange(slots, dtype=torch.int64, device=position.device) <= position[:, None]
@@ -82,7 +88,10 @@ def slot_mask(slots: int, tokens: int) -> Callable[[Tensor], Tensor]:
 
 
 def slot_blocks(slots: int, tokens: int, position: Tensor, queries: int | None = None) -> BlockMask:
-    """The BlockMask of written slots. It stays valid when `position` changes in place, if it was made for a full ring."""
+    """The BlockMask of written slots.
+
+    It stays valid when `position` changes in place, if it was made for a full ring.
+    """
 
     def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return k // tokens <= position[0]

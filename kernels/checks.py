@@ -14,9 +14,10 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 def check_layout(
     name: str, given: Tensor, shape: Sequence[int], dtypes: Sequence[torch.dtype], device: torch.device, inner: int | None = None
 ) -> None:
-    """Raises ValueError unless `given` has this shape, one of these dtypes and this device, and is contiguous.
+    """Raises ValueError unless `given` has this shape, device and one of these dtypes, and is contiguous.
 
-    With `inner`, only its last `inner` axes must be contiguous, and all such rows equally far apart; see `row_step`.
+    With `inner`, only its last `inner` axes must be contiguous, and all such rows equally far apart; see
+    `row_step`.
     """
     if given.shape != torch.Size(shape):
         raise ValueError(f"{name} has shape {tuple(given.shape)}; it must be {tuple(shape)} to match the other arguments.")
@@ -29,7 +30,10 @@ def check_layout(
 
 
 def row_step(given: Tensor, inner: int) -> int | None:
-    """Elements between the starts of rows (the last `inner` axes); None unless rows are contiguous and evenly spaced."""
+    """Elements between the starts of rows, which are the last `inner` axes.
+
+    None unless every row is contiguous and rows are evenly spaced.
+    """
     expected = 1
     for axis in range(given.ndim - 1, given.ndim - inner - 1, -1):
         if given.shape[axis] > 1 and given.stride(axis) != expected:

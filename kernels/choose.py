@@ -1,4 +1,4 @@
-"""Chooses which implementation of an op runs: by device, or as requested; a requested one is never replaced by another."""
+"""Chooses which implementation of an op runs: by device, or exactly the one requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmark compares: each op with other implementations of the same computation, at a range of sizes."""
+"""What the benchmark compares: each op with other implementations of it, at a range of sizes."""
 
 from __future__ import annotations
 
@@ -173,7 +173,10 @@ def compare_frame_attention(
 
 
 def grid(device: str = "cuda") -> Iterator[Callable[[], Comparison]]:
-    """Every op at the sizes of a 360p world and at some around them. Each entry returns its comparison when called."""
+    """Every op at the sizes of a 360p world and at some around them.
+
+    Each entry returns its comparison when called.
+    """
     for tokens in (64, 128, 256, 512, 2048):
         yield partial(compare_ring_attention, tokens, 32, 16, 4, 64, device, tuned=tokens == 256)
     yield partial(compare_ring_attention, 256, 32, 16, 16, 64, device)

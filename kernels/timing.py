@@ -1,7 +1,8 @@
 """Times functions on a GPU as CUDA graphs, so that launching costs as little as it does when streaming.
 
-Cold: inputs come from memory, because a graph cycles through more sets of inputs than fit in the L2 cache. Warm: the same inputs
-every time. What is compared is timed in turns, so that a change of the GPU's clock affects all of it.
+Cold: inputs come from memory, because a graph cycles through more sets of inputs than fit in the L2 cache.
+Warm: the same inputs every time. What is compared is timed in turns, so that a change of the GPU's clock
+affects all of it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Clock:
 
 @contextmanager
 def counted_budgets() -> Iterator[Clock]:
-    """Every training step takes `STEP` seconds of a budget, so that fast, slow and busy machines train alike."""
+    """Every training step takes `STEP` seconds, so that fast, slow and busy machines train alike."""
     train_step, clock = loop.Loop.train_step, Clock()
 
     def step(self: loop.Loop, due: bool) -> loop.Losses:

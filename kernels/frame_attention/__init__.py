@@ -81,23 +81,28 @@ def frame_attention(
 ) -> Tensor:
     """Every token attends to all tokens of the frames that its own frame sees. Differentiable once.
 
-    If `causal`, frame `t` sees itself and the frames before it that are fewer than `window` frames away. Otherwise every frame
-    sees its whole clip. With `copies`, a clip is `1 + copies` blocks of equally many frames: the context, then noisy copies of
-    it. Copy `t` sees itself and the same frames of the context as frame `t` of the context does, which are before `t`. The
-    context does not see copies.
+    If `causal`, frame `t` sees itself and the frames before it that are fewer than `window` frames away.
+    Otherwise every frame sees its whole clip.
 
-    Clips of different sizes need no padding: pack them one after another into a single row and pass `cu_seqlens`.
+    With `copies`, a clip is `1 + copies` blocks of equally many frames: the context, then noisy copies of it.
+    Frame `t` of a copy sees itself, and the frames before `t` that frame `t` of the context sees. The context
+    does not see copies.
+
+    Clips of different sizes need no padding: pack them one after another into a single row and pass
+    `cu_seqlens`.
 
     Args:
         q: `(B, L, H, D)`, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
-        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, the heads of a token are contiguous and
-            tokens evenly spaced, so slices of one projection will do.
-        tokens_per_frame: `L` is a multiple of `1 + copies` times it. For packed clips also `(clips,)` int32, one for each.
+        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, the heads of a token
+            are contiguous and tokens evenly spaced, so slices of one projection will do.
+        tokens_per_frame: `L` is a multiple of `1 + copies` times it. For packed clips also `(clips,)` int32,
+            one for each.
         causal: whether frames see no later ones. If False, `window` has no effect.
         window: how many frames a frame sees, itself included; None for all.
-        cu_seqlens: `(clips + 1,)` int32, for packed clips (`B` 1): the offsets of their first tokens, rising from 0, and the
-            end of the last, at most `L`. Every clip must be a multiple of `1 + copies` times its tokens per frame; this is not
-            checked, since it would synchronise with the GPU. Tokens after the last clip give 0.
+        cu_seqlens: `(clips + 1,)` int32, for packed clips (`B` 1): the offsets of their first tokens, rising
+            from 0, and the end of the last, at most `L`. Every clip must be a multiple of `1 + copies` times
+            its tokens per frame; this is not checked, since it would synchronise with the GPU. Tokens after
+            the last clip give 0.
         copies: number of noisy copies after the context.
         impl: "auto" (by device), "reference" or "triton".
 

@@ -1,4 +1,7 @@
-"""Backward kernels of attention over frames. Scores are recomputed (Dao 2023, arXiv:2307.08691, section 3.2)."""
+"""Backward kernels of attention over frames.
+
+Scores are recomputed (Dao 2023, arXiv:2307.08691, section 3.2).
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,7 @@ def query_grad_kernel(
     BLOCK_N: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Gradient of the queries; also writes `delta`, the sum of out times its gradient, for `key_grad_kernel`."""
+    """Gradient of the queries, and for `key_grad_kernel` `delta`, the sum of out times its gradient."""
     begin, context, tokens, segment, start = place(
         tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_M, CLIPS
     )
@@ -154,7 +157,10 @@ def _visit_key_grad(
     MASKED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Adds the contribution of one block of queries to the gradients of keys and values; scores are transposed."""
+    """Adds the contribution of one block of queries to the gradients of keys and values.
+
+    Scores are transposed: a row for each key.
+    """
     q = load_rows(q_ptr, q_step, at, stop, D, BLOCK_M, MASKED)
     grad = load_rows(grad_ptr, grad_step, at, stop, D, BLOCK_M, MASKED)
     lse = load_values(lse_ptr, at, stop, BLOCK_M, MASKED)
@@ -196,7 +202,7 @@ def key_grad_kernel(
     BLOCK_N: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Gradients of keys and values: the query heads that share them are added in a fixed order, so it is deterministic."""
+    """Gradients of keys and values. Query heads that share them are added in a fixed order: deterministic."""
     begin, context, tokens, segment, start = place(
         tl.program_id(1), offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES, BLOCK_N, CLIPS
     )

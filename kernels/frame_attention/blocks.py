@@ -1,7 +1,8 @@
-"""Index arithmetic that the kernels share: which block a program computes, which keys it sees, which queries see it.
+"""Index arithmetic that the kernels share: the block of a program, its keys, and the queries that see it.
 
-Tokens are numbered within a segment: the context of a clip, or one of its noisy copies. The tokens of the context that a token
-sees are one range [low, high). The queries that see a token of the context are one range of each segment.
+Tokens are numbered within a segment: the context of a clip, or one of its noisy copies. The tokens of the
+context that a token sees are one range [low, high). The queries that see a token of the context are one range
+of each segment.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ UNSPECIALIZED = ["length", "tokens", "clips", "window", "group"]
 def place(
     pid, offsets_ptr, clip_tokens_ptr, length, tokens, clips, COPIES: tl.constexpr, BLOCK: tl.constexpr, CLIPS: tl.constexpr
 ):
-    """What this program computes: first token of its clip, tokens in the clip's context, tokens per frame, segment, first token.
+    """What a program computes: start of its clip, tokens of its context and per frame, segment, first token.
 
-    `CLIPS` is 0, or a power of two and at least the number of packed clips, each of which has its own number of blocks. The
-    context of a program beyond the last block has 0 tokens.
+    `CLIPS` is 0, or a power of two and at least the number of packed clips, each of which has its own number
+    of blocks. The context of a program beyond the last block has 0 tokens.
     """
     begin, context, first = 0, length // (1 + COPIES), 0
     if CLIPS > 0:
@@ -42,7 +43,10 @@ def place(
 
 @triton.jit
 def _whole(low, high, full, full_stop, BLOCK: tl.constexpr):
-    """Shortens [full, full_stop) to whole blocks. If there is none, [low, full) becomes all of [low, high)."""
+    """Shortens [full, full_stop) to whole blocks.
+
+    If there is none, [low, full) becomes all of [low, high).
+    """
     blocks = tl.maximum(full_stop - full, 0) // BLOCK
     full = tl.where(blocks > 0, full, high)
     return low, high, full, full + blocks * BLOCK
@@ -52,7 +56,8 @@ def _whole(low, high, full, full_stop, BLOCK: tl.constexpr):
 def keys_of_block(start, stop, context, tokens, segment, window, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
     """The keys of the context that queries [start, stop) of a segment see.
 
-    [low, high) are seen by some of these queries; [full, full_stop), a number of whole blocks in it, by all of them.
+    [low, high) are seen by some of these queries; [full, full_stop), a number of whole blocks in it, by all
+    of them.
     """
     low, high, full, full_stop = 0, context, 0, context
     if CAUSAL:
@@ -65,7 +70,7 @@ def keys_of_block(start, stop, context, tokens, segment, window, BLOCK: tl.const
 
 @triton.jit
 def keys_of_rows(row, context, tokens, segment, window, CAUSAL: tl.constexpr):
-    """For each query: the range [low, high) of the context that it sees, and the first token of its own frame."""
+    """For each query: the range [low, high) of the context that it sees, and the start of its own frame."""
     low, high, own = row * 0, row * 0 + context, row // tokens * tokens
     if CAUSAL:
         low, high = tl.maximum(own - (window - 1) * tokens, 0), own + tl.where(segment == 0, tokens, 0)
@@ -76,7 +81,8 @@ def keys_of_rows(row, context, tokens, segment, window, CAUSAL: tl.constexpr):
 def queries_of_block(start, stop, context, tokens, later, window, BLOCK: tl.constexpr, CAUSAL: tl.constexpr):
     """The queries of a segment that see keys [start, stop); ranges as in `keys_of_block`.
 
-    `later` is 1 for queries of copies, which see only frames before their own, and 0 where a frame sees itself.
+    `later` is 1 for queries of copies, which see only frames before their own, and 0 where a frame sees
+    itself.
     """
     low, high, full, full_stop = 0, context, 0, context
     if CAUSAL:
@@ -118,6 +124,6 @@ def load_values(ptr, at, stop, BLOCK: tl.constexpr, MASKED: tl.constexpr):
 
 @triton.jit
 def seen(at, stop, low, high, BLOCK: tl.constexpr):
-    """`(rows, BLOCK)`, True where the position `at + column` is before `stop` and in the row's [low, high)."""
+    """`(rows, BLOCK)`, True where `at + column` is before `stop` and in the row's [low, high)."""
     position = at + tl.arange(0, BLOCK)
     return (position[None, :] >= low[:, None]) & (position[None, :] < tl.minimum(high, stop)[:, None])

@@ -16,7 +16,8 @@ class Layout(NamedTuple):
         window: how many frames a frame sees, itself included.
         copies: number of noisy copies after the context.
         offsets: `(clips + 1,)` int32, the first token of each packed clip; None if every row is one clip.
-        clip_tokens: `(clips,)` int32, tokens per frame of each packed clip; None if `tokens` is right for all.
+        clip_tokens: `(clips,)` int32, tokens per frame of each packed clip; None if `tokens` is right for
+            all.
     """
 
     tokens: int

@@ -14,7 +14,7 @@ SMALL = 64 * 64  # scores per head up to which two plain products are faster tha
 
 
 class Places(NamedTuple):
-    """Of each token or frame: its clip, block (0 is the context, then copies) and frame of the context, all `(L,)` int64."""
+    """Clip, block (0 is the context, then its copies) and frame of each token or frame, all `(L,)` int64."""
 
     clip: Tensor
     block: Tensor

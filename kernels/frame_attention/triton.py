@@ -35,7 +35,8 @@ class Tile(NamedTuple):
 def tile_for(kernel: Any, context: int, size: int, dtype: torch.dtype, major: int) -> Tile:
     """The tile for contexts of so many tokens, this head size, dtype and major compute capability.
 
-    As large as possible without spilling registers; accumulators of mma.sync (major 8) take more of them than those of wgmma.
+    As large as possible without spilling registers; accumulators of mma.sync (major 8) take more of them than
+    those of wgmma.
     """
     wide, hopper = size > 64, major >= 9
     if dtype == torch.float32:  # exact products, which tensor cores do not give
@@ -57,7 +58,10 @@ def _major(device: torch.device) -> int:
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    """`(B, L, H, D)` output and `(B, H, L)` log2-sum-exps, float32. `frame_attention` checks the arguments."""
+    """`(B, L, H, D)` output and `(B, H, L)` log2-sum-exps, float32.
+
+    `frame_attention` checks the arguments.
+    """
     batch, length, heads, _ = q.shape
     out = _empty(q, layout)
     lse = q.new_empty((batch, heads, length), dtype=torch.float32)

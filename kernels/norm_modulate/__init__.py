@@ -98,12 +98,16 @@ def norm_modulate(
     eps: float = 1e-6,
     impl: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """`residual = x + gate * branch` and `out = rms_norm(residual) * (1 + scale) + shift`. Differentiable once.
+    """`residual = x + gate * branch` and `out = rms_norm(residual) * (1 + scale) + shift`.
+
+    Differentiable once.
 
     Args:
         x: `(B, T, N, W)` contiguous, float32, bfloat16 or float16; `W` at most 4096.
-        shift, scale: `(B, T, 1, W)` in the dtype of `x`, one vector for each frame; may be slices of one projection.
-        branch: output of the last sublayer, shape and dtype of `x`; None before the first, where the residual is `x` itself.
+        shift, scale: `(B, T, 1, W)` in the dtype of `x`, one vector for each frame; may be slices of one
+            projection.
+        branch: output of the last sublayer, shape and dtype of `x`; None before the first, where the residual
+            is `x` itself.
         gate: shape and dtype of `shift`; required with `branch`, and only then.
         eps: added to the mean square in the norm.
         impl: "auto" (by device), "reference" or "triton".

@@ -1,7 +1,7 @@
 """The adaLN step on a GPU: one pass over memory forward, and one backward.
 
-The arithmetic is float32. The residual is rounded to its dtype before the norm, so that the backward pass starts from the same
-values.
+The arithmetic is float32. The residual is rounded to its dtype before the norm, so that the backward pass
+starts from the same values.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def backward_kernel(
 ):
     """One program handles `share` tokens of one frame.
 
-    It writes its share of the gradients of shift, scale and gate to `sums` `(frames, programs per frame, 3, W)`.
+    It writes its share of the gradients of shift, scale and gate to `sums` `(frames, programs per frame, 3,
+    W)`.
     """
     frame, part = tl.program_id(0), tl.program_id(1)
     w = tl.arange(0, BLOCK_W)
@@ -188,7 +189,7 @@ def backward(
 
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
-    """Every kernel for GPUs of this major compute capability, at some widths; see `worldsim.kernels.aot.Case`."""
+    """Kernels for GPUs of this major compute capability, at some widths; see `worldsim.kernels.aot.Case`."""
     always: dict[Any, tuple[str, ...]] = {forward_kernel: ("x_ptr", "shift_ptr", "scale_ptr", "out_ptr")}
     always[backward_kernel] = ("grad_ptr", "residual_ptr", "scale_ptr", "x_grad_ptr")
     gated: dict[Any, tuple[str, ...]] = {forward_kernel: ("branch_ptr", "gate_ptr", "residual_ptr")}

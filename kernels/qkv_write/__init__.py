@@ -53,20 +53,22 @@ def qkv_write(
     value_scale: Tensor | None = None,
     impl: str = "auto",
 ) -> Tensor:
-    """Normalises queries and keys (RMSNorm), rotates them (RoPE), and writes keys and values into the ring in place.
+    """RMSNorm and RoPE of queries and keys; writes keys and values into the ring in place.
 
     Frame `p` goes to slot `p % S`. Not differentiable.
 
     Args:
-        qkv: `(B, N, (H + 2 * G) * D)` contiguous, float32, bfloat16 or float16: query, key and value heads of one frame.
+        qkv: `(B, N, (H + 2 * G) * D)` contiguous, float32, bfloat16 or float16: query, key and value heads of
+            one frame.
         query_weight, key_weight: `(D,)`, weights of the norms, in one of the dtypes above.
-        cos, sin: `(B or 1, N, D / 2)` of the rotation angles, in one of the dtypes above; angle `i` rotates the pair
-            `(x[i], x[i + D / 2])`.
+        cos, sin: `(B or 1, N, D / 2)` of the rotation angles, in one of the dtypes above; angle `i` rotates
+            the pair `(x[i], x[i + D / 2])`.
         keys, values: the ring `(B, S, N, G, D)`, written in place; int8 or one of the dtypes above.
         position: `(B,)` int64 on the device, at least 0: index of the current frame of each row.
         eps: added to the mean square in the norms.
-        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only, written in place: the scale by which the
-            stored integers are multiplied. The largest magnitude of each head vector is stored as 127.
+        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only, written in place: the scale by
+            which the stored integers are multiplied. The largest magnitude of each head vector is stored as
+            127.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:

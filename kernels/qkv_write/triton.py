@@ -1,7 +1,7 @@
 """Norm, rotation and ring write on a GPU, in one pass over the projection.
 
-One program handles consecutive heads of one batch row, be they queries, keys or values: it computes norm and rotation for all of
-them and stores each in its place. The arithmetic is float32 and rounds once.
+One program handles consecutive heads of one batch row, be they queries, keys or values: it computes norm and
+rotation for all of them and stores each in its place. The arithmetic is float32 and rounds once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from worldsim.kernels.qkv_write.reference import INT8_LIMIT, SMALLEST
 
 @triton.jit
 def _store(ring_ptr, scale_ptr, index, first, second, mask, D: tl.constexpr, LIMIT: tl.constexpr, SMALLEST: tl.constexpr):
-    """Stores head vectors, given as two halves, at `index` of the ring; as int8 with a scale if `LIMIT` is not 0."""
+    """Stores head vectors, given as halves, at `index` of the ring; as int8 if `LIMIT` is not 0."""
     if LIMIT > 0:
         largest = tl.maximum(tl.max(tl.abs(first), 1), tl.max(tl.abs(second), 1))
         scale = tl.maximum(largest, SMALLEST) / LIMIT

@@ -42,16 +42,18 @@ def ring_attention(
 ) -> Tensor:
     """Every token of the current frame attends to all tokens of all frames in the ring.
 
-    Frame `p` is in slot `p % S`, so slot `s` has been written exactly if `s <= position`. Other slots are never read, so they
-    may hold NaN. Not differentiable.
+    Frame `p` is in slot `p % S`, so slot `s` has been written exactly if `s <= position`. Other slots are
+    never read, so they may hold NaN. Not differentiable.
 
     Args:
         q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
-        keys, values: the ring `(B, S, N, G, D)` in the dtype of `q`, the current frame included; `H` a multiple of `G`.
-        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring, whose result is 0.
-        num_splits: number of parts into which the keys are split, to keep all multiprocessors busy. 1 gives the same bits on
-            every GPU. By default it depends on the GPU and the size of the ring, but not on `position`, so that a captured
-            CUDA graph stays valid. The reference ignores it.
+        keys, values: the ring `(B, S, N, G, D)` in the dtype of `q`, the current frame included; `H` a
+            multiple of `G`.
+        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring,
+            whose result is 0.
+        num_splits: number of parts into which the keys are split, to keep all multiprocessors busy. 1 gives
+            the same bits on every GPU. By default it depends on the GPU and the size of the ring, but not on
+            `position`, so that a captured CUDA graph stays valid. The reference ignores it.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:

@@ -9,7 +9,7 @@ from worldsim.kernels.checks import FLOATS, check_head_size, check_layout
 
 
 def check_ring(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
-    """Raises ValueError, naming the argument, unless one frame's queries fit the ring and its dtype is one of `dtypes`."""
+    """Raises ValueError unless queries fit the ring and the dtype of the ring is one of `dtypes`."""
     if q.ndim != 4 or 0 in q.shape:
         raise ValueError(f"q has shape {tuple(q.shape)}; it must be (B, N, H, D), without an empty axis.")
     batch, tokens, heads, size = q.shape
@@ -26,7 +26,7 @@ def check_ring(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, dtypes
 
 
 def check_scales(keys: Tensor, key_scale: Tensor | None, value_scale: Tensor | None) -> None:
-    """Raises ValueError unless both scales `(B, S, N, G)` float32 are given for an int8 ring, and neither for another one."""
+    """Raises ValueError unless both scales are given for an int8 ring, and neither for another."""
     for name, scale in (("key_scale", key_scale), ("value_scale", value_scale)):
         if scale is None and keys.dtype == torch.int8:
             raise ValueError(f"{name} is missing; an int8 ring needs float32 scales of shape {tuple(keys.shape[:-1])}.")

@@ -39,7 +39,7 @@ ELEMENTS = 1024  # of each split that one program holds
 
 
 def merge(parts: Tensor, lse: Tensor, out: Tensor) -> None:
-    """Fills `out` `(..., D)` from the splits' outputs `(splits, ..., D)` and their log2-sum-exps `(splits, ...)`, both float32.
+    """Fills `out` `(..., D)` from outputs `(splits, ..., D)` and log2-sum-exps `(splits, ...)`, both float32.
 
     A split without keys has -inf; a row without keys in any split becomes 0.
     """

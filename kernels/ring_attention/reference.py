@@ -1,6 +1,7 @@
 """Streaming attention in plain PyTorch: the definition of the op, and what runs on a CPU.
 
-Slots are written in order, so the frames of a row are a prefix of its ring. It is sliced, not masked; the rest is never read.
+Slots are written in order, so the frames of a row are a prefix of its ring. It is sliced, not masked; the
+rest is never read.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from torch import Tensor
 
 
 def ring_attention(q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
-    """See `worldsim.kernels.ring_attention.ring_attention`. Reads positions on the host, so it synchronises with a GPU."""
+    """See `worldsim.kernels.ring_attention.ring_attention`.
+
+    Reads positions on the host, so it synchronises with a GPU.
+    """
     return by_fill(_attend, q, keys, values, position)
 
 
 def by_fill(attend: Callable[..., Tensor], q: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> Tensor:
-    """Calls `attend(q, keys, values)` with the written slots only: once if all rows have equally many, otherwise row by row."""
+    """Calls `attend(q, keys, values)` with the written slots only.
+
+    Once if all rows have equally many, otherwise row by row.
+    """
     fills = [min(newest + 1, keys.shape[1]) for newest in position.tolist()]
     if len(set(fills)) == 1:
         return _attend_filled(attend, q, keys, values, fills[0])

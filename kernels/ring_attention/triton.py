@@ -1,8 +1,9 @@
-"""Streaming attention on a GPU: keys are split over programs and merged in a fixed order, without a mask or host synchronisation.
+"""Streaming attention on a GPU, without a mask or host synchronisation.
 
-The query heads that share a key head are rows of one tile. Slots are written in order, so the frames of a batch row are a prefix
-of its ring, whose length follows from its position. Online softmax: Dao 2023, arXiv:2307.08691, section 3.1. Merging splits by
-their log-sum-exps: Flash-Decoding (Dao et al. 2023).
+Keys are split over programs and merged in a fixed order. Query heads that share a key head are rows of one
+tile. Slots are written in order, so the frames of a batch row are a prefix of its ring, whose length follows
+from its position. Online softmax: Dao 2023, arXiv:2307.08691, section 3.1. Merging splits by their
+log-sum-exps: Flash-Decoding (Dao et al. 2023).
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def tile_for(queries: int, size: int, dtype: torch.dtype, major: int = 9) -> Til
 
 
 def splits_for(programs: int, blocks: int, processors: int) -> int:
-    """The fewest splits that keep the multiprocessors at least 85% as busy as the best number of splits does."""
+    """The fewest splits that keep multiprocessors at least 85% as busy as the best number of splits does."""
     if programs >= 0.8 * processors:
         return 1
     waves = [n * programs / processors for n in range(1, min(blocks, MOST_SPLITS) + 1)]
@@ -144,7 +145,7 @@ def splits_for(programs: int, blocks: int, processors: int) -> int:
 
 @lru_cache
 def _gpu(device: torch.device) -> tuple[int, int]:
-    """Major compute capability and number of multiprocessors; a small GPU is assumed where kernels are interpreted."""
+    """Major compute capability and multiprocessors; a small GPU is assumed where kernels are interpreted."""
     if device.type != "cuda":
         return 9, 8
     properties = torch.cuda.get_device_properties(device)
@@ -174,7 +175,7 @@ def ring_attention(q: Tensor, keys: Tensor, values: Tensor, position: Tensor, nu
 
 
 def shipped(major: int) -> Iterator[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
-    """Every kernel for GPUs of this major compute capability: kernel, argument types, constants and launch options."""
+    """Kernels for GPUs of this major compute capability; see `worldsim.kernels.aot.Case`."""
     sizes = dict.fromkeys(("batch", "tokens", "slots"), "i32")
     for dtype, name in ((torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float32, "fp32")):
         tiles = {(size, tile_for(rows, size, dtype, major)) for size in HEAD_SIZES for rows in (16, 64, 128)}

@@ -52,8 +52,10 @@ def temporal_decode(
     Args:
         q: `(B, N, H, D)` contiguous, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
         keys, values: the ring `(B, S, N, G, D)`, the current frame included; int8 or one of the dtypes above.
-        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring, whose result is 0.
-        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only: the scale by which the integers are multiplied.
+        position: `(B,)` int64 on the device: index of the current frame of each row; -1 is an empty ring,
+            whose result is 0.
+        key_scale, value_scale: `(B, S, N, G)` float32, for int8 rings only: the scale by which the integers
+            are multiplied.
         impl: "auto" (by device), "reference" or "triton".
 
     Returns:

@@ -1,7 +1,8 @@
 """Attention along time on a GPU, bound by memory bandwidth: every key and value is read once.
 
-One program holds all slots (or 64 of them, merged later) of a few pairs of token and key head that are adjacent in memory, and
-computes every query head that shares them. With one query for each pair, tensor cores would not help.
+One program holds all slots (or 64 of them, merged later) of a few pairs of token and key head that are
+adjacent in memory, and computes every query head that shares them. With one query for each pair, tensor cores
+would not help.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ ROUNDINGS = 16  # more than any op does between input and result; the backward p
 
 
 def close(found: Tensor, exact: Tensor, baseline: Tensor) -> None:
-    """Asserts that `found` errs at most twice as much as `baseline` in the same dtype, and little relative to the signal.
+    """Asserts that `found` errs at most twice as much as `baseline`, and little relative to the signal.
 
-    With few values, `baseline` can be exact by chance. So an error of `ROUNDINGS` is always allowed: each rounding adds up to
-    `eps / 2` times the largest result. Sums in float32 add another 1e-6 of it.
+    Both in the same dtype. With few values, `baseline` can be exact by chance. So an error of `ROUNDINGS` is
+    always allowed: each rounding adds up to `eps / 2` times the largest result. Float32 sums add 1e-6 of it.
     """
     largest, eps = exact.abs().max(), torch.finfo(found.dtype).eps
     error, expected = (found.double() - exact).abs().max(), (baseline.double() - exact).abs().max()

@@ -1,6 +1,6 @@
-"""Every kernel compiles for every supported GPU, uses its tensor cores, spills no registers and fits. No GPU is needed.
+"""Every kernel compiles for every supported GPU, uses its tensor cores, spills no registers and fits.
 
-Compiled in processes of their own, since the other tests interpret kernels.
+No GPU is needed. Kernels are compiled in other processes, since the tests in this one interpret them.
 """
 
 from __future__ import annotations

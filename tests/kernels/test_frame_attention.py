@@ -48,7 +48,10 @@ IMPLS = ["reference", "triton"]
 
 
 def sees(query: int, key: int, frames: int, rule: Rule) -> bool:
-    """Whether frame `query` of a clip sees frame `key`. Frames are numbered from the context on through its copies."""
+    """Whether frame `query` of a clip sees frame `key`.
+
+    Frames are numbered from the context on through its copies.
+    """
     if not rule.causal:
         return True
     window = frames if rule.window is None else rule.window
@@ -71,7 +74,7 @@ def draw(batch: int, length: int, heads: int, groups: int, size: int, dtype: tor
 
 
 def results(run: Any, given: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:
-    """Output of `run(q, k, v)` computed in this dtype and its gradients, for an arbitrary gradient of the output."""
+    """Output of `run(q, k, v)` in this dtype and its gradients, for an arbitrary gradient of the output."""
     leaves = [a.detach().to(dtype).requires_grad_() for a in given]
     out = run(*leaves)
     grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out)

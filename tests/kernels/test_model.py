@@ -64,7 +64,7 @@ def rollout(model: DiT, frames: int, device: str) -> Tensor:
 @pytest.mark.parametrize("frames", FRAMES)
 @pytest.mark.parametrize("layout", CONFIGS)
 def test_rollouts_agree_past_the_wrap(layout: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference on a CPU, and Triton on the device under test; on a GPU every frame is a captured graph."""
+    """References on a CPU, Triton on the device under test; on a GPU every frame is a captured graph."""
     model = build(CONFIGS[layout]).eval()
     use("reference", monkeypatch)
     expected = rollout(model, frames, "cpu")

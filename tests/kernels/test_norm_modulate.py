@@ -31,7 +31,7 @@ IMPLS = ["reference", "triton"]
 
 
 def draw(shape: Shape, dtype: torch.dtype, gated: bool) -> list[Tensor]:
-    """x, shift and scale, then branch and gate if gated. shift, scale and gate are slices of one projection."""
+    """x, shift and scale, then branch and gate if gated; vectors are slices of one projection."""
     batch, frames, tokens, width = shape
     generator = torch.Generator().manual_seed(0)
     x, branch = torch.randn(2, batch, frames, tokens, width, generator=generator).to(DEVICE, dtype)

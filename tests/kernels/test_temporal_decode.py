@@ -23,7 +23,7 @@ IMPLS = ["reference", "triton"]
 
 
 def oracle(case: Case, dtype: torch.dtype = torch.float64) -> Tensor:
-    """SDPA in this dtype, of each batch row alone with the frames it has written; its tokens are the batch."""
+    """SDPA in this dtype, of each batch row alone with the frames it has written; tokens are the batch."""
     rows = []
     for q, keys, values, position in zip(case.q, case.keys, case.values, case.position.tolist(), strict=True):
         slots = written(position, len(keys))
