@@ -32,7 +32,7 @@ def test_wrong_options_are_one_line(failure: Failure, tiny_world_path: Path, com
         for value in ("0", "-1"):
             line = failure(command, str(tiny_world_path), f"--{option}", value)
             assert line == f"worldsim: {option} was {value}; give {allowed}."
-    assert failure(command, str(tiny_world_path), "--seed", "-1") == "worldsim: seed was -1; give at least 0."
+    assert failure(command, str(tiny_world_path), "--seed", "-1") == "worldsim: seed was -1; give a whole number of at least 0."
     assert "ends in .mp4 or .gif or .png" in failure(command, str(tiny_world_path), "--out", "clip.avi")
     assert "cannot write" in failure(command, str(tiny_world_path), "--out", "/dev/null/clip.mp4")
 

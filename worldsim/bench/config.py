@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from worldsim.errors import WorldsimError, suggest
+from worldsim.errors import WorldsimError, check_choice, check_int
 from worldsim.worlds import DEFAULT_WORLD
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -57,8 +57,7 @@ class StreamConfig:
         _check_choices("modes", self.modes, MODES)
         _check_choices("dtypes", self.dtypes, DTYPES)
         _check_choices("isa", self.isa, INSTRUCTIONS)
-        _check_least(1, batch=min(self.batch, default=0), frames=self.frames)
-        _check_least(0, threads=self.threads)
+        _check_counts(self.batch, self.frames, self.threads)
         if self.long and self.long < 2 * SPAN:
             raise WorldsimError(f"long was {self.long}; give at least {2 * SPAN} steps, or 0 for no long run.")
 
@@ -90,8 +89,7 @@ class EnvConfig:
     def __post_init__(self) -> None:
         _check_choices("obs", self.obs, OBSERVATIONS)
         _check_choices("modes", self.modes, MODES)
-        _check_least(1, batch=min(self.batch, default=0), frames=self.frames)
-        _check_least(0, threads=self.threads)
+        _check_counts(self.batch, self.frames, self.threads)
 
 
 @dataclass(frozen=True)
@@ -113,18 +111,17 @@ class KernelsConfig:
     def __post_init__(self) -> None:
         _check_choices("ops", self.ops, OPS)
         _check_choices("arch", self.arch, ARCHITECTURES)
-        _check_least(LEAST_ROUNDS, rounds=self.rounds)
+        check_int("rounds", self.rounds, LEAST_ROUNDS)
+
+
+def _check_counts(batch: tuple[int, ...], frames: int, threads: int) -> None:
+    check_int("batch", min(batch, default=0), 1)
+    check_int("frames", frames, 1)
+    check_int("threads", threads, 0)
 
 
 def _check_choices(name: str, given: tuple[str, ...], allowed: tuple[Any, ...]) -> None:
     if not given:
         raise WorldsimError(f"{name} was empty; give at least one of: {', '.join(allowed)}.")
     for value in given:
-        if value not in allowed:
-            raise WorldsimError(f"{name} held {value!r}; allowed: {', '.join(allowed)}.{suggest(value, allowed)}")
-
-
-def _check_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise WorldsimError(f"{name} was {value}; give at least {least}.")
+        check_choice(name, value, allowed)

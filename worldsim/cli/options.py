@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from tyro.conf import arg
 
 from worldsim import files
-from worldsim.errors import DataError, WorldsimError, suggest
+from worldsim.errors import DataError, WorldsimError, check_int, suggest
 
 Device = Literal["auto", "cpu", "cuda"]
 Json = Annotated[Path | None, arg(help="File for the figures.", help_behavior_hint="")]
@@ -38,8 +38,8 @@ def parse_duration(text: str, what: str = "budget") -> float:
 def check_least(least: int, **values: int | None) -> None:
     """Raises `WorldsimError` if a value, by the name of its option, is below `least`; None stands for a default."""
     for name, value in values.items():
-        if value is not None and value < least:
-            raise WorldsimError(f"{name} was {value}; give at least {least}.")
+        if value is not None:
+            check_int(name, value, least)
 
 
 def existing_data(given: Path | None, default: Path) -> Path:
