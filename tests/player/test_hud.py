@@ -48,10 +48,10 @@ def test_everything_has_room_in_a_window_of_common_size(hud: Boxes, size: tuple[
 
 def test_boxes_leave_headings_free(hud: Boxes) -> None:
     screen = pygame.Surface((768, 300))
-    hud.clear(hud.header(screen))
+    hud.clear(hud.header(screen.get_size()))
     assert hud.help(screen, ROWS)
     hud.figures(screen, FIGURES)
-    assert all(box.top >= hud.header(screen) for box in hud.boxes())
+    assert all(box.top >= hud.header(screen.get_size()) for box in hud.boxes())
 
 
 def test_help_without_room_says_so(hud: Boxes) -> None:

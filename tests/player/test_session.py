@@ -80,7 +80,7 @@ def test_side_by_side_goes_on_from_the_real_games_moment(make: Make) -> None:
     produced = np.stack([session.spec.to_vector(controls) for controls in (LEFT, STILL, STILL, RIGHT)])
     assert np.array_equal(world.start_controls[0].numpy(), produced), "each frame comes with the controls that led to it"
     session.restart()
-    assert session._past.age == 3, "it runs until the dream has its four frames"
+    assert session._history.age == 3, "it runs until the dream has its four frames"
     real = session.panes["real"].frame
     assert np.array_equal(session.panes["dream"].frame, world.decode(world.encode(real[None])).numpy()[0])
 
@@ -163,6 +163,17 @@ def test_side_by_side_records_both(make: Make, tmp_path: Path) -> None:
     both = [Dataset(next(tmp_path.glob(f"*-{name}-*"))) for name in ("dream", "real")]
     assert np.array_equal(both[0].rows.actions, both[1].rows.actions) and len(both[0].rows.actions) == 4
     assert '"frame": 5' in str(both[0].episodes[0].start), "the dream says which moment it began from"
+
+
+def test_a_share_of_what_is_played_is_held_out(make: Make, tmp_path: Path) -> None:
+    session = make(eval_share=0.5)
+    session.toggle_recording()
+    for _ in range(4):
+        dodge(session, 3)
+        session.restart()
+    session.toggle_recording()
+    data = Dataset(next(tmp_path.glob("*-dream-*")))
+    assert [episode.split for episode in data.episodes] == ["train", "eval", "train", "eval"]
 
 
 def test_an_episode_recorded_from_its_middle_on_says_so(make: Make, tmp_path: Path) -> None:

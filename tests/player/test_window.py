@@ -223,7 +223,7 @@ def open_window(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     yield open_window
     for window in opened:
-        window.show.close()
+        window.scene.close()
     pygame.quit()
 
 
@@ -253,8 +253,12 @@ def test_the_position_of_a_key_counts_not_its_symbol(open_window: Open) -> None:
 
 
 def test_the_layout_names_the_keys(open_window: Open) -> None:
-    open_window()
+    window = open_window()
     assert layout_names()["a"] == "a" and layout_names()["1"] == "1", "SDL starts with the US layout"
+    window.key_names = {}
+    pygame.event.post(pygame.event.Event(pygame.KEYMAPCHANGED))
+    window.handle_events()
+    assert window.key_names["a"] == "a", "another layout is noticed"
 
 
 def test_help_comes_with_the_first_picture_and_f1_toggles_it(open_window: Open) -> None:
@@ -291,16 +295,16 @@ def test_escape_asks_before_it_quits(open_window: Open) -> None:
 
 def test_a_game_gets_tab_and_escape_with_shift_alone(open_window: Open) -> None:
     window = open_window()
-    window.show.spec = window.latch.spec = ControlSpec(keys=("tab", "escape", "r"))
+    window.scene.spec = window.latch.spec = ControlSpec(keys=("tab", "escape", "r"))
     press(window, pygame.K_ESCAPE, pygame.KSCAN_ESCAPE, mod=pygame.KMOD_LSHIFT)
     assert window.latch.take().keys == {"escape"} and not window.quit_until
     press(window, pygame.K_ESCAPE, pygame.KSCAN_ESCAPE)
     assert not window.latch.take().keys and window.quit_until
-    window.show.position = 2
+    window.scene.position = 2
     press(window, pygame.K_r, pygame.KSCAN_R)
-    assert window.latch.take().keys == {"r"} and window.show.position == 2, "r is the game's here"
+    assert window.latch.take().keys == {"r"} and window.scene.position == 2, "r is the game's here"
     press(window, pygame.K_F3)
-    assert window.show.position == 0
+    assert window.scene.position == 0
     press(window, pygame.K_TAB, pygame.KSCAN_TAB, mod=pygame.KMOD_LSHIFT, up=False)
     pygame.event.post(pygame.event.Event(pygame.KEYUP, key=pygame.K_TAB, scancode=pygame.KSCAN_TAB, mod=0))
     window.handle_events()
@@ -312,11 +316,11 @@ def test_pausing_and_single_frames(open_window: Open) -> None:
     window = open_window()
     advance(window, 3)
     press(window, pygame.K_p)
-    assert window.paused and window.show.position == 3
+    assert window.paused and window.scene.position == 3
     press(window, pygame.K_F5)
     assert window.single
     advance(window)
-    assert window.paused and not window.single and window.show.position == 4
+    assert window.paused and not window.single and window.scene.position == 4
     press(window, pygame.K_F4)
     assert not window.paused
 
@@ -328,7 +332,7 @@ def test_screenshots_leave_the_text_out(open_window: Open, tmp_path: Path) -> No
     window.draw()
     press(window, pygame.K_F12)
     shot = read_png(next(tmp_path.glob("screenshot-*.png")))
-    assert np.array_equal(shot, window.show.panes["dream"].frame.repeat(10, 0).repeat(10, 1))
+    assert np.array_equal(shot, window.scene.panes["dream"].frame.repeat(10, 0).repeat(10, 1))
     assert (pixels(window).swapaxes(0, 1) != shot).any(), "the window itself shows text"
 
 
@@ -372,7 +376,8 @@ def test_the_window_grows_for_two_frames_and_shrinks_again(open_window: Open, do
     press(window, pygame.K_TAB)
     assert window.screen.get_size() == (192, 128)
     press(window, pygame.K_TAB)
-    assert window.screen.get_size() == (2 * 192 + 12, 128 + 24)
+    assert window.screen.get_size() == (2 * 192 + 12, 128 + window.hud.header(window.screen.get_size()))
+    assert window.zoom() == 4
     advance(window)
     press(window, pygame.K_F11)
     assert window.fullscreen and window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
@@ -380,6 +385,14 @@ def test_the_window_grows_for_two_frames_and_shrinks_again(open_window: Open, do
     assert window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
     press(window, pygame.K_F11)
     assert window.screen.get_size() == (192, 128)
+
+
+def test_a_window_that_was_resized_keeps_its_zoom(open_window: Open, dodge_world_path: Path) -> None:
+    window = open_window(dodge_world_path, zoom=4)
+    press(window, pygame.K_TAB)
+    window.screen = pygame.display.set_mode((330, 230), pygame.RESIZABLE)  # as a person drags its corner
+    press(window, pygame.K_TAB)
+    assert window.zoom() == 7 and window.screen.get_width() == 2 * 7 * 48 + 12
 
 
 def test_a_missing_game_is_a_message(open_window: Open) -> None:
@@ -391,13 +404,13 @@ def test_a_missing_game_is_a_message(open_window: Open) -> None:
 
 def test_an_end_is_followed_by_another_start(open_window: Open, short_world_path: Path) -> None:
     window = open_window(short_world_path)
-    while not window.show.ended:
+    while not window.scene.ended:
         advance(window)
     assert window.restart_at < float("inf")
     window.restart_at = 0.0
     window.config = replace(window.config, frames=1)
     window.run()
-    assert window.show.position == 1 and not window.show.panes["dream"].over
+    assert window.scene.position == 1 and not window.scene.panes["dream"].over
 
 
 def test_a_recording_is_watched_in_the_same_window(open_window: Open, tmp_path: Path) -> None:
@@ -408,8 +421,8 @@ def test_a_recording_is_watched_in_the_same_window(open_window: Open, tmp_path: 
     recorded = next(tmp_path.glob("test-tiny-dream-*"))
     watching = open_window(replay=recorded)
     advance(watching, 3)
-    assert np.array_equal(watching.show.panes["recording"].frame, Dataset(recorded).frames(0)[3])
-    assert not watching.show.spec.has_mouse and "episode 0 of 1" in watching.figure_lines(False)[0]
+    assert np.array_equal(watching.scene.panes["recording"].frame, Dataset(recorded).frames(0)[3])
+    assert not watching.scene.spec.has_mouse and "episode 0 of 1" in watching.figure_lines(False)[0]
 
 
 def test_the_figures_say_what_is_going_on(open_window: Open) -> None:

@@ -35,14 +35,15 @@ class Gamepads:
 
     def __init__(self) -> None:
         controller.init()
-        self._open: dict[int, Any] = {}
+        self._open: list[Any] = []  # pygame closes a gamepad that nothing refers to
         self._turn = [0.0, 0.0]  # of the right stick, from -1 to 1
 
     def handle(self, event: pygame.event.Event, latch: Latch) -> None:
         """Takes over an event, if it is of a gamepad."""
         if event.type == pygame.CONTROLLERDEVICEADDED and controller.is_controller(event.device_index):
-            self._open[event.device_index] = controller.Controller(event.device_index)
+            self._open.append(controller.Controller(event.device_index))
         elif event.type == pygame.CONTROLLERDEVICEREMOVED:
+            self._open = [pad for pad in self._open if pad.attached()]
             latch.release()
             self._turn = [0.0, 0.0]
         elif event.type == pygame.CONTROLLERAXISMOTION:

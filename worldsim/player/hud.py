@@ -25,23 +25,23 @@ class Hud:
         """Nothing is drawn yet, and nothing goes into the uppermost pixels, where headings are."""
         self._taken, self._top = [], top
 
-    def text_size(self, screen: pygame.Surface) -> int:
-        """Font size for a window: what a line of about 70 letters, or 32 lines, would take."""
-        width, height = screen.get_size()
+    def text_size(self, window: tuple[int, int]) -> int:
+        """Font size for a window of `(width, height)` pixels."""
+        width, height = window
         return min(LARGEST, max(SMALLEST, min(width // 45, height // 26)))
 
-    def header(self, screen: pygame.Surface) -> int:
-        """Height of a heading."""
-        return self._font(self.text_size(screen)).get_linesize() + 4
+    def header(self, window: tuple[int, int]) -> int:
+        """Height of a heading in a window of `(width, height)` pixels."""
+        return self._font(self.text_size(window)).get_linesize() + 4
 
     def figures(self, screen: pygame.Surface, lines: Sequence[str]) -> None:
         """Lines in the top left corner."""
-        self._box(screen, lines, "topleft", self.text_size(screen))
+        self._box(screen, lines, "topleft")
 
     def message(self, screen: pygame.Surface, text: str) -> None:
         """A sentence at the bottom, wrapped to the window's width."""
-        font = self._font(self.text_size(screen))
-        self._box(screen, wrap(text, font, screen.get_width() - 4 * font.get_height()), "midbottom", self.text_size(screen))
+        font = self._font(self.text_size(screen.get_size()))
+        self._box(screen, wrap(text, font, screen.get_width() - 4 * font.get_height()), "midbottom")
 
     def help(self, screen: pygame.Surface, rows: Sequence[tuple[str, str]]) -> bool:
         """Two columns, keys and what they do, in the top right corner; smaller where there is less room.
@@ -51,23 +51,23 @@ class Hud:
         """
         width = max(len(key) for key, _ in rows)
         lines = [f"{key.ljust(width)}  {meaning}" for key, meaning in rows]
-        return self._box(screen, lines, "topright", self.text_size(screen))
+        return self._box(screen, lines, "topright")
 
     def heading(self, screen: pygame.Surface, text: str, area: pygame.Rect) -> None:
         """A line above a frame, as much of it as is no wider than the frame."""
-        font = self._font(self.text_size(screen))
+        font = self._font(self.text_size(screen.get_size()))
         while len(text) > 1 and font.size(text)[0] > area.width:
             text = text[:-1]
         picture = font.render(text, True, INK)
         screen.blit(picture, picture.get_rect(midbottom=(area.centerx, area.top - 2)))
 
-    def _box(self, screen: pygame.Surface, lines: Sequence[str], place: str, size: int) -> bool:
-        """Draws a box where nothing else is, in the largest font up to `size` with which that goes.
+    def _box(self, screen: pygame.Surface, lines: Sequence[str], place: str) -> bool:
+        """Draws a box where nothing else is, in the largest font with which that goes.
 
         A box for which there is no room even with the smallest is left out, and False returned.
         """
-        for smaller in range(size, SMALLEST - 1, -1):
-            font = self._font(smaller)
+        for size in range(self.text_size(screen.get_size()), SMALLEST - 1, -1):
+            font = self._font(size)
             pad, height = font.get_height() // 2, font.get_linesize()
             box = pygame.Rect(0, 0, max(font.size(line)[0] for line in lines) + 2 * pad, height * len(lines) + pad)
             left, top = pad, max(pad, self._top)

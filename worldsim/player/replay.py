@@ -18,7 +18,7 @@ from worldsim.player.session import Pane
 
 
 class Replay:
-    """Shows the episodes of a dataset, one frame at a time. Implements `Show`.
+    """Shows the episodes of a dataset, one frame at a time. Implements `Scene`.
 
     Args:
         root: folder of the dataset.

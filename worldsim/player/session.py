@@ -41,7 +41,7 @@ class Pane:
     over: bool = False
 
 
-class Show(Protocol):
+class Scene(Protocol):
     """What a window can show: a `Session` that is played, or a `Replay` that is watched.
 
     Attributes:
@@ -85,7 +85,7 @@ class Show(Protocol):
 
 
 @dataclass
-class Past:
+class History:
     """The last frames of the real game, each with the controls that produced it: a start context for the dream.
 
     Attributes:
@@ -107,7 +107,7 @@ class Past:
 
 
 @dataclass
-class Dreamt:
+class DreamOrigin:
     """Where the dream began: `labels` for recordings, and `age`, frames since then."""
 
     labels: dict[str, Any] = field(default_factory=dict)
@@ -141,8 +141,8 @@ class Session:
         )
         self._starts = world.starts, world.start_controls
         window = world.config.dynamics.window
-        self._past = Past(deque(maxlen=window), deque(maxlen=window))
-        self._dreamt = Dreamt()
+        self._history = History(deque(maxlen=window), deque(maxlen=window))
+        self._origin = DreamOrigin()
 
     @property
     def ended(self) -> bool:
@@ -245,9 +245,9 @@ class Session:
         pane.score = None if pane.score is None else pane.score + reward
         pane.survived += 1
         if name == "dream":
-            self._dreamt.age += 1
+            self._origin.age += 1
         else:
-            self._past.add(frame, vector)
+            self._history.add(frame, vector)
         self.recordings.append(name, before, vector, reward, terminated, truncated, **labels)
         if pane.over:
             self.notices.append(f"the episode ended after {pane.survived} frames")
@@ -260,8 +260,8 @@ class Session:
         if not self.recordings.on:
             return {}
         if name == "real":
-            return {"seed": None if self._past.age else self._past.seed}
-        begun = self._dreamt.labels if not self._dreamt.age else {}
+            return {"seed": None if self._history.age else self._history.seed}
+        begun = self._origin.labels if not self._origin.age else {}
         return {**self.recordings.dream_labels(self.dream.world.num_steps), **begun}
 
     def _start_dream(self) -> None:
@@ -269,18 +269,18 @@ class Session:
         if world.starts is not self._starts[0]:
             world.set_starts(*self._starts)
         frame, _ = self.dream.reset(seed=self.seed)
-        self._dreamt = Dreamt({"seed": self.seed})
+        self._origin = DreamOrigin({"seed": self.seed})
         self.panes["dream"] = self._pane(frame)
         self.seed += 1
 
     def _start_real(self) -> None:
         assert self.real is not None
         frame, _ = self.real.reset(seed=self.seed)
-        self._past.frames.clear()
-        self._past.vectors.clear()
-        self._past.age, self._past.seed = 0, self.seed
-        self._past.frames.append(frame)
-        self._past.vectors.append(self.spec.to_vector(Controls()))
+        self._history.frames.clear()
+        self._history.vectors.clear()
+        self._history.age, self._history.seed = 0, self.seed
+        self._history.frames.append(frame)
+        self._history.vectors.append(self.spec.to_vector(Controls()))
         self.panes["real"] = Pane(frame)
         self.seed += 1
 
@@ -290,24 +290,24 @@ class Session:
         The model needs a whole window of frames: the real game runs, with nothing held, until there are enough.
         """
         world = self.dream.world
-        self._fill_past()
-        frames, vectors = np.stack(self._past.frames), np.stack(self._past.vectors)
+        self._fill_history()
+        frames, vectors = np.stack(self._history.frames), np.stack(self._history.vectors)
         world.set_starts(world.encode(frames)[None], torch.from_numpy(vectors / self.spec.scale())[None])
         frame, _ = self.dream.reset(seed=self.seed, options={"start": 0})
-        start = {"game": world.config.game, "seed": self._past.seed, "frame": self._past.age}
-        self._dreamt = Dreamt({"seed": self.seed, "start": json.dumps(start)})
-        self.panes = {"dream": self._pane(frame), "real": Pane(self._past.frames[-1])}
+        start = {"game": world.config.game, "seed": self._history.seed, "frame": self._history.age}
+        self._origin = DreamOrigin({"seed": self.seed, "start": json.dumps(start)})
+        self.panes = {"dream": self._pane(frame), "real": Pane(self._history.frames[-1])}
         self.seed, self.position = self.seed + 1, 0
 
-    def _fill_past(self) -> None:
+    def _fill_history(self) -> None:
         assert self.real is not None
         for _ in range(TRIES):
             still = self.spec.to_vector(Controls())
-            while len(self._past.frames) < self._past.frames.maxlen:  # type: ignore[operator]
+            while len(self._history.frames) < self._history.frames.maxlen:  # type: ignore[operator]
                 frame, _, terminated, truncated, _ = self.real.step(still)
                 if terminated or truncated:
                     break
-                self._past.add(frame, still)
+                self._history.add(frame, still)
             else:
                 return
             self._start_real()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 
 import pygame
 
@@ -20,10 +19,10 @@ from worldsim.player.gamepad import Gamepads
 from worldsim.player.hud import Hud
 from worldsim.player.inputs import BUTTONS, POSITIONS, Latch, layout_names
 from worldsim.player.pacing import Pacer, Timings
-from worldsim.player.panes import draw_frames, take_picture, window_size
+from worldsim.player.panes import arrange, draw_frames, take_picture, window_size
 from worldsim.player.recording import FAILURES
 from worldsim.player.replay import Replay
-from worldsim.player.session import Session, Show
+from worldsim.player.session import Scene, Session
 from worldsim.world import find_world
 from worldsim.worlds import DEFAULT_WORLD
 
@@ -36,21 +35,22 @@ class Window:
     """Plays or replays what it is given until it is closed.
 
     Args:
-        show: a `Session` or a `Replay`.
+        scene: a `Session` or a `Replay`.
         config: how to play.
     """
 
-    def __init__(self, show: Show, config: PlayConfig) -> None:
-        self.show, self.config = show, config
-        self.latch, self.pads = Latch(show.spec, config.sensitivity), Gamepads()
+    def __init__(self, scene: Scene, config: PlayConfig) -> None:
+        self.scene, self.config = scene, config
+        self.latch, self.pads = Latch(scene.spec, config.sensitivity), Gamepads()
         self.hud, self.timings = Hud(), Timings()
-        self.fps = show.fps * config.speed
+        self.fps = scene.fps * config.speed
         self.running, self.paused, self.single, self.with_figures, self.fullscreen = True, False, False, True, False
         self.help_until, self.quit_until, self.restart_at = 0.0, 0.0, NEVER
         self.text, self.text_until = "", 0.0
-        pygame.display.set_caption(f"worldsim - {show.title}")
-        show.restart()
-        self.open()
+        pygame.display.set_caption(f"worldsim - {scene.title}")
+        scene.restart()
+        self.open(config.zoom)
+        self.key_names = layout_names()
         if config.fullscreen:
             self.toggle_fullscreen()
 
@@ -64,7 +64,7 @@ class Window:
             now = time.perf_counter()
             if now >= self.restart_at:
                 self.restart_at = NEVER
-                self.show.after_end()
+                self.scene.after_end()
             idle = self.paused and not self.single
             if not idle and self.pacer.wait(now) == 0:
                 self.advance(now)
@@ -78,13 +78,13 @@ class Window:
         self.pacer.start(now)
         self.single = False
         self.pads.move(self.latch, 1 / self.fps)
-        self.show.advance(self.latch.take())
+        self.scene.advance(self.latch.take())
         self.draw()
-        self.show.settle()
+        self.scene.settle()
         self.timings.add(now, time.perf_counter() - now)
-        if self.show.ended and self.restart_at == NEVER:
+        if self.scene.ended and self.restart_at == NEVER:
             self.restart_at = now + RESTART_SECONDS
-        if self.config.frames and self.show.position >= self.config.frames:
+        if self.config.frames and self.scene.position >= self.config.frames:
             self.running = False
 
     def handle_events(self) -> None:
@@ -96,7 +96,7 @@ class Window:
                 self.handle_key(event, event.type == pygame.KEYDOWN)
             elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP):
                 down = event.type == pygame.MOUSEBUTTONDOWN
-                if down and self.show.spec.has_mouse and not self.captured:
+                if down and self.scene.spec.has_mouse and not self.captured:
                     self.capture(True)
                 else:
                     self.latch.button(BUTTONS.get(event.button, ""), down)
@@ -104,13 +104,15 @@ class Window:
                 self.latch.move(*event.rel)
             elif event.type == pygame.WINDOWFOCUSLOST:
                 self.latch.release()
+            elif event.type == pygame.KEYMAPCHANGED:
+                self.key_names = layout_names()
             else:
                 self.pads.handle(event, self.latch)
 
     def handle_key(self, event: pygame.event.Event, down: bool) -> None:
         """Tab and Escape are ours, unless Shift is held and the game listens to them."""
         name = POSITIONS.get(event.scancode, "")
-        ours = event.key in HELD_WITH_SHIFT and not (event.mod & pygame.KMOD_SHIFT and name in self.show.spec.keys)
+        ours = event.key in HELD_WITH_SHIFT and not (event.mod & pygame.KMOD_SHIFT and name in self.scene.spec.keys)
         if ours and not down:
             self.latch.key(name, False)
         elif not ours and self.latch.key(name, down):
@@ -138,10 +140,10 @@ class Window:
         self.with_figures = not self.with_figures
 
     def record(self) -> None:
-        self.show.toggle_recording()
+        self.scene.toggle_recording()
 
     def restart(self) -> None:
-        self.show.restart()
+        self.scene.restart()
         self.restart_at = NEVER
 
     def pause(self) -> None:
@@ -151,10 +153,10 @@ class Window:
         self.paused = self.single = True
 
     def fewer_calls(self) -> None:
-        self.show.change_num_steps(-1)
+        self.scene.change_num_steps(-1)
 
     def more_calls(self) -> None:
-        self.show.change_num_steps(1)
+        self.scene.change_num_steps(1)
 
     def slower_mouse(self) -> None:
         self._change_sensitivity(1 / 1.25)
@@ -163,14 +165,14 @@ class Window:
         self._change_sensitivity(1.25)
 
     def next_mode(self) -> None:
-        """Dream, real, side by side; the window takes the size that this needs."""
-        count = len(self.show.panes)
+        """Dream, real, side by side; the window takes the size that this needs at the present zoom."""
+        count, zoom = len(self.scene.panes), self.zoom()
         self.say("one moment ...")  # a game may take seconds to start
         self.draw()
-        self.show.next_mode()
+        self.scene.next_mode()
         self.restart_at = NEVER
-        if len(self.show.panes) != count and not self.fullscreen:
-            self.open()
+        if len(self.scene.panes) != count and not self.fullscreen:
+            self.open(zoom)
 
     def toggle_fullscreen(self) -> None:
         self.fullscreen = not self.fullscreen
@@ -178,12 +180,12 @@ class Window:
             self.screen = pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
             pygame.display.set_window_position((0, 0))
         else:
-            self.open()
+            self.open(self.config.zoom)
 
     def screenshot(self) -> None:
         """Saves the frames as they are shown, without the text over them."""
-        frames = {name: pane.frame for name, pane in self.show.panes.items()}
-        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{self.show.position}"
+        frames = {name: pane.frame for name, pane in self.scene.panes.items()}
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{self.scene.position}"
         path = self.config.recordings / f"screenshot-{stamp}.png"
         save_png(path, take_picture(frames, self.screen.get_size()))
         self.say(f"saved {path}")
@@ -197,7 +199,7 @@ class Window:
             self.running = False
         else:
             self.quit_until = now + QUIT_SECONDS
-            self.say("quit? press Esc again" + ("; the recording is saved" if self.show.recording else ""))
+            self.say("quit? press Esc again" + ("; the recording is saved" if self.scene.recording else ""))
 
     @property
     def captured(self) -> bool:
@@ -209,14 +211,25 @@ class Window:
         pygame.event.set_grab(on)
         pygame.mouse.set_visible(not on)
 
-    def open(self) -> None:
-        """Opens the window in the middle of the screen, or gives it the size of what it shows."""
-        frame = next(iter(self.show.panes.values())).frame
-        count, desktop = len(self.show.panes), pygame.display.get_desktop_sizes()[0]
-        header = 24 if count > 1 else 0
-        size = window_size((frame.shape[1], frame.shape[0]), count, self.config.zoom, desktop, header)
+    def open(self, zoom: int) -> None:
+        """Opens the window in the middle of the screen, or gives it the size of what it shows, at that zoom if there is room."""
+        count, desktop, header, size = len(self.scene.panes), pygame.display.get_desktop_sizes()[0], 0, (0, 0)
+        for _ in range(4):  # a heading is as high as its text, which depends on the size
+            size = window_size(self.frame_size(), count, zoom, desktop, header)
+            header = self.hud.header(size) if count > 1 else 0
         self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
         pygame.display.set_window_position(((desktop[0] - size[0]) // 2, (desktop[1] - size[1]) // 2))
+
+    def frame_size(self) -> tuple[int, int]:
+        """`(width, height)` of a frame in pixels."""
+        height, width, _ = next(iter(self.scene.panes.values())).frame.shape
+        return width, height
+
+    def zoom(self) -> int:
+        """How large frames are now, as a whole number."""
+        count, size = len(self.scene.panes), self.screen.get_size()
+        places = arrange(self.frame_size(), count, size, self.hud.header(size) if count > 1 else 0)
+        return max(1, round(places[0].zoom))
 
     def say(self, text: str) -> None:
         """Shows a message for a while."""
@@ -224,43 +237,43 @@ class Window:
 
     def draw(self) -> None:
         """Frames first, then text, what matters most first."""
-        if self.show.notices:
-            self.say("; ".join(self.show.notices))
-            self.show.notices.clear()
-        several, now = len(self.show.panes) > 1, time.perf_counter()
-        frames = {name: pane.frame for name, pane in self.show.panes.items()}
-        header = self.hud.header(self.screen) if several else 0
+        if self.scene.notices:
+            self.say("; ".join(self.scene.notices))
+            self.scene.notices.clear()
+        several, now = len(self.scene.panes) > 1, time.perf_counter()
+        frames = {name: pane.frame for name, pane in self.scene.panes.items()}
+        header = self.hud.header(self.screen.get_size()) if several else 0
         areas = draw_frames(self.screen, frames, header)
         self.hud.clear(header)
         if several:
             for name, area in areas.items():
-                self.hud.heading(self.screen, f"{name}   {_progress(self.show, name)}", area)
+                self.hud.heading(self.screen, f"{name}   {_progress(self.scene, name)}", area)
         if now < self.text_until:
             self.hud.message(self.screen, self.text)
-        elif self.show.spec.has_mouse and not self.captured:
+        elif self.scene.spec.has_mouse and not self.captured:
             self.hud.message(self.screen, "click to capture the mouse")
-        if now < self.help_until and not self.hud.help(self.screen, self.help_lines):
+        if now < self.help_until and not self.hud.help(self.screen, self.help_lines()):
             self.help_until = 0.0
             self.say("make the window larger to read the help")
         if self.with_figures:
             self.hud.figures(self.screen, self.figure_lines(several))
         pygame.display.flip()
 
-    @cached_property
     def help_lines(self) -> list[tuple[str, str]]:
-        return help_rows(self.show.spec, self.show.meanings, layout_names())
+        """Keys and what they do."""
+        return help_rows(self.scene.spec, self.scene.meanings, self.key_names)
 
     def figure_lines(self, several: bool) -> list[str]:
         """What is shown in the corner."""
-        show, times = self.show, self.timings
-        state = [show.mode, *(["recording"] if show.recording else []), *(["paused"] if self.paused else [])]
-        progress = [] if several else [_progress(show, next(iter(show.panes)))]
+        scene, times = self.scene, self.timings
+        state = [scene.mode, *(["recording"] if scene.recording else []), *(["paused"] if self.paused else [])]
+        progress = [] if several else [_progress(scene, next(iter(scene.panes)))]
         return [
             ", ".join(state),
             *progress,
             f"{times.fps():.0f} of {self.fps:.1f} frames/s, {1000 * times.percentile(99):.0f} ms p99",
-            show.figures,
-            _held(show.held),
+            scene.figures,
+            _held(scene.held),
         ]
 
     def _change_sensitivity(self, factor: float) -> None:
@@ -280,19 +293,19 @@ def play(config: PlayConfig) -> None:
     if config.world:
         find_world(config.world)
     open_display(f"run: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
-    show: Show | None = None
+    scene: Scene | None = None
     try:
         if config.replay is None and not config.world:
             config = replace(config, world=choose() or "")
             if not config.world:
                 return
-        show = Session(config) if config.replay is None else Replay(config.replay, config.episode)
-        Window(show, config).run()
+        scene = Session(config) if config.replay is None else Replay(config.replay, config.episode)
+        Window(scene, config).run()
     except pygame.error as error:
         raise DisplayError(f"the window was lost or could not be opened: {error}.") from error
     finally:
-        if show is not None:
-            show.close()
+        if scene is not None:
+            scene.close()
         with suppress(pygame.error):
             pygame.quit()
 
@@ -312,9 +325,9 @@ def choose() -> str | None:
     return Chooser(screen, choices).run()
 
 
-def _progress(show: Show, name: str) -> str:
+def _progress(scene: Scene, name: str) -> str:
     """Score and frames survived of one game."""
-    pane = show.panes[name]
+    pane = scene.panes[name]
     score = [] if pane.score is None else [f"score {round(pane.score, 1) + 0.0:.1f}"]  # no -0.0
     frames = f"{pane.survived} frame{'' if pane.survived == 1 else 's'}"
     return ", ".join([*score, frames, *(["over"] if pane.over else [])])
