@@ -83,6 +83,14 @@ def test_batches_take_one_or_many() -> None:
         (lambda: Controls(mouse=(float("nan"), 0.0)), "give two finite numbers"),
         (lambda: ControlSpec(keys=("w", "ww")), "unknown key 'ww'"),
         (lambda: ControlSpec(mouse_limit=(-1.0, 0.0)), "at least 0 in degrees"),
+        (lambda: ControlSpec(keys="ad"), "keys was 'ad'; give a tuple of names"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(keys=("a", "a")), "keys has 'a' twice; give every name once"),
+        (lambda: ControlSpec(keys=("a",), exclusive=(("a", "d"),)), "unknown key in exclusive 'd'; allowed: a"),
+        (lambda: ControlSpec(mouse_limit=(1.0,)), "give two finite numbers"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(mouse_limit=("20", 0)), "give two finite numbers"),  # type: ignore[arg-type]
+        (lambda: ControlSpec(mouse_limit=(10**400, 0)), "give two finite numbers"),
+        (lambda: ControlSpec(keys=(["a"],)), r"unknown key \['a'\]"),  # type: ignore[arg-type]
+        (lambda: ControlSpec.from_dict({"key": ()}), "its fields are keys, mouse_limit, buttons, exclusive"),
         (lambda: SPEC.to_vector(Controls(keys=frozenset({"s"}))), "unknown key 's'; allowed: w, a, d"),
         (lambda: SPEC.check_vector(np.zeros(4)), "last axis must be 6: w, a, d, mouse.dx, mouse.dy, mouse.left"),
         (lambda: SPEC.check_vector(np.full(6, np.inf)), "non-finite"),

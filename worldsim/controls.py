@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.errors import ControlError, suggest
+from worldsim.errors import ControlError, shown, suggest
 
 if TYPE_CHECKING:
     import gymnasium
@@ -24,6 +24,7 @@ DIGITS = tuple("0123456789")
 NAMED_KEYS = ("space", "return", "escape", "tab", "backspace", "shift", "ctrl", "alt", "up", "down", "left", "right")
 KEY_NAMES = LETTERS + DIGITS + NAMED_KEYS
 BUTTON_NAMES = ("left", "middle", "right")
+LARGEST_TURN = 36_000  # degrees per step
 MIRRORED = (("a", "d"), ("left", "right"), ("q", "e"))  # keys that trade places in a mirror, unless a spec says otherwise
 
 
@@ -84,8 +85,10 @@ class ControlSpec:
         object.__setattr__(self, "exclusive", tuple(_names("exclusive", group) for group in _names("exclusive", self.exclusive)))
         if self.mirrored is not None:
             object.__setattr__(self, "mirrored", tuple(_names("mirrored", pair) for pair in _names("mirrored", self.mirrored)))
-        if len(limit) != 2 or not all(math.isfinite(v) and v >= 0 for v in limit):
-            raise ControlError(f"mouse_limit was {self.mouse_limit!r}; give two finite numbers of at least 0 in degrees.")
+        if len(limit) != 2 or not all(0 <= v <= LARGEST_TURN for v in limit):
+            raise ControlError(
+                f"mouse_limit was {shown(self.mouse_limit)}; give two finite numbers of at least 0 in degrees, up to {LARGEST_TURN}."
+            )
         object.__setattr__(self, "mouse_limit", limit)
         _check_names("key", self.keys, KEY_NAMES)
         _check_names("mouse button", self.buttons, BUTTON_NAMES)
@@ -246,21 +249,23 @@ class ControlSpec:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ControlSpec:
         """Reads what `to_dict` wrote; a spec from before `mirrored` existed has the default pairs."""
-        return cls(**{name: tuple(value) for name, value in fields.items() if value is not None})
+        if not isinstance(fields, Mapping) or not set(fields) <= set(cls.__dataclass_fields__):
+            raise ControlError(f"the control spec was {shown(fields)}; its fields are {', '.join(cls.__dataclass_fields__)}.")
+        return cls(**{name: value for name, value in fields.items() if value is not None})
 
 
 def _names(field: str, given: Iterable[Any]) -> tuple[Any, ...]:
     """The names in a collection; a string, whose letters would be taken for names, is refused."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ControlError(f"{field} was {given!r}; give a tuple of names, such as ('a', 'd').")
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise ControlError(f"{field} was {shown(given)}; give a tuple of names, such as ('a', 'd').")
     return tuple(given)
 
 
 def _numbers(given: Any) -> tuple[float, ...]:
     """The numbers in a sequence; empty where they are none."""
     try:
-        return tuple(float(value) for value in given)
-    except (TypeError, ValueError):
+        return tuple(math.nan if isinstance(value, str | bytes | bool) else float(value) for value in given)
+    except (TypeError, ValueError, OverflowError):
         return ()
 
 
@@ -274,11 +279,11 @@ def _floats(what: str, given: Any) -> NDArray[np.float32]:
 def _check_once(field: str, names: Sequence[str]) -> None:
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
-        raise ControlError(f"{field} has {twice!r} twice; give every name once.")
+        raise ControlError(f"{field} has {shown(twice)} twice; give every name once.")
 
 
 def _check_names(what: str, given: Iterable[str], allowed: Sequence[str]) -> None:
     for name in given:
         if name not in allowed:
             listed = ", ".join(allowed) or "none"
-            raise ControlError(f"unknown {what} {name!r}; allowed: {listed}.{suggest(name, allowed)}")
+            raise ControlError(f"unknown {what} {shown(name)}; allowed: {listed}.{suggest(str(name), allowed)}")

@@ -18,7 +18,7 @@ from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import LoopConfig
-from worldsim.world.folder import WorldConfig
+from worldsim.world.config import WorldConfig
 
 
 @dataclass(frozen=True)

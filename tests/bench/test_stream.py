@@ -19,7 +19,7 @@ from worldsim.errors import WorldsimError
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import STREAMS, find_stream
-from worldsim.world.folder import WorldConfig
+from worldsim.world.config import WorldConfig
 
 TINY = WorldConfig("tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, replace(TINY_DIT, codes=0), num_steps=4)
 

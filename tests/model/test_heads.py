@@ -29,7 +29,7 @@ def test_nearest_code_is_the_nearest() -> None:
 def test_codewords_come_as_often_as_they_are_likely_and_the_offset_is_zero_on_average() -> None:
     chances = torch.tensor([0.9, 0.08, 0.02])
     uniforms = (torch.arange(1000) + 0.5) / 1000
-    given = sampled_offset(chances.log().expand(1000, 3), BOOK, uniforms, 1.0)
+    given = sampled_offset(chances.log().expand(1000, 3), BOOK, uniforms, 1.0, 0.005)
     drawn = nearest_code(given + chances @ BOOK, BOOK)
     assert torch.bincount(drawn).tolist() == [900, 80, 20]
     assert torch.allclose(given.mean(0), torch.zeros(2), atol=1e-5)
@@ -39,7 +39,7 @@ def test_codewords_come_as_often_as_they_are_likely_and_the_offset_is_zero_on_av
 def test_temperature_decides_how_often_the_rare_comes(temperature: float, rare: int) -> None:
     logits = torch.tensor([0.9, 0.08, 0.02]).log()
     uniforms = torch.rand(3000, generator=torch.Generator().manual_seed(0))
-    given = sampled_offset(logits.expand(3000, 3), BOOK, uniforms, temperature)
+    given = sampled_offset(logits.expand(3000, 3), BOOK, uniforms, temperature, 0.005)
     count = int((nearest_code(given + logits.softmax(-1) @ BOOK, BOOK) > 0).sum())
     expected = 3000 * (1 - float((logits / max(temperature, 1e-3)).softmax(-1)[0]))
     assert count == pytest.approx(expected, rel=0.2, abs=1) and count >= rare
@@ -50,7 +50,7 @@ def test_what_is_all_but_impossible_is_never_drawn_unless_everything_is() -> Non
     book, uniforms = torch.randn(202, 3, generator=torch.Generator().manual_seed(0)), (torch.arange(800) + 0.5) / 800
 
     def drawn(chances: torch.Tensor) -> list[int]:
-        given = sampled_offset(chances.log().expand(800, -1), book, uniforms, 1.0)
+        given = sampled_offset(chances.log().expand(800, -1), book, uniforms, 1.0, 0.005)
         return torch.bincount(nearest_code(given + chances @ book, book), minlength=202).tolist()
 
     assert drawn(chances)[:2] == [700, 100] and not any(drawn(chances)[2:])
@@ -59,4 +59,4 @@ def test_what_is_all_but_impossible_is_never_drawn_unless_everything_is() -> Non
 
 def test_where_the_model_is_certain_the_offset_is_zero() -> None:
     certain = torch.tensor([-50.0, 50.0, -50.0])
-    assert torch.allclose(sampled_offset(certain, BOOK, torch.tensor(0.99), 1.0), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(sampled_offset(certain, BOOK, torch.tensor(0.99), 1.0, 0.005), torch.zeros(2), atol=1e-6)

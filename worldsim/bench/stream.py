@@ -28,7 +28,7 @@ from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import find_stream
 from worldsim.world import World, find_world
-from worldsim.world.folder import WorldConfig
+from worldsim.world.config import WorldConfig
 from worldsim.worlds import shipped_worlds
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from worldsim.errors import ConfigError, check_choice, check_int, check_number
 from worldsim.kernels.qkv_write import qkv_write
 from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
@@ -27,6 +28,21 @@ from worldsim.model.ring import Ring
 
 CPU = torch.device("cpu")
 SCALAR_FEATURES = 64  # of a noise level, and of a step size
+BOUNDS = {
+    "latent_channels": (1, 4096),
+    "controls": (1, 1024),
+    "width": (16, 65536),
+    "depth": (1, 512),
+    "heads": (1, 1024),
+    "kv_heads": (1, 1024),
+    "hidden": (1, 262144),
+    "condition": (1, 65536),
+    "window": (1, rope.TIME_PERIOD),
+    "temporal_every": (1, 512),
+    "prompt": (0, 65536),
+    "reward_bins": (0, 4095),
+    "codes": (0, 65536),
+}
 
 
 @dataclass(frozen=True)
@@ -43,10 +59,14 @@ class DiTConfig:
         temporal: "joint" (space and time together) or "time" (along each position) in the temporal layers.
         temporal_every: every so many layers one is temporal; the others see only their own frame.
         prompt: width of prompt tokens, 0 for a world without prompts.
-        reward_bins: bins of the two-hot symlog reward head, odd.
+        reward_bins: bins of the two-hot symlog reward head, odd; 0 for a world without rewards.
         codes: number of codewords, of which one is drawn for every patch of a new frame; 0 for none. See
             `worldsim.model.heads.sampled_offset`.
         prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
+        code_floor: codewords less likely than this are not drawn: a thousand such chances add up to patches that fit nothing.
+
+    Raises:
+        ConfigError: if a field is of the wrong type or out of range.
     """
 
     latent_channels: int = 32
@@ -64,17 +84,20 @@ class DiTConfig:
     reward_bins: int = 41
     codes: int = 0
     prediction: str = "x"
+    code_floor: float = 0.005
 
     def __post_init__(self) -> None:
-        if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 16:
-            raise ValueError(
-                f"width {self.width}, heads {self.heads}, kv_heads {self.kv_heads}: width / heads must be a whole multiple of 16 "
-                "and heads a multiple of kv_heads."
-            )
-        if self.temporal not in ("joint", "time"):
-            raise ValueError(f"temporal was {self.temporal!r}; allowed: 'joint', 'time'.")
-        if self.prediction not in ("x", "v"):
-            raise ValueError(f"prediction was {self.prediction!r}; allowed: 'x', 'v'.")
+        for name, (least, most) in BOUNDS.items():
+            object.__setattr__(self, name, check_int(name, getattr(self, name), least, most))
+        if self.heads % self.kv_heads:
+            raise ConfigError(f"kv_heads was {self.kv_heads}; give a divisor of heads, {self.heads}.")
+        if self.width % (16 * self.heads):
+            raise ConfigError(f"width was {self.width}; give a multiple of 16 * heads, {16 * self.heads}.")
+        if self.reward_bins and (self.reward_bins < 3 or self.reward_bins % 2 == 0):
+            raise ConfigError(f"reward_bins was {self.reward_bins}; give an odd number of at least 3, or 0 for no rewards.")
+        check_choice("temporal", self.temporal, ("joint", "time"))
+        check_choice("prediction", self.prediction, ("x", "v"))
+        check_number("code_floor", self.code_floor, 0, 1)
 
     @property
     def head_dim(self) -> int:
@@ -106,8 +129,15 @@ class Modulations(NamedTuple):
         return Modulations(tuple(block[:, t : t + 1] for block in self.blocks), self.final[:, t : t + 1])
 
 
-def linear(inputs: int, outputs: int, device: torch.device, *, bias: bool = True) -> nn.Linear:
-    return nn.Linear(inputs, outputs, bias=bias, device=device, dtype=torch.float32)
+class Linear(nn.Linear):
+    """Made in float32; on the meta device in no time, too."""
+
+    def __init__(self, inputs: int, outputs: int, device: torch.device, *, bias: bool = True):
+        super().__init__(inputs, outputs, bias=bias, device=device, dtype=torch.float32)
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
 
 class Attention(nn.Module):
@@ -116,12 +146,12 @@ class Attention(nn.Module):
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
         self.kind = config.kind(layer)
         self.slot = sum(config.kind(i) != "space" for i in range(layer))
-        self.qkv = linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, device, bias=False)
-        self.out = linear(config.width, config.width, device, bias=False)
+        self.qkv = Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, device, bias=False)
+        self.out = Linear(config.width, config.width, device, bias=False)
         self.query_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
         self.key_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
         prompt = 2 * config.kv_heads * config.head_dim
-        self.prompt_kv = linear(config.width, prompt, device, bias=False) if config.prompt else None
+        self.prompt_kv = Linear(config.width, prompt, device, bias=False) if config.prompt else None
 
     def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
         if ring is not None and self.kind != "space" and (self.kind == "time" or self.prompt_kv is None):
@@ -173,10 +203,10 @@ class Trunk(NamedTuple):
 class Block(nn.Module):
     def __init__(self, config: DiTConfig, layer: int, device: torch.device):
         super().__init__()
-        self.modulation = linear(config.condition, 6 * config.width, device)
+        self.modulation = Linear(config.condition, 6 * config.width, device)
         self.attention = Attention(config, layer, device)
-        self.enter = linear(config.width, 2 * config.hidden, device, bias=False)
-        self.leave = linear(config.hidden, config.width, device, bias=False)
+        self.enter = Linear(config.width, 2 * config.hidden, device, bias=False)
+        self.leave = Linear(config.hidden, config.width, device, bias=False)
 
     def forward(
         self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring | None, prompt: Tensor | None, skipped: int = 0
@@ -209,20 +239,20 @@ class DiT(nn.Module):
     def __init__(self, config: DiTConfig, device: torch.device = CPU):
         super().__init__()
         self.config, width = config, config.width
-        self.patch = linear(config.latent_channels, width, device)
-        self.register = linear(config.controls, width, device)
-        self.level_in = linear(2 * SCALAR_FEATURES, config.condition, device)
-        self.control_in = linear(config.controls, config.condition, device)
-        self.condition_out = linear(config.condition, config.condition, device)
-        self.prompt_in = linear(config.prompt, width, device) if config.prompt else None
+        self.patch = Linear(config.latent_channels, width, device)
+        self.register = Linear(config.controls, width, device)
+        self.level_in = Linear(2 * SCALAR_FEATURES, config.condition, device)
+        self.control_in = Linear(config.controls, config.condition, device)
+        self.condition_out = Linear(config.condition, config.condition, device)
+        self.prompt_in = Linear(config.prompt, width, device) if config.prompt else None
         null_prompt = torch.zeros(1, config.prompt, device=device, dtype=torch.float32)
         self.null_prompt = nn.Parameter(null_prompt) if config.prompt else None
         self.blocks = nn.ModuleList(Block(config, i, device) for i in range(config.depth))
-        self.final_modulation = linear(config.condition, 2 * width, device)
-        self.final = linear(width, config.latent_channels, device)
-        self.reward_head = linear(width, config.reward_bins, device)
-        self.end_head = linear(width, 1, device)
-        self.code_head = linear(width, config.codes, device) if config.codes else None
+        self.final_modulation = Linear(config.condition, 2 * width, device)
+        self.final = Linear(width, config.latent_channels, device)
+        self.reward_head = Linear(width, config.reward_bins, device)
+        self.end_head = Linear(width, 1, device)
+        self.code_head = Linear(width, config.codes, device) if config.codes else None
         codebook = torch.zeros(config.codes, config.latent_channels, device=device if config.codes else CPU, dtype=torch.float32)
         self.register_buffer("codebook", codebook, persistent=config.codes > 0)
         time, rows, columns = rope.frequencies(config.head_dim)
@@ -237,6 +267,9 @@ class DiT(nn.Module):
     codebook: Tensor
 
     def reset_parameters(self) -> None:
+        """Draws all weights anew from torch's global generator; on the meta device there are none."""
+        if self.patch.weight.is_meta:
+            return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)

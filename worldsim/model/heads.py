@@ -15,7 +15,6 @@ from torch import Tensor
 
 SYMLOG_LIMIT = 10.0  # rewards up to about 22,000
 BLOCK = 32  # codewords
-NEVER = 0.005  # codewords less likely than this are not drawn: a thousand such chances add up to patches that fit nothing
 
 
 def symlog(x: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
         return (latents.float() @ book.T - book.square().sum(-1) / 2).argmax(-1)
 
 
-def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
+def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float, floor: float) -> Tensor:
     """How a frame drawn by chance differs from the mean of all that may come.
 
     Args:
@@ -56,6 +55,7 @@ def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperatu
         codebook: `(codes, C)`.
         uniforms: uniform draws in [0, 1), `(...)`; equal draws give equal codewords.
         temperature: of the draw; 1 is as trained, higher is wilder, near 0 gives the likeliest.
+        floor: codewords with a smaller chance are not drawn, unless it is the largest.
 
     Returns:
         Codeword drawn minus codeword expected, `(..., C)`, float32; zero where the model is certain.
@@ -64,7 +64,7 @@ def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperatu
     expected = chances @ book
     if temperature != 1:
         chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
-    impossible = chances < chances.amax(-1, keepdim=True).clamp_max(NEVER)
+    impossible = chances < chances.amax(-1, keepdim=True).clamp_max(floor)
     return book[draw(chances.masked_fill(impossible, 0), uniforms)] - expected
 
 

@@ -8,12 +8,15 @@ al. 2025, arXiv:2509.24527).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from worldsim.errors import ConfigError, check_int, check_number
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class NoiseConfig:
         finest: the smallest shortcut step is `1 / finest`; a power of two.
         shortcut_share: share of windows trained on shortcut targets instead of data.
         ramp: loss weight of a frame is `ramp + (1 - ramp) * (1 - level)`; 1 weighs all levels alike.
+
+    Raises:
+        ConfigError: if a field is of the wrong type or out of range.
     """
 
     context_share: float = 0.3
@@ -39,8 +45,17 @@ class NoiseConfig:
     ramp: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.finest < 1 or self.finest & (self.finest - 1):
-            raise ValueError(f"finest was {self.finest}; give a power of two, such as 4.")
+        for name in ("context_share", "context_max", "pure_share", "shortcut_share", "ramp"):
+            check_number(name, getattr(self, name), 0, 1)
+        if self.context_share + self.pure_share > 1:
+            raise ConfigError(
+                f"pure_share was {self.pure_share:g}; with context_share, {self.context_share:g}, it must not exceed 1."
+            )
+        if check_number("shift", self.shift, 0, math.inf) == 0:
+            raise ConfigError("shift was 0; give a number above 0, such as 1.")
+        finest = check_int("finest", self.finest, 1, 2**16)
+        if finest & (finest - 1):
+            raise ConfigError(f"finest was {finest}; give a power of two, such as 4.")
 
 
 def add_noise(x: Tensor, noise: Tensor, levels: Tensor) -> Tensor:

@@ -143,7 +143,8 @@ class Stream:
             )
             x = made.x.float()
             if i == 0 and made.code is not None and uniforms is not None:
-                x = x + sampled_offset(made.code, self.model.codebook, uniforms[:, None], self.temperature)
+                floor = self.model.config.code_floor
+                x = x + sampled_offset(made.code, self.model.codebook, uniforms[:, None], self.temperature, floor)
             end = made.end if end is None else end  # trained where the frame is still pure noise
             z = step_toward(z, x, level, target)
         assert end is not None

@@ -7,6 +7,7 @@ of `factor`. Norms act per pixel over channels, so an image means the same to it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.errors import WorldError
+from worldsim.errors import ConfigError, WorldError, check_int, shown
 
 CPU = torch.device("cpu")
 
@@ -28,12 +29,23 @@ class TokenizerConfig:
         encoder_blocks: residual blocks per stage on the way in.
         decoder_blocks: residual blocks per stage on the way out.
         latent_channels: `C` of the latent grid.
+
+    Raises:
+        ConfigError: if a field is of the wrong type or out of range.
     """
 
     channels: tuple[int, ...] = (96, 144, 192)
     encoder_blocks: int = 1
     decoder_blocks: int = 2
     latent_channels: int = 32
+
+    def __post_init__(self) -> None:
+        given = self.channels
+        if isinstance(given, str) or not isinstance(given, Sequence) or not 1 <= len(given) <= 8:
+            raise ConfigError(f"channels was {shown(given)}; give 1 to 8 widths, one for each stage.")
+        object.__setattr__(self, "channels", tuple(check_int("channels", value, 1, 8192) for value in given))
+        for name, (least, most) in {"encoder_blocks": (0, 64), "decoder_blocks": (0, 64), "latent_channels": (1, 4096)}.items():
+            object.__setattr__(self, name, check_int(name, getattr(self, name), least, most))
 
     @property
     def factor(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from worldsim.world.config import WorldConfig
 from worldsim.world.folder import (
     FILES,
-    WorldConfig,
     export_world,
     find_world,
     load_world,

@@ -5,110 +5,31 @@ Nothing in the folder is executable and nothing is a pickle.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from worldsim.controls import ControlSpec
-from worldsim.errors import WorldError, suggest
+from worldsim.device import free_bytes
+from worldsim.errors import WorldError, printable, shown, suggest
 from worldsim.files import write_bytes, write_text
-from worldsim.model.dit import DiT, DiTConfig
-from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.model.dit import DiT
+from worldsim.model.tokenizer import Tokenizer
+from worldsim.world.config import WorldConfig
 from worldsim.worlds import SHIPPED, shipped_worlds
 
-FORMAT_VERSION = 2
-RENAMED = {"steps": "num_steps"}  # fields of format 1
 FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """What `config.json` holds.
-
-    Attributes:
-        name: such as "doom/take-cover".
-        game: the real game it was learned from.
-        height, width: of a frame, in pixels.
-        fps: the world's own rate, frames per second.
-        frame_skip: game tics per frame.
-        control_spec: what it listens to.
-        tokenizer, dynamics: sizes of the networks.
-        num_steps: network calls per frame, by default.
-        context_level: noise level at which past frames are kept.
-        draw_level: noise level that the first step goes to where codewords are drawn; see `Stream`.
-        data: fingerprint of the training episodes.
-        mirrored: it was trained on them with left and right swapped, too.
-        figures: measured figures, by name.
-        format_version: of the folder.
-    """
-
-    name: str
-    game: str
-    height: int
-    width: int
-    fps: float
-    frame_skip: int
-    control_spec: ControlSpec
-    tokenizer: TokenizerConfig
-    dynamics: DiTConfig
-    num_steps: int = 2
-    context_level: float = 0.05
-    draw_level: float = 0.15
-    data: str = ""
-    mirrored: bool = False
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
-
-    def row_bytes(self, itemsize: int) -> int:
-        """About what one world of a batch takes in memory: its ring, and the largest things alive at once during a step.
-
-        Args:
-            itemsize: bytes of a weight or activation.
-        """
-        model, tokens = self.dynamics, 1 + math.prod(self.tokenizer.grid(self.height, self.width))
-        layer = 2 * model.window * tokens * model.kv_heads * model.head_dim * itemsize
-        layers = sum(model.kind(i) != "space" for i in range(model.depth))
-        scores = 8 * model.heads * tokens**2 * (model.window if model.temporal == "joint" else 1)
-        trunk = tokens * itemsize * (4 * model.width + 3 * model.hidden)
-        decoder = self.height * self.width * (self.tokenizer.channels[0] * itemsize // 4 + 3 * 9)
-        return layers * layer + max(2 * layer + scores + trunk, decoder)
-
-    def to_json(self) -> str:
-        return json.dumps({**dataclasses.asdict(self), "figures": dict(self.figures)}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, where: Path) -> WorldConfig:
-        """Parses `config.json`.
-
-        Raises:
-            WorldError: if it is not JSON, of a newer format, or holds unknown or missing fields.
-        """
-        try:
-            fields = json.loads(text)
-            version = fields["format_version"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise WorldError(f"{where} is not a world's config ({error}); copy the folder again.") from error
-        if version > FORMAT_VERSION:
-            raise WorldError(f"{where} has format {version}, this worldsim reads up to {FORMAT_VERSION}; upgrade worldsim.")
-        if version == 1:
-            fields = {RENAMED.get(name, name): value for name, value in fields.items()} | {"format_version": FORMAT_VERSION}
-        try:
-            fields["control_spec"] = ControlSpec.from_dict(fields["control_spec"])
-            tokenizer = fields["tokenizer"]
-            fields["tokenizer"] = TokenizerConfig(**{**tokenizer, "channels": tuple(tokenizer["channels"])})
-            fields["dynamics"] = DiTConfig(**fields["dynamics"])
-            return cls(**fields)
-        except (TypeError, KeyError, ValueError) as error:
-            raise WorldError(f"{where} does not describe a world ({error}); copy the folder again.") from error
+FLOATS = ("F32", "BF16", "F16")
+ANY = -1
+LARGEST_CONFIG = 2**20  # bytes
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 
 
 def find_world(name: str | Path) -> Path:
@@ -117,16 +38,21 @@ def find_world(name: str | Path) -> Path:
     Raises:
         WorldError: if none of them fits.
     """
-    if str(name) in shipped_worlds():
-        return SHIPPED / str(name)
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
-    names = ", ".join(shipped_worlds()) or "none"
-    problem = f"no world {str(name)!r}; shipped: {names}; or give a folder.{suggest(str(name), shipped_worlds())}"
-    families = {shipped.split("/")[0] for shipped in shipped_worlds()}  # whose unknown names are no Hub ids
-    local = isinstance(name, Path) or name.count("/") != 1 or name.startswith((".", "/", "~"))
-    if local or str(name).split("/")[0] in families:
+    shipped = shipped_worlds()
+    if isinstance(name, str) and name in shipped:
+        return SHIPPED / name
+    problem = f"no world {shown(name)}; shipped: {', '.join(shipped) or 'none'}; or give a folder."
+    if not isinstance(name, str | Path) or not str(name):
         raise WorldError(problem)
+    try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return folder
+    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a zero character
+        raise WorldError(problem) from None
+    families = {world.split("/")[0] for world in shipped}  # whose unknown names are no Hub ids
+    if isinstance(name, Path) or HUB_ID.fullmatch(name) is None or name.split("/")[0] in families:
+        raise WorldError(problem + suggest(str(name), shipped))
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -134,7 +60,7 @@ def find_world(name: str | Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*FILES, "README.md"]))
     except Exception as error:
-        raise WorldError(f"{problem} The Hugging Face Hub did not give it either: {error}") from error
+        raise WorldError(f"{problem} The Hugging Face Hub did not give it either: {printable(str(error), 500)}") from error
 
 
 def read_config(folder: Path) -> WorldConfig:
@@ -147,7 +73,14 @@ def read_config(folder: Path) -> WorldConfig:
         if not (folder / file).is_file():
             raise WorldError(f"{folder} is not a whole world: {file} is missing; it needs {', '.join(FILES)}.")
     path = folder / "config.json"
-    return WorldConfig.from_json(path.read_text(), path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise WorldError(f"{path} cannot be read ({error.strerror}).") from error
+    if len(text) > LARGEST_CONFIG:
+        raise WorldError(f"{path} is larger than {LARGEST_CONFIG // 2**20} MiB, so no world's config; copy the folder again.")
+    return WorldConfig.from_json(text, path)
 
 
 def world_hash(folder: Path, files: Sequence[str] = FILES) -> str:
@@ -182,42 +115,72 @@ def write_config(folder: Path, config: WorldConfig) -> None:
 def load_world(folder: Path) -> tuple[WorldConfig, Tokenizer, DiT, Tensor, Tensor]:
     """Config, tokenizer, dynamics, start latents and the controls that produced them.
 
+    What the files say that they hold is compared with the config, and with the memory there is, before any of it is read.
+
     Raises:
-        WorldError: if a file is missing or damaged, or they do not belong together.
+        WorldError: if a file is missing or damaged, they do not belong together, or memory is short.
     """
     config = read_config(folder)
-    tokenizer, dynamics = Tokenizer(config.tokenizer), DiT(config.dynamics)
-    _fill(tokenizer, folder / "tokenizer.safetensors")
-    _fill(dynamics, folder / "dynamics.safetensors")
-    starts = _read_tensors(folder / "starts.safetensors")
-    grid = config.tokenizer.grid(config.height, config.width)
-    frames, latent, controls = config.dynamics.window, config.tokenizer.latent_channels, config.dynamics.controls
-    for key, shape in {"latents": (frames, *grid, latent), "controls": (frames, controls)}.items():
-        if key not in starts or tuple(starts[key].shape[1:]) != shape:
-            given = tuple(starts[key].shape) if key in starts else "missing"
-            raise WorldError(
-                f"{folder / 'starts.safetensors'}: {key!r} is {given}, expected (starts, {shape}); copy the folder again."
-            )
-    return config, tokenizer, dynamics, starts["latents"].float(), starts["controls"].float()
+    meta = torch.device("meta")
+    tokenizer, dynamics = Tokenizer(config.tokenizer, meta), DiT(config.dynamics, meta)
+    window, grid = config.dynamics.window, config.tokenizer.grid(config.height, config.width)
+    numbers = 0
+    for name, model in (("tokenizer", tokenizer), ("dynamics", dynamics)):
+        wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        numbers += _check_header(folder / f"{name}.safetensors", wanted)
+    starts = {
+        "latents": (ANY, window, *grid, config.tokenizer.latent_channels),
+        "controls": (ANY, window, config.dynamics.controls),
+    }
+    numbers += _check_header(folder / "starts.safetensors", starts)
+    free = free_bytes(torch.device("cpu"))
+    if free is not None and 4 * numbers > free:
+        raise WorldError(f"{folder} needs {4 * numbers / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free.")
+    for name, model in (("tokenizer", tokenizer), ("dynamics", dynamics)):
+        model.load_state_dict(_read_tensors(folder / f"{name}.safetensors"), assign=True)
+    first = _read_tensors(folder / "starts.safetensors")
+    return config, tokenizer, dynamics, first["latents"], first["controls"]
+
+
+def _check_header(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> int:
+    """Compares names, types and shapes with those wanted, in which the length `ANY` may be anything but 0, and alike everywhere.
+
+    Returns:
+        How many numbers the file holds.
+
+    Raises:
+        WorldError: if it cannot be read, or holds other tensors.
+    """
+    given: dict[str, tuple[int, ...]] = {}
+    with _readable(path), safe_open(path, framework="pt", device="cpu") as file:
+        for name in file.keys():  # noqa: SIM118 (not a dict)
+            part = file.get_slice(name)
+            given[name] = tuple(part.get_shape())
+            if part.get_dtype() not in FLOATS:
+                raise WorldError(f"{path}: {shown(name)} holds {part.get_dtype()}; allowed: {', '.join(FLOATS)}.")
+    count = max((given[name][0] for name, shape in wanted.items() if ANY in shape and given.get(name)), default=0)
+    for name, shape in wanted.items():
+        exact = tuple(max(1, count) if size == ANY else size for size in shape)
+        if given.get(name) != exact:
+            found = f"shape {given[name]}" if name in given else "missing"
+            raise WorldError(f"{path}: {name} is {found}, config.json says {exact}; the files belong to different worlds.")
+    unknown = sorted(set(given) - set(wanted))
+    if unknown:
+        names = ", ".join(shown(name) for name in unknown[:3])
+        raise WorldError(f"{path}: unknown tensors {names}; the files belong to different worlds.")
+    return sum(math.prod(shape) for shape in given.values())
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file, as float32 in memory of their own."""
+    with _readable(path):
+        return {name: value.to(torch.float32, copy=True) for name, value in load_file(path, device="cpu").items()}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return load_file(path)
+        yield
     except (SafetensorError, OSError) as error:
-        raise WorldError(f"{path} cannot be read ({error}); it is damaged or truncated: copy the folder again.") from error
-
-
-def _fill(model: nn.Module, path: Path) -> None:
-    """Loads weights, checking every name and shape."""
-    given, wanted = _read_tensors(path), model.state_dict()
-    for name, value in wanted.items():
-        if name not in given or given[name].shape != value.shape:
-            found = f"shape {tuple(given[name].shape)}" if name in given else "missing"
-            raise WorldError(
-                f"{path}: {name} is {found}, config.json says {tuple(value.shape)}; the files belong to different worlds."
-            )
-    unknown = sorted(set(given) - set(wanted))
-    if unknown:
-        raise WorldError(f"{path}: unknown tensors {', '.join(unknown[:3])}; the files belong to different worlds.")
-    model.load_state_dict({name: given[name].to(value.dtype) for name, value in wanted.items()})
+        reason = printable(str(error), 200)
+        raise WorldError(f"{path} cannot be read ({reason}); it is damaged or truncated: copy the folder again.") from error

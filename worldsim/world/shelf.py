@@ -9,7 +9,9 @@ from typing import Any
 
 from safetensors import safe_open
 
+from worldsim.errors import printable
 from worldsim.files import text_table
+from worldsim.world.config import LONGEST
 from worldsim.world.folder import FILES, read_config
 
 COLUMNS = ("world", "frame", "fps", "params", "MB", "figures")
@@ -41,8 +43,7 @@ def format_worlds(table: Sequence[Mapping[str, Any]]) -> str:
     for world in table:
         size, count = f"{world['width']}x{world['height']}", f"{world['parameters'] / 1e6:.1f}M"
         simple = {name: value for name, value in world["figures"].items() if isinstance(value, int | float | str)}
-        figures = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in simple.items()
-        )
+        texts = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in simple.items()}
+        figures = ", ".join(printable(f"{name} {text}", LONGEST) for name, text in texts.items())
         rows.append((world["name"], size, f"{world['fps']:g}", count, f"{world['megabytes']:.1f}", figures))
     return text_table(COLUMNS, rows, left=range(len(COLUMNS)))

@@ -22,7 +22,8 @@ from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.world.chance import Chance
 from worldsim.world.checks import Rows, Seed, check_rows, check_seeds
-from worldsim.world.folder import WorldConfig, find_world, load_world
+from worldsim.world.config import WorldConfig
+from worldsim.world.folder import find_world, load_world
 from worldsim.world.starts import Starts
 from worldsim.world.state import Step, WorldState
 
