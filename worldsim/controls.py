@@ -87,7 +87,8 @@ class ControlSpec:
             object.__setattr__(self, "mirrored", tuple(_names("mirrored", pair) for pair in _names("mirrored", self.mirrored)))
         if len(limit) != 2 or not all(0 <= v <= LARGEST_TURN for v in limit):
             raise ControlError(
-                f"mouse_limit was {shown(self.mouse_limit)}; give two finite numbers of at least 0 in degrees, up to {LARGEST_TURN}."
+                f"mouse_limit was {shown(self.mouse_limit)}; give two finite numbers of at least 0 in degrees, "
+                f"and at most {LARGEST_TURN:,}."
             )
         object.__setattr__(self, "mouse_limit", limit)
         _check_names("key", self.keys, KEY_NAMES)

@@ -60,7 +60,7 @@ def changed(fields: dict[str, Any], path: str, value: Any) -> str:
         ("tokenizer.channels", [8] * 9, r"tokenizer\.channels was \[8, .*; give 1 to 8 widths"),
         ("tokenizer.channels", "888", r"tokenizer\.channels was '888'; give 1 to 8 widths"),
         ("tokenizer.channels", [8, 10**9, 16], r"tokenizer\.channels was 1000000000; give a whole number from 1 to 8,192"),
-        ("control_spec.keys", ["a", "a"], r"control_spec\.keys has 'a' twice; give every name once"),
+        ("control_spec.keys", ["a", "d", "a"], r"control_spec\.keys has 'a' twice; give every name once"),
         ("control_spec.keys", "ad", r"control_spec\.keys was 'ad'; give a tuple of names"),
         ("control_spec.exclusive", [["a", "w"]], r"control_spec\.unknown key in exclusive 'w'; allowed: a, d"),
         ("control_spec.mouse_limit", [float("inf"), 0], r"control_spec\.mouse_limit was \[inf, 0\]; give two finite numbers"),
