@@ -67,7 +67,7 @@ class TokenizerConfig:
 class ChannelNorm(nn.Module):
     """RMS norm over channels of an NCHW tensor (channels-last in memory)."""
 
-    def __init__(self, channels: int, device: torch.device):
+    def __init__(self, channels: int, device: torch.device = CPU):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels, device=device, dtype=torch.float32))
 
@@ -78,7 +78,7 @@ class ChannelNorm(nn.Module):
 class Conv(nn.Module):
     """Convolution whose weight is kept as a matrix `(out, k * k * in)`: channels-last as it is, and fit for Muon."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, device: torch.device):
+    def __init__(self, inputs: int, outputs: int, kernel: int, device: torch.device = CPU):
         super().__init__()
         self.kernel = kernel
         size = kernel * kernel * inputs
@@ -91,7 +91,7 @@ class Conv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, channels: int, device: torch.device):
+    def __init__(self, channels: int, device: torch.device = CPU):
         super().__init__()
         self.norm = ChannelNorm(channels, device)
         self.enter = Conv(channels, channels, 3, device)

@@ -58,7 +58,7 @@ class Replay:
         root, episode, self.position = self.data.root, self.data.episodes[self._episode], 0
         self._rows = read_rows(data_path(root, episode.index), self.data.info)
         video = video_path(root, episode.index)
-        self._frames: Iterator[NDArray[np.uint8]] = read_frames(video, self.data.info.fps, 0, episode.length)
+        self._frames: Iterator[NDArray[np.uint8]] = read_frames(video, self.data.info.fps, 0, episode.length, episode.length)
         self.panes = {"recording": Pane(next(self._frames))}
         self._show_controls()
 
