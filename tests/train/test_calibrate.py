@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def model() -> DiT:
     return model
 
 
-def calibrate(model: DiT, store: LatentStore, calibration: CodeCalibration) -> list[float]:
-    return calibrate_codes(model, store, calibration, {"context_level": 0.05, "draw_level": 0.15})
+def calibrate(model: DiT, store: LatentStore, calibration: CodeCalibration, seconds: float = math.inf) -> list[float]:
+    return calibrate_codes(model, store, calibration, {"context_level": 0.05, "draw_level": 0.15}, seconds=seconds)
 
 
 def test_dreams_come_to_hold_as_much_of_each_codeword_as_the_game(store: LatentStore, model: DiT) -> None:
@@ -64,3 +65,7 @@ def test_calibration_is_reproducible_and_can_be_left_out(store: LatentStore, mod
 def test_dreams_are_no_longer_than_what_was_recorded(store: LatentStore, model: DiT) -> None:
     longest = calibrate(copy.deepcopy(model), store, replace(QUICK, frames=21))
     assert calibrate(model, store, replace(QUICK, frames=999)) == longest
+
+
+def test_little_time_makes_one_short_round(store: LatentStore, model: DiT) -> None:
+    assert len(calibrate(model, store, QUICK, seconds=0.0)) == 1

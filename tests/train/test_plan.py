@@ -9,6 +9,7 @@ from conftest import TINY_DIT, TINY_TOKENIZER
 from worldsim.errors import TrainingError
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
+from worldsim.train import checkpoint
 from worldsim.train.config import DynamicsStage, Run, TokenizerStage, TrainConfig
 from worldsim.train.plan import Plan, duration, make_plan
 from worldsim.train.start import Start
@@ -53,6 +54,21 @@ def test_what_is_there_already_is_not_done_again(run: Run) -> None:
     after = make_plan(run, 1000, None)
     assert "decode frames" not in seconds(after)
     assert before.bytes - after.bytes == run.dataset.total_frames * 32 * 32 * 3
+
+
+def test_time_trained_already_is_not_announced_again(run: Run) -> None:
+    checkpoint.save(run.folder / "tokenizer.ckpt", {"elapsed": 300.0})
+    checkpoint.save(run.folder / "dynamics.ckpt", {"elapsed": 100.0})
+    left = seconds(make_plan(run, 1000, None))
+    assert left["train the tokenizer"] == 0 and left["train the dynamics"] == 650
+    assert seconds(make_plan(run, 2000, None))["train the tokenizer"] == 200
+
+
+def test_a_damaged_checkpoint_is_found_before_the_work(run: Run) -> None:
+    run.folder.mkdir()
+    (run.folder / "dynamics.ckpt").write_bytes(b"half")
+    with pytest.raises(TrainingError, match=r"dynamics\.ckpt cannot be read"):
+        make_plan(run, 1000, None)
 
 
 def test_a_world_to_start_from_has_its_tokenizer(run: Run) -> None:

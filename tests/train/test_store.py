@@ -170,3 +170,10 @@ def test_calibrated_worlds_expect_as_many_ends_as_there_are(store: LatentStore, 
     assert calibrate_ends(model, store, 0.05, EndCalibration(windows=64)) == pytest.approx(0, abs=0.05), (
         "once is enough, up to bfloat16"
     )
+
+
+def test_little_time_still_calibrates_ends(store: LatentStore) -> None:
+    torch.manual_seed(0)
+    model = DiT(replace(TINY_DIT, controls=2))
+    torch.nn.init.constant_(model.end_head.bias, -9.0)
+    assert calibrate_ends(model, store, 0.05, seconds=0.0) > 0

@@ -95,7 +95,7 @@ def calibrate_codes(
         calibration: how long to dream.
         play: options of `Stream` that the world is played with.
         seed: of windows and noise.
-        seconds: that it may take.
+        seconds: that it may take; one round with one frame of dreams is the least.
 
     Returns:
         How far dreams were from the game at the start of each round, as KL(game || dreams) over codewords, in nats.
@@ -110,6 +110,8 @@ def calibrate_codes(
     dreams = Dreams(store, calibration, play, model.config.window)
     with Phase("calibrating codewords", calibration.rounds * calibration.batches * dreams.length, "frame", seconds) as phase:
         for i in range(calibration.rounds):
+            if i and phase.over():
+                break
             dreamer = copy.deepcopy(model).to(compute_dtype(model.codebook.device))
             real, dreamed = dreams.frequencies(dreamer, seed + i, phase, (i + 1) / calibration.rounds)
             ratio = (real / dreamed).log()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -140,6 +140,10 @@ class Run:
         data = Path(data).expanduser()
         where = pick_device(device)
         return cls(config, Dataset(data, "train"), Dataset(data, "eval"), Path(out).expanduser(), where, compiled)
+
+    def dynamics_sizes(self, latent_channels: int) -> DiTConfig:
+        """The dynamics' sizes, with those that follow from data and tokenizer."""
+        return replace(self.config.dynamics.model, controls=self.dataset.spec.size, latent_channels=latent_channels)
 
     def cache(self, name: str) -> Path:
         """File of the cache `name`."""

@@ -190,9 +190,9 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 def code_loss(logits: Tensor, batch: Batch, codebook: Tensor) -> Tensor:
     """Cross-entropy of the codewords' logits `(B, T, h, w, codes)` on frames that are still pure noise, where they are drawn."""
     counts = ((batch.levels == 1) & batch.windows.real).flatten().nonzero()[:, 0]
-    latents, said = (a.flatten(0, 1).index_select(0, counts) for a in (batch.windows.latents, logits))
+    latents, logits = (a.flatten(0, 1).index_select(0, counts) for a in (batch.windows.latents, logits))
     true = nearest_code(latents, codebook)
-    return F.cross_entropy(said.float().flatten(0, -2), true.flatten(), reduction="sum") / max(1, true.numel())
+    return F.cross_entropy(logits.float().flatten(0, -2), true.flatten(), reduction="sum") / max(1, true.numel())
 
 
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:

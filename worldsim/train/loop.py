@@ -132,8 +132,10 @@ class Loop:
             self.save()  # a disk without room for it is found before the work, not after
         begun_at, first, reported = time.monotonic(), self.step, time.monotonic()
         due_at = begun_at + self.config.first_checkpoint
-        with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=self.name) as bar:
+        with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=f"training {self.name}") as bar:
             while self.elapsed < self.budget:
+                if self.uncounted == self.config.compile_steps:
+                    bar.set_postfix_str("compiling, which does not count")
                 begun = time.monotonic()
                 due = begun - reported > self.config.report_seconds
                 parts = self.train_step(due)

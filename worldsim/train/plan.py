@@ -1,4 +1,4 @@
-"""What a run is going to do, how long that takes, and whether there is room for it: said before it begins."""
+"""What a run is going to do, how long it will take, and whether the disk has room for it; known before it begins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from worldsim.errors import TrainingError
 from worldsim.files import text_table
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.train import checkpoint
 from worldsim.train.cache import is_current
 from worldsim.train.config import Run
 from worldsim.train.start import Start
@@ -79,44 +80,48 @@ class Plan:
 
 
 def make_plan(run: Run, budget: float, start: Start | None) -> Plan:
-    """Works out the phases of a run, timing the decoder and the tokenizer on a few frames.
+    """Works out what is left to do, timing the decoder and the tokenizer on a few frames.
 
     Args:
         run: what to train, on which recordings, where.
-        budget: seconds of training.
+        budget: seconds of training in all.
         start: world to go on from, or None.
+
+    Raises:
+        TrainingError: if a checkpoint of an earlier run is damaged.
     """
     config, dataset = run.config, run.dataset
-    sizes = config.tokenizer.model if start is None else start.tokenizer.config
-    model = replace(config.dynamics.model, controls=dataset.spec.size, latent_channels=sizes.latent_channels)
+    tokenizer = Tokenizer(config.tokenizer.model) if start is None else start.tokenizer
+    model = run.dynamics_sizes(tokenizer.config.latent_channels)
     with torch.device("meta"):
-        tokenizer, dynamics = Tokenizer(sizes), DiT(model)
+        dynamics = DiT(model)
     height, width, _ = dataset.frame_shape
-    latent = 2 * math.prod(sizes.grid(height, width)) * sizes.latent_channels
-    frames = dataset.total_frames * (1 + config.mirrored)
-    decode = _decoding_time(run) / config.cache.threads
-    encode = _encoding_time(run, Tokenizer(sizes) if start is None else start.tokenizer)
+    latent = 2 * math.prod(tokenizer.config.grid(height, width)) * tokenizer.config.latent_channels
+    decode, encode = _decoding_time(run) / config.cache.threads, _encoding_time(run, tokenizer)
 
-    phases, size = [], 0
+    phases, size, first = [], checkpoint_bytes(dynamics), 0.0
     if start is None:
         count = config.cache.frames(dataset)
         kept = count * math.prod(dataset.frame_shape)
         if not is_current(run.cache("frames.bin"), FrameStore.key_of(dataset, count), kept):
             phases.append(Phase("decode frames", f"{count:,} frames", count * decode))
             size += kept
-        phases.append(Phase("train the tokenizer", "", budget * config.tokenizer_share))
+        first = budget * config.tokenizer_share
+        phases.append(Phase("train the tokenizer", "", _left(run, "tokenizer", first)))
         size += checkpoint_bytes(tokenizer)
-    rest = budget - sum(phase.seconds for phase in phases if phase.name == "train the tokenizer")
-    phases.append(Phase("encode latents", f"{frames:,} frames", max(dataset.total_frames * decode, frames * encode)))
-    if model.codes and (start is None or not start.dynamics.config.codes):
+    frames, rest = dataset.total_frames * (1 + config.mirrored), budget - first
+    unchanged = start is not None or not _left(run, "tokenizer", first)
+    if not (unchanged and _size(run.cache("latents.bin")) == latent * frames):
+        phases.append(Phase("encode latents", f"{frames:,} frames", max(dataset.total_frames * decode, frames * encode)))
+    if model.codes and (start is None or not start.dynamics.config.codes) and not _size(run.cache("codebook.pt")):
         phases.append(Phase("fit codewords", f"{model.codes:,} codewords", config.dynamics.codebook.share * rest))
-    phases.append(Phase("train the dynamics", "", rest))
+    phases.append(Phase("train the dynamics", "", _left(run, "dynamics", rest)))
     share = config.dynamics.ends.share + config.dynamics.calibration.share * bool(model.codes)
     phases.append(Phase("calibrate", "at most", share * rest))
     held_out = run.held_out.total_frames
     phases.append(Phase("encode start contexts", f"{held_out:,} frames", held_out * max(decode, encode)))
-    size += latent * (frames + held_out) + checkpoint_bytes(dynamics)
-    return Plan(budget, tuple(phases), size - _present(run))
+    size += latent * (frames + held_out)
+    return Plan(budget, tuple(phases), max(0, size - _present(run)))
 
 
 def checkpoint_bytes(model: nn.Module) -> int:
@@ -132,10 +137,21 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def _left(run: Run, stage: str, budget: float) -> float:
+    """Seconds that a stage has still to be trained."""
+    state = checkpoint.load(run.folder / f"{stage}.ckpt")
+    elapsed = 0.0 if state is None else state.get("elapsed", 0.0)
+    return max(0.0, budget - elapsed)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
 def _present(run: Run) -> int:
     """Bytes of the files that a run makes anew or keeps."""
-    paths = [run.cache("latents.bin"), run.cache("eval-latents.bin"), *run.folder.glob("*.ckpt")]
-    return sum(path.stat().st_size for path in paths if path.exists())
+    return sum(map(_size, [run.cache("latents.bin"), run.cache("eval-latents.bin"), *run.folder.glob("*.ckpt")]))
 
 
 def _decoding_time(run: Run) -> float:

@@ -73,7 +73,6 @@ def train(
         raise TrainingError(f"budget was {budget} seconds; give more than 0, such as 2h.")
     begun_at = time.monotonic()
     run = Run.open(config, data, out, device, compiled)
-    torch.manual_seed(config.dynamics.loop.seed)
     begun = None if start is None else load_start(start)
     if begun is not None:
         run = replace(run, config=replace(config, mirrored=config.mirrored and begun.config.mirrored))
@@ -81,6 +80,7 @@ def train(
         plan = make_plan(run, budget, begun)
         plan.check_room(run.folder)
         print(plan, flush=True)
+        torch.manual_seed(config.dynamics.loop.seed)
         world = _train(run, budget, begun)
     return Trained(world, world_hash(world), run.dataset.root, plan, time.monotonic() - begun_at)
 

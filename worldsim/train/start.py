@@ -106,7 +106,7 @@ def first_weights(run: Run, store: LatentStore, tokenizer: Tokenizer, begun: DiT
         seconds: that codewords may take.
     """
     stage = run.config.dynamics
-    sizes = replace(stage.model, controls=run.dataset.spec.size, latent_channels=tokenizer.config.latent_channels)
+    sizes = run.dynamics_sizes(tokenizer.config.latent_channels)
     if begun is not None:
         check_alike(begun.config, sizes)
     model = DiT(sizes)
