@@ -70,4 +70,6 @@ def test_what_training_needs_is_checked_first(failure: Failure, tmp_path: Path, 
     assert "Did you mean 'doom/take-cover'?" in failure("train", "doom/take-cove", "--budget", "1s")
     assert "budget was 'soon'" in failure("train", "doom/take-cover", "--budget", "soon")
     assert "no world 'doom/nowhere'" in failure("train", "doom/take-cover", "--start", "doom/nowhere", "--budget", "1s")
-    assert not list(tmp_path.iterdir())
+    Path("file").touch()
+    assert "cannot write file/run" in failure("train", "doom/take-cover", "--out", "file/run", "--budget", "1s")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

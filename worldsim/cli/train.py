@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from worldsim.cli.data import record_whole
 from worldsim.cli.options import Device, Json, compiler_found, existing_data, parse_duration, write_json
+from worldsim.files import check_writable_folder
 
 
 def train(
@@ -42,6 +43,7 @@ def train(
     data, out = existing_data(data, Path("data") / config.name), out or Path("runs") / config.name
     if start is not None:
         find_world(start)
+    check_writable_folder(out)  # before the hours of recording and training
     if not data.exists():
         record_whole(find_game(name), data, find_collection(config.name))
     trained = run(config, data, out, seconds, device, compile and compiler_found(), start)
