@@ -186,5 +186,5 @@ def test_an_episode_recorded_from_its_middle_on_says_so(make: Make, tmp_path: Pa
     dodge(session, 2)
     session.toggle_recording()
     middle, whole = Dataset(next(tmp_path.glob("*-real-*"))).episodes
-    assert middle.seed is None, "its seed would not lead to its first frame"
-    assert whole.seed is not None
+    assert middle.begun_at == 3 and not middle.replayable, "its seed leads to a frame before its first"
+    assert whole.begun_at == 0 and whole.replayable and whole.seed != middle.seed

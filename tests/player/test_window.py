@@ -57,8 +57,11 @@ class Screen:
         self.window = ""
 
     def wait_for_window(self) -> None:
-        until(lambda: self.do("search", "--onlyvisible", "--class", ".") != "", 60)
-        self.window = self.do("search", "--onlyvisible", "--class", ".").splitlines()[-1]
+        def find() -> bool:
+            self.window = self.do("search", "--onlyvisible", "--class", ".").rpartition("\n")[2]
+            return self.window != ""
+
+        until(find, 60)
         time.sleep(1)
 
     def do(self, *command: str) -> str:

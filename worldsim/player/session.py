@@ -253,16 +253,13 @@ class Session:
             self.notices.append(f"the episode ended after {pane.survived} frames")
 
     def _labels(self, name: str) -> dict[str, Any]:
-        """Of an episode whose recording begins now.
-
-        One that is already running cannot be replayed from its seed, so it gets none.
-        """
+        """Of an episode whose recording begins with the current frame."""
         if not self.recordings.on:
             return {}
         if name == "real":
-            return {"seed": None if self._history.age else self._history.seed}
-        begun = self._origin.labels if not self._origin.age else {}
-        return {**self.recordings.dream_labels(self.dream.world.num_steps), **begun}
+            return {"seed": self._history.seed, "begun_at": self._history.age}
+        sampler = self.recordings.dream_labels(self.dream.world.num_steps)
+        return {**sampler, **self._origin.labels, "begun_at": self._origin.age}
 
     def _start_dream(self) -> None:
         world = self.dream.world
