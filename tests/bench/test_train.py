@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from conftest import TINY_DIT, TINY_TOKENIZER
 
 from worldsim import presets
+from worldsim.bench.config import TrainStepsConfig
 from worldsim.bench.train import bench_train
 from worldsim.errors import WorldsimError
 from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
@@ -25,7 +27,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
 
 
 def test_every_stage_has_a_rate_and_parts_of_a_whole(tiny: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    made = bench_train("test/tiny", size=(32, 48), steps=2, device="cpu", compiled=False)
+    made = bench_train(TrainStepsConfig("test/tiny", size=(32, 48), steps=2, device="cpu", compile=False))
     assert [row["stage"] for row in made["results"]] == ["tokenizer", "dynamics"]
     assert [row["images"] for row in made["results"]] == [2, 8]
     for row in made["results"]:
@@ -35,12 +37,20 @@ def test_every_stage_has_a_rate_and_parts_of_a_whole(tiny: TrainConfig, capsys: 
     assert shown[0].split()[:2] == ["stage", "frames/s"] and [line.split()[0] for line in shown[1:]] == ["tokenizer", "dynamics"]
 
 
-@pytest.mark.parametrize("given", [{"steps": 0}, {"stages": ()}, {"stages": ("dynamic",)}])
-def test_what_cannot_be_measured_is_refused(given: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(WorldsimError, match="give at least 1, and 'tokenizer' or 'dynamics'"):
-        bench_train(**given)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"steps": 0}, "steps was 0; give a whole number of at least 1"),
+        ({"stages": ()}, "stages was empty"),
+        ({"stages": ("dynamic",)}, "stages was 'dynamic'; .* Did you mean 'dynamics'"),
+        ({"size": (0, 128)}, "size was 0; give a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(WorldsimError, match=message):
+        TrainStepsConfig(**given)
 
 
 def test_an_unknown_preset_is_explained() -> None:
     with pytest.raises(WorldsimError, match="no preset 'doom/take'"):
-        bench_train("doom/take")
+        bench_train(TrainStepsConfig("doom/take"))

@@ -20,6 +20,7 @@ MODES: tuple[Mode, ...] = ("eager", "compiled")
 DTYPES = ("auto", "fp32", "bf16")
 INSTRUCTIONS = ("default", "avx512_core_bf16", "avx2")
 OBSERVATIONS = ("latent", "pixels")
+STAGES = ("tokenizer", "dynamics")
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 SPAN = 1000  # first and last steps of a long run that are compared
 LEAST_ROUNDS = 5
@@ -112,6 +113,32 @@ class KernelsConfig:
         _check_choices("ops", self.ops, OPS)
         _check_choices("arch", self.arch, ARCHITECTURES)
         check_int("rounds", self.rounds, LEAST_ROUNDS)
+
+
+@dataclass(frozen=True)
+class TrainStepsConfig:
+    """Training steps to time, on random data.
+
+    Attributes:
+        preset: whose networks are trained, such as doom/take-cover.
+        stages: timed in turn, so that a busy machine is as busy for all.
+        size: height and width of a frame in pixels.
+        steps: to measure, after those that compile.
+        device: where to train.
+        compile: compile the networks, as training does.
+    """
+
+    preset: Positional[str] = DEFAULT_WORLD
+    stages: tuple[Literal["tokenizer", "dynamics"], ...] = ("tokenizer", "dynamics")
+    size: tuple[int, int] = (80, 128)
+    steps: int = 5
+    device: Device = "auto"
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        _check_choices("stages", self.stages, STAGES)
+        check_int("size", min(self.size), 1)
+        check_int("steps", self.steps, 1)
 
 
 def _check_counts(batch: tuple[int, ...], frames: int, threads: int) -> None:

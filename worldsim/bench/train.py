@@ -6,7 +6,6 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +14,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from worldsim.bench.config import TrainStepsConfig
 from worldsim.device import autocast, compute_dtype, matmul_rate, pick_device
-from worldsim.errors import WorldsimError
 from worldsim.files import text_table
 from worldsim.machine import describe_machine
 from worldsim.model.dit import DiT
@@ -55,42 +54,24 @@ class Row:
     parts: dict[str, float]
 
 
-def bench_train(
-    preset: str = "doom/take-cover",
-    *,
-    stages: Sequence[str] = ("tokenizer", "dynamics"),
-    size: tuple[int, int] = (80, 128),
-    steps: int = 5,
-    device: str = "auto",
-    compiled: bool = True,
-) -> dict[str, Any]:
-    """Measures training steps of a preset on random data, prints a table and returns it.
-
-    Args:
-        preset: its name.
-        stages: "tokenizer", "dynamics", or both, measured in turn.
-        size: height and width of a frame.
-        steps: to measure, after those that compile.
-        device: "auto", "cpu" or "cuda".
-        compiled: compile the networks, as training does.
+def bench_train(config: TrainStepsConfig) -> dict[str, Any]:
+    """Measures training steps of a preset, prints a table and returns it.
 
     Returns:
         "results": a dict per stage, see `Row`; "dtype" and "machine".
 
     Raises:
-        WorldsimError: if an argument is out of range, or there is no such preset or device.
+        WorldsimError: if there is no such preset or device.
     """
-    if steps < 1 or not stages or not set(stages) <= {"tokenizer", "dynamics"}:
-        raise WorldsimError(f"steps was {steps} and stages {tuple(stages)}; give at least 1, and 'tokenizer' or 'dynamics'.")
-    config, where = find_preset(preset), pick_device(device)
+    preset, where, stages = find_preset(config.preset), pick_device(config.device), config.stages
     with tempfile.TemporaryDirectory() as folder:
-        loops = {name: _loop(name, config, size, where, compiled, Path(folder)) for name in stages}
-        counts = {name: _count(_loop(name, config, size, where, False, Path(folder))) for name in stages}
+        loops = {name: _loop(name, preset, config.size, where, config.compile, Path(folder)) for name in stages}
+        counts = {name: _count(_loop(name, preset, config.size, where, False, Path(folder))) for name in stages}
         for loop in loops.values():
             for _ in range(loop.config.compile_steps):
                 loop.train_step()
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in stages}
-        for _ in range(steps):  # in turn, so that a busy machine is as busy for all
+        for _ in range(config.steps):
             for name, loop in loops.items():
                 times[name].append(_time(loop, where))
         results = [_row(name, loop, times[name], counts[name], where) for name, loop in loops.items()]
@@ -174,8 +155,16 @@ def _parts(loop: Loop) -> dict[str, float]:
     """Where a step's time goes; products of the optimizers count as theirs."""
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         loop.train_step()
-    events = profiler.key_averages()
-    whole = sum(event.self_cpu_time_total for event in events)
-    products = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS)
-    optimizers = sum(event.cpu_time_total for event in events if event.key.startswith("Optimizer.step"))
-    return {"products": products / whole, "optimizers": optimizers / whole, "rest": 1 - (products + optimizers) / whole}
+    times = {"products": 0.0, "optimizers": 0.0, "rest": 0.0}
+    for event in profiler.events():
+        part = "optimizers" if _in_optimizer(event) else "products" if event.name in PRODUCTS else "rest"
+        times[part] += event.self_cpu_time_total
+    whole = sum(times.values())
+    return {part: time / whole for part, time in times.items()}
+
+
+def _in_optimizer(event: Any) -> bool:
+    """Whether an event of the profiler is the step of an optimizer, or happens inside it."""
+    while event is not None and not event.name.startswith("Optimizer.step"):
+        event = event.cpu_parent
+    return event is not None

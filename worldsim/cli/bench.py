@@ -1,4 +1,4 @@
-"""`worldsim bench stream`, `env` and `kernels`: measurements of speed."""
+"""`worldsim bench stream`, `env`, `train` and `kernels`: measurements of speed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
-from worldsim.bench.config import EnvConfig, KernelsConfig, StreamConfig
+from worldsim.bench.config import EnvConfig, KernelsConfig, StreamConfig, TrainStepsConfig
 from worldsim.cli.options import Json, write_json
 
 
@@ -22,6 +22,13 @@ def env(config: OmitArgPrefixes[EnvConfig], *, json: Json = None) -> None:
     from worldsim.bench.env import bench_env
 
     write_json(json, bench_env(config))
+
+
+def train(config: OmitArgPrefixes[TrainStepsConfig], *, json: Json = None) -> None:
+    """Times training steps."""
+    from worldsim.bench.train import bench_train
+
+    write_json(json, bench_train(config))
 
 
 def kernels(config: OmitArgPrefixes[KernelsConfig], *, plot: Path | None = None, json: Json = None) -> None:

@@ -41,6 +41,7 @@ def train(
 
     config = find_preset(name)
     data, out = existing_data(data, Path("data") / config.name), out or Path("runs") / config.name
+    check_writable_folder(out)
     if start is not None:
         find_world(start)
     check_writable_folder(out)  # before the hours of recording and training
