@@ -85,5 +85,5 @@ def test_a_command_that_is_told_to_stop_cleans_up(number: int, code: int) -> Non
     with subprocess.Popen([sys.executable, "-c", SLEEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None and run.stdout.readline() == "ready\n"
         os.kill(run.pid, number)
-        out, error = run.communicate(timeout=30)
+        out, error = run.communicate(timeout=180)
     assert (run.returncode, out, error) == (code, "cleaned up\n", "")

@@ -101,7 +101,7 @@ def start(out: Path, frames: int, processes: int, **environment: str) -> subproc
     """Collects in a process of its own and returns once it has some episodes."""
     command = [sys.executable, moving_square.__file__, str(out), str(frames), str(processes)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **environment}, start_new_session=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(episode_files(out)) < 3:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
@@ -121,7 +121,7 @@ def test_kill_and_resume(whole: Path, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     process = start(tmp_path, 10_000, 2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=180)
     assert errors.count(b"Traceback") == 1 and b"KeyboardInterrupt" in errors
     assert not (tmp_path / ".partial").exists()
     dataset = Dataset(tmp_path)
@@ -133,7 +133,7 @@ def test_sigterm_closes_the_games_and_keeps_what_is_finished(tmp_path: Path, who
     process = start(tmp_path / "data", 10_000, 2, MARK=str(tmp_path / "open"))
     assert len(list((tmp_path / "open").iterdir())) == 2
     os.killpg(process.pid, signal.SIGTERM) if whole_group else process.terminate()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode != 0 and b"Terminated" in errors
     assert not list((tmp_path / "open").iterdir()), "every game was closed"
     assert not (tmp_path / "data" / ".partial").exists()
@@ -174,7 +174,7 @@ collect(MovingSquare, POLICIES, {out!r}, game="square", frames=10, progress=Fals
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED.format(tests=str(Path(__file__).parent.parent), out=str(tmp_path / "data")))
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 1 and "under `if __name__ == '__main__':`" in done.stderr
 
 

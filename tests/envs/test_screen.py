@@ -20,7 +20,7 @@ print(pygame.display.get_driver())
 def open_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
     """SDL keeps its driver for as long as the process lives."""
     bare = {"PATH": "/usr/bin:/bin", "HOME": "/nowhere", **environment}
-    return subprocess.run([sys.executable, "-c", OPEN], env=bare, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", OPEN], env=bare, capture_output=True, text=True, timeout=180)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux alone")

@@ -164,7 +164,7 @@ def test_killed_training_resumes_from_its_checkpoint(square: Path, tmp_path: Pat
     command = [sys.executable, "-c", script, str(square), str(tmp_path), str(tests)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "tokenizer.ckpt"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     reached = 0.0
     while not reached and time.monotonic() < deadline:
         time.sleep(0.1)
