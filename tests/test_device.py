@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -41,8 +43,13 @@ def test_without_a_list_of_instructions_it_is_timed(ratio: float, expected: torc
 
 
 def test_an_argument_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = []
-    monkeypatch.setattr(device, "_time_linear", lambda *given: timed.append(given[-1]) or 1.0)
+    timed: list[torch.dtype] = []
+
+    def time_linear(*given: Any) -> float:
+        timed.append(given[-1])
+        return 1.0
+
+    monkeypatch.setattr(device, "_time_linear", time_linear)
     matmul_rate.cache_clear()
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         assert compute_dtype(CPU, name) == dtype

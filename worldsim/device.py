@@ -58,9 +58,6 @@ def compute_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
     return _timed_dtype(device)
 
 
-fast_dtype = compute_dtype
-
-
 def autocast(device: torch.device, wanted: str = "auto") -> torch.autocast:
     """A context in which matrix products run in `compute_dtype`, whose weights are float32."""
     dtype = compute_dtype(device, wanted)

@@ -69,9 +69,9 @@ def read_config(folder: Path) -> WorldConfig:
     Raises:
         WorldError: if a file is missing, or the config is not one.
     """
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise WorldError(f"{folder} is not a whole world: {file} is missing; it needs {', '.join(FILES)}.")
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise WorldError(f"{folder} is not a whole world: {name} is missing; it needs {', '.join(FILES)}.")
     path = folder / "config.json"
     try:
         with path.open("rb") as file:
