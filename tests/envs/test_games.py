@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import Dataset, PolicySource, collect
-from worldsim.envs.games import GAMES, Bar, GameSpec, find_game, known_game, make, make_policy, register
+from worldsim.envs.games import GAMES, Bar, Game, GameSpec, find_game, known_game, make, make_policy, register
 from worldsim.envs.games.dodge import DODGE, DodgeEnv
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import ControlError, GameError
@@ -31,7 +31,7 @@ def game(request: pytest.FixtureRequest) -> GameSpec:
 
 
 def test_a_game_is_what_its_spec_says(game: GameSpec) -> None:
-    options = {"objects": True} if "objects" in game.options else {}
+    options: dict[str, Any] = {"objects": True} if "objects" in game.options else {}
     env = game.start(**options)
     frame, info = env.reset(seed=0)
     assert frame.shape == (game.height, game.width, 3)
@@ -45,7 +45,7 @@ def test_a_game_is_what_its_spec_says(game: GameSpec) -> None:
         _, reward, terminated, truncated, info = env.step(game.control_spec.to_action(policy.act(info)))
         over = terminated or truncated
         seen |= {name for name, *_ in info.get("objects", ())}
-        assert game.best_reward is None or reward <= game.best_reward * game.frame_skip
+        assert game.best_reward is None or float(reward) <= game.best_reward * game.frame_skip
     env.close()
     assert terminated or (game.max_tics is not None and info["tics"] >= game.max_tics)
     assert {name for names in game.objects.values() for name in names} <= seen
@@ -160,7 +160,8 @@ def first_level(game: str | GameSpec) -> int:
 @pytest.mark.usefixtures("at_root")
 def test_child_processes_find_a_game_of_ones_own() -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        levels = pool.map(first_level, [PLAIN, HERE])
+        games: list[str | GameSpec] = [PLAIN, HERE]
+        levels = pool.map(first_level, games)
     assert levels == [first_level(PLAIN)] * 2
 
 
@@ -178,8 +179,9 @@ def test_a_game_of_ones_own_is_recorded_with_its_states(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("at_root")
 def test_a_twin_of_a_game_of_ones_own(tmp_path: Path) -> None:
-    for game in (PLAIN, HERE, Plain):
-        env = TwinEnv(game if game is not Plain else PLAIN.start(), actions="flat")
+    games: list[str | GameSpec | Game] = [PLAIN, HERE, PLAIN.start()]
+    for game in games:
+        env = TwinEnv(game, actions="flat")
         assert env.fps == 12.5 and env.frame_skip == 3
         env.reset(seed=0)
         env.step(env.action_space.sample())
