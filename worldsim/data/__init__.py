@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from worldsim.data.check import check, format_check
 from worldsim.data.clips import Clips
 from worldsim.data.collect import Policy, PolicySource, collect
 from worldsim.data.coverage import coverage, format_coverage
 from worldsim.data.dataset import Dataset, Episode, Windows
 from worldsim.data.format import DatasetInfo, EpisodeInfo, Rows
+from worldsim.data.merge import merge
 from worldsim.data.recorder import Recorder
 from worldsim.data.writer import EpisodeWriter, Take
 
@@ -23,7 +25,10 @@ __all__ = [
     "Rows",
     "Take",
     "Windows",
+    "check",
     "collect",
     "coverage",
+    "format_check",
     "format_coverage",
+    "merge",
 ]

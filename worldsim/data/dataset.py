@@ -158,7 +158,7 @@ class Dataset:
 
     def episode(self, i: int) -> Episode:
         """All of episode `i` (position in `episodes`)."""
-        rows = self._read_rows(self.episodes[i])
+        rows = self.episode_rows(i)
         return Episode(
             self.episodes[i],
             self.frames(i),
@@ -256,6 +256,14 @@ class Dataset:
             if frame.shape != self.frame_shape:
                 raise damaged(path, f"frames of shape {frame.shape} in a dataset of {self.frame_shape}")
             out[t] = frame
+
+    def episode_rows(self, i: int) -> Rows:
+        """The numbers of episode `i`.
+
+        Raises:
+            DataError: if their file is missing or damaged.
+        """
+        return self._read_rows(self.episodes[i])
 
     def _read_rows(self, episode: EpisodeInfo) -> Rows:
         path = data_path(self.root, episode.index)

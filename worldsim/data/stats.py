@@ -1,11 +1,11 @@
-"""Statistics of what was recorded, as LeRobot wants them in `meta/stats.json` and beside each episode.
+"""Statistics of what was recorded, as LeRobot wants them in `meta/stats.json`.
 
 For every feature: min, max, mean, std and count. Pictures have one number per colour, from 0 to 1, of shape (3, 1, 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -64,18 +64,3 @@ def combine_all(episodes: Iterable[Stats]) -> Stats:
         for feature, summary in stats.items():
             by_feature.setdefault(feature, []).append(summary)
     return {feature: combine(parts) for feature, parts in by_feature.items()}
-
-
-def columns(stats: Stats) -> Mapping[str, Any]:
-    """As columns of an episode's metadata, such as `stats/next.reward/mean`."""
-    return {f"stats/{feature}/{name}": value for feature, summary in stats.items() for name, value in summary.items()}
-
-
-def from_columns(row: Mapping[str, Any]) -> Stats:
-    """Reads what `columns` made; empty where there is none."""
-    stats: Stats = {}
-    for column, value in row.items():
-        if column.startswith("stats/"):
-            _, feature, name = column.split("/")
-            stats.setdefault(feature, {})[name] = value
-    return stats

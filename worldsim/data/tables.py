@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from worldsim.data.format import VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, damaged, location
-from worldsim.data.stats import Stats, from_columns, summarise
-from worldsim.data.stats import columns as stats_columns
+from worldsim.data.stats import Stats, summarise
 from worldsim.files import named_errors, replacing
 
 TASKS_PATH = "meta/tasks.parquet"
+STATS_COLUMN = "worldsim_stats"  # of an episode's metadata; one column, since parquet spends half a kilobyte on each
 
 _NUMBERS = {"index": "episode_index", "length": "length", "first_row": "dataset_from_index"}
 _PARTS = ("data", f"videos/{VIDEO_KEY}", "meta/episodes")
@@ -110,10 +110,10 @@ def write_episode(path: Path, episode: EpisodeInfo, info: DatasetInfo, stats: St
         f"videos/{VIDEO_KEY}/to_timestamp": (pa.float64(), float(episode.length / info.rate)),
         "seed": (pa.uint64(), episode.seed),
         "begun_at": (pa.int64(), episode.begun_at),
+        STATS_COLUMN: (pa.string(), json.dumps(stats)),
         **{name: (pa.string(), getattr(episode, name)) for name in _TEXTS},
     }
-    table = {name: pa.array([value], kind) for name, (kind, value) in columns.items()}
-    _write_table(path, pa.table({**table, **{name: pa.array([value]) for name, value in stats_columns(stats).items()}}))
+    _write_table(path, pa.table({name: pa.array([value], kind) for name, (kind, value) in columns.items()}))
 
 
 def read_episode(path: Path) -> EpisodeInfo:
@@ -136,7 +136,7 @@ def read_episode_and_stats(path: Path) -> tuple[EpisodeInfo, Stats]:
         (row,) = rows
         labels = {name: row[name] for name in ("seed", *_TEXTS, "begun_at") if name in row}
         numbers = {name: row[column] for name, column in _NUMBERS.items()}
-        return EpisodeInfo(**numbers, **labels), from_columns(row)
+        return EpisodeInfo(**numbers, **labels), json.loads(row.get(STATS_COLUMN, "{}"))
     except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.data import Dataset
-from worldsim.data.format import data_path
-from worldsim.data.tables import read_rows, write_rows
+from worldsim.data.format import data_path, episode_path
+from worldsim.data.tables import read_rows, write_episode, write_rows
 
 
 def shuffle_controls(source: Path, out: Path) -> Path:
@@ -34,6 +34,9 @@ def shuffle_controls(source: Path, out: Path) -> Path:
         path = data_path(partial, episode.index)
         rows = dataclasses.replace(read_rows(path, dataset.info), actions=actions[i])
         write_rows(path, rows, episode, dataset.info)
+        if episode.content_hash is None:  # an older recording: the copy goes by the name of what was recorded
+            named = dataclasses.replace(episode, content_hash=dataset.content_hash(i))
+            write_episode(episode_path(partial, episode.index), named, dataset.info, {})
     partial.rename(out)
     return out
 
