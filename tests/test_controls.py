@@ -96,6 +96,9 @@ def test_batches_take_one_or_many() -> None:
         (lambda: SPEC.check_vector(np.full(6, np.inf)), "non-finite"),
         (lambda: SPEC.from_action({"keys": np.zeros(3)}), "give a dict with keys, mouse, buttons"),
         (lambda: SPEC.from_action(3), "action was int"),  # type: ignore[arg-type]
+        (lambda: ControlSpec.from_dict([]), r"the control spec was '?\[\]'?; its fields are keys"),  # type: ignore[arg-type]
+        (lambda: ControlSpec.from_dict({"key": ["a"]}), "its fields are keys, mouse_limit"),
+        (lambda: ControlSpec.from_dict({"keys": 3}), "keys was 3"),
         (lambda: Controls(keys="left"), r"keys was 'left'; give a tuple of names"),  # type: ignore[arg-type]
         (lambda: Controls(mouse=3), "mouse was 3; give two finite numbers"),  # type: ignore[arg-type]
         (lambda: ControlSpec(keys="ad"), "keys was 'ad'; give a tuple"),  # type: ignore[arg-type]

@@ -249,9 +249,14 @@ class ControlSpec:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ControlSpec:
-        """Reads what `to_dict` wrote; a spec from before `mirrored` existed has the default pairs."""
-        if not isinstance(fields, Mapping) or not set(fields) <= set(cls.__dataclass_fields__):
-            raise ControlError(f"the control spec was {shown(fields)}; its fields are {', '.join(cls.__dataclass_fields__)}.")
+        """Reads what `to_dict` wrote; a spec from before `mirrored` existed has the default pairs.
+
+        Raises:
+            ControlError: if it is something else.
+        """
+        known = cls.__dataclass_fields__
+        if not isinstance(fields, Mapping) or any(name not in known for name in fields):
+            raise ControlError(f"the control spec was {shown(fields)}; its fields are {', '.join(known)}.")
         return cls(**{name: value for name, value in fields.items() if value is not None})
 
 

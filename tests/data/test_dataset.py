@@ -6,8 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from worldsim.data import Dataset, Recorder
 from worldsim.data.format import data_path, episode_path, video_path
@@ -198,6 +200,104 @@ def test_damaged_or_newer_info(small: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="no 'worldsim' part"):
         Dataset(small)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[1, 2]", "holds a JSON list"),
+        (b"\xff\xfe{}", "not UTF-8"),
+        (b'{"worldsim": 3}', "no 'worldsim' part"),
+        (b'{"worldsim": {"format_version": 1}}', "is damaged"),
+        (
+            b'{"worldsim": {"format_version": 1, "control_spec": [], "game": "a", "height": 1, "width": 1}, "fps": 1}',
+            "is damaged",
+        ),
+    ],
+)
+def test_an_info_file_that_is_something_else(small: Path, content: bytes, message: str) -> None:
+    (small / "meta/info.json").write_bytes(content)
+    with pytest.raises(DataError, match=rf"info\.json.*{message}"):
+        Dataset(small)
+
+
+def test_impossible_sizes_in_the_info_file(small: Path) -> None:
+    path = small / "meta/info.json"
+    content = json.loads(path.read_text())
+    for name, value in (("height", 10**9), ("height", "32"), ("frame_skip", None), ("game", 3)):
+        path.write_text(json.dumps(content | {"worldsim": {**content["worldsim"], name: value}}))
+        with pytest.raises(DataError, match=f"{name} was"):
+            Dataset(small)
+
+
+def test_copies_of_files_are_no_episodes(small: Path) -> None:
+    for at in (episode_path, data_path, video_path):
+        path = at(small, 0)
+        for name in (f"file-000 (copy){path.suffix}", f"file-0001{path.suffix}", f"file-{path.suffix}", f"file-٣٤٥{path.suffix}"):
+            (path.parent / name).write_bytes(path.read_bytes())
+    assert len(Dataset(small)) == 2
+
+
+def test_folders_whose_name_has_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Recorder("run:1", info()) as recorder:
+        recorder.begin()
+        recorder.append(np.zeros(recorder.info.frame_shape, np.uint8), np.zeros(SPEC.size), 0.0, False, False)
+        recorder.end()
+    assert len(Dataset("run:1").episode(0).frames) == 1
+
+
+@pytest.mark.parametrize("kind", ["pipe", "playlist", "avi", "folder"])
+def test_nothing_but_mp4_is_opened(small: Path, kind: str) -> None:
+    path = video_path(small, 1)
+    if kind == "avi":
+        with av.open(str(path.with_suffix(".avi")), "w", format="avi") as target:
+            stream = target.add_stream("mpeg4", rate=10)
+            assert isinstance(stream, VideoStream)
+            stream.height = stream.width = 32
+            for packet in [*stream.encode(av.VideoFrame(32, 32, "yuv420p")), *stream.encode(None)]:
+                target.mux(packet)
+        path.with_suffix(".avi").replace(path)
+    else:
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)  # opening it would wait for ever
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.write_text(f"ffconcat version 1.0\nfile '{video_path(small, 0)}'\n")
+    with pytest.raises(DataError, match=r"file-001\.mp4 is damaged or missing"):
+        Dataset(small).frames(1)
+
+
+def test_a_video_of_more_frames_than_rows(small: Path) -> None:
+    with Recorder(small, info()) as recorder:
+        recorder.begin()
+        for _ in range(41):
+            recorder.append(np.zeros(recorder.info.frame_shape, np.uint8), np.zeros(SPEC.size), 0.0, False, False)
+        recorder.end()
+    video_path(small, 2).replace(video_path(small, 1))
+    with pytest.raises(DataError, match=r"file-001\.mp4 .*it has 41 frames, its rows are 40"):
+        Dataset(small).frames(1, 0, 5)
+
+
+def test_the_fingerprint_names_content(tmp_path: Path) -> None:
+    def made(name: str, grey: int = 50, reward: float = 0.0, seed: int = 1, episodes: int = 1) -> str:
+        with Recorder(tmp_path / name, info()) as recorder:
+            for _ in range(episodes):
+                recorder.begin(seed=seed)
+                for _ in range(20):
+                    frame = np.full(recorder.info.frame_shape, grey, np.uint8)
+                    recorder.append(frame, np.zeros(SPEC.size), reward, False, False)
+                recorder.end()
+        return Dataset(tmp_path / name).fingerprint
+
+    first = made("a")
+    assert made("same") == first
+    assert len({first, made("b", grey=51), made("c", reward=1.0), made("d", seed=2), made("e", episodes=2)}) == 5
+    path = video_path(tmp_path / "a", 0)
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert Dataset(tmp_path / "a").fingerprint != first, "another size is noticed without reading the file"
 
 
 def test_stale_totals_are_not_believed(small: Path) -> None:

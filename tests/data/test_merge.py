@@ -7,26 +7,11 @@ import pytest
 
 from worldsim.controls import ControlSpec
 from worldsim.data import Dataset, Recorder, check, merge
-from worldsim.data.format import data_path, video_path
-from worldsim.data.tables import read_rows, write_rows
+from worldsim.data.format import video_path
 from worldsim.errors import DataError
 
 from .moving_square import info
-from .test_recorder import record, tree
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> list[Path]:
-    """Three recordings of 2, 3 and 1 episodes with seeds 0, 1; 10, 11, 12; 20."""
-    roots = []
-    for k, seeds in enumerate(((0, 1), (10, 11, 12), (20,))):
-        roots.append(tmp_path / f"source-{k}")
-        with Recorder(roots[-1], info()) as recorder:
-            for seed in seeds:
-                record(
-                    recorder, 10 + seed, seed=seed, policy=f"p{k}", split="eval" if seed == 11 else "train", begun_at=seed % 10
-                )
-    return roots
+from .recording import record, tree
 
 
 def test_every_episode_is_taken_over_as_it_is(sources: list[Path], tmp_path: Path) -> None:
@@ -92,41 +77,3 @@ def test_changed_sources_are_noticed(sources: list[Path], tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"file-001\.mp4 and its rows are not as they were recorded"):
         merge(sources, tmp_path / "out", progress=False)
     assert len(Dataset(tmp_path / "out")) == 1
-
-
-def problems(root: Path) -> str:
-    return "\n".join(check(root, progress=False)["problems"])
-
-
-def test_a_whole_dataset_has_no_problems(sources: list[Path]) -> None:
-    assert check(sources[1], progress=False) == {"episodes": 3, "frames": 63, "problems": []}
-
-
-def test_other_content_is_found(sources: list[Path]) -> None:
-    root = sources[1]
-    before = tree(root)
-    dataset = Dataset(root)
-    rows = read_rows(data_path(root, 0), dataset.info)
-    rows.rewards.setflags(write=True) if rows.rewards.flags.owndata else None
-    changed = type(rows)(rows.actions, rows.rewards + 1, rows.terminated, rows.truncated, rows.states)
-    write_rows(data_path(root, 0), changed, dataset.episodes[0], dataset.info)
-    assert "episode 0 is not as it was recorded" in problems(root) and problems(root).count("\n") == 0
-    assert {name for name in before if before[name] != tree(root)[name]} == {"data/chunk-000/file-000.parquet"}
-
-
-def test_swapped_and_missing_videos_are_found(sources: list[Path]) -> None:
-    root = sources[1]
-    video_path(root, 1).replace(video_path(root, 0))
-    found = problems(root)
-    assert "episode 0 has 21 frames, 20 rows, and 20 by its metadata" in found
-    assert "file-001.mp4 is damaged or missing (no such file)" in found
-
-
-def test_stale_totals_and_leftovers_are_found(sources: list[Path]) -> None:
-    root = sources[1]
-    (root / "meta/episodes/chunk-000/file-000.parquet").unlink()
-    (root / "meta/.info.json.0123abcd.worldsim-tmp").touch()
-    found = problems(root)
-    for text in ("episode 1 begins at row 20 instead of 0", "says total_episodes 3, there are 2", "file-000.mp4 belongs to no"):
-        assert text in found
-    assert "worldsim-tmp belongs to no finished episode" in found
