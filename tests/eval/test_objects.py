@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ import torch
 from worldsim.data import Dataset, PolicySource, collect
 from worldsim.envs.games.doom import TAKE_COVER, DoomEnv
 from worldsim.envs.games.policies import StickyRandom
-from worldsim.errors import DataError
 from worldsim.eval import objects
-from worldsim.eval.dreams import Place
+from worldsim.eval.clips import Place
 from worldsim.eval.probe import Probe, detect, heat_map, load_probe, match, save_probe, train_probe
 from worldsim.world import World
 
@@ -102,21 +100,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_replay_gives_the_objects_of_the_recorded_frames(played: Dataset) -> None:
     env = objects.open_game(played.info)
     length = played.episodes[0].length
-    whole = objects.replay(env, played, Place(0, 0, length - 4 + 1), context=4)
-    part = objects.replay(env, played, Place(0, 16, 8), context=4)
+    whole = objects.clip_boxes(env, played, Place(0, 0, length - 4 + 1), context=4)
+    part = objects.clip_boxes(env, played, Place(0, 16, 8), context=4)
     env.close()
     assert len(whole) == length - 4 and sum(len(b) for b in whole) > 0
     assert all(np.array_equal(a, b) for a, b in zip(part, whole[16:24], strict=True))
     assert all(set(b[:, 0]) <= {0, 1} for b in whole)
-
-
-def test_another_game_is_noticed(played: Dataset) -> None:
-    env = objects.open_game(played.info)
-    played.episodes[0] = replace(played.episodes[0], seed=1)
-    with pytest.raises(DataError, match="another version"):
-        for last in range(30, played.episodes[0].length):
-            objects.replay(env, played, Place(0, 0, last - 4), context=4)
-    env.close()
 
 
 def test_probe_is_trained_once(played: Dataset, tmp_path: Path) -> None:
@@ -136,21 +125,31 @@ def test_counting_real_play(played: Dataset) -> None:
     assert counts.listed[:, 1].sum() > 2 * counts.frames.sum()  # there are always some monsters in view
 
 
-def test_an_ended_dream_goes_on_from_another_start(tiny_world_path: Path) -> None:
-    world, single = (World.load(tiny_world_path, device="cpu", dtype=torch.float32, batch=batch) for batch in (3, 1))
+def test_a_damaged_probe_is_trained_again(played: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    env, config = objects.open_game(played.info), objects.ProbeConfig(frames=4, steps=1)
+    one = objects.get_probe(env, played.info, config, tmp_path)
+    (path,) = tmp_path.iterdir()
+    for content in (path.read_bytes()[:200], b""):
+        path.write_bytes(content)
+        again = objects.get_probe(env, played.info, config, tmp_path)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+        assert f"{path} is damaged" in capsys.readouterr().err
+    env.close()
+
+
+def test_an_ended_dream_goes_on_from_another_start(short_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "object_classes", lambda game: {"thing": ("thing",)})
+    world = World.load(short_world_path, device="cpu", dtype=torch.float32, batch=2)
+    restart, restarted = world.restart, []
+
+    def spy(rows: list[int], *, seed: list[int]) -> torch.Tensor:
+        restarted.append((rows, seed))
+        return restart(rows, seed=seed)
+
     world.reset(seed=0)
-    for _ in range(6):
-        world.step(world.control_spec.neutral())
-    world.settle()
-    single.reset(seed=99)
-    controls, noise, uniforms = (
-        torch.zeros(3, world.control_spec.size),
-        torch.randn(3, *world.grid, 6),
-        torch.rand(3, *world.grid),
-    )
-    before = world.stream.imagine(controls, noise, uniforms)[0]
-    objects._adopt(world, 1, single)
-    after = world.stream.imagine(controls, noise, uniforms)[0]
-    assert torch.equal(after[[0, 2]], before[[0, 2]])
-    assert torch.allclose(after[1], single.stream.imagine(controls[:1], noise[1:2], uniforms[1:2])[0][0], atol=1e-5)
-    assert not torch.allclose(after[1], before[1], atol=1e-2)
+    monkeypatch.setattr(world, "restart", spy)
+    monkeypatch.setattr(world, "reset", lambda seed: restart(seed=seed))
+    counts = objects.dream_counts(world, Probe(1).eval(), frames=40, seed=5)
+    assert counts.shape == (2, 40, 1)
+    assert restarted, "about every tenth frame ends a dream"
+    assert [seed for _, seeds in restarted for seed in seeds] == list(range(7, 7 + sum(len(rows) for rows, _ in restarted)))

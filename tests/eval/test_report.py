@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -11,10 +13,11 @@ from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 
 from worldsim.data import Dataset, PolicySource, collect
 from worldsim.envs.games.doom import TAKE_COVER
-from worldsim.errors import DataError, WorldError
-from worldsim.eval.measure import EvalConfig, mirrors
+from worldsim.errors import DataError, FileError, WorldsimError
+from worldsim.eval.fidelity import Estimate
+from worldsim.eval.figures import EvalConfig
 from worldsim.eval.objects import ProbeConfig
-from worldsim.eval.report import evaluate
+from worldsim.eval.report import evaluate, format_figures
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world import WorldConfig, export_world, world_hash
@@ -78,10 +81,39 @@ def test_a_dataset_of_another_game_is_refused(tiny_world_path: Path, recorded_pa
         evaluate(other, recorded_path, tmp_path, config=SMALL, device="cpu")
 
 
-@pytest.mark.parametrize("wrong", [{"clips": 1}, {"horizons": ()}, {"horizons": (0, 2)}, {"batch": 0}])
-def test_settings_out_of_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(WorldError, match="at least"):
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clips": 0}, {"clips": 1}, {"horizons": ()}, {"horizons": (0, 2)}, {"batch": 0}, {"seed": -1}, {"seed": 2**31},
+     {"num_steps": 0}, {"dream_frames": 1.5}],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_by_name(wrong: dict) -> None:
+    with pytest.raises(WorldsimError, match=f"^{next(iter(wrong))} was .*; give "):
         replace(SMALL, **wrong)
+
+
+def test_outputs_are_checked_before_the_work(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("here already")
+    for out, json_path in ((file, None), (tmp_path / "out", tmp_path), (tmp_path / "out", file / "figures.json")):
+        with pytest.raises(FileError, match=str(tmp_path)):
+            evaluate(tiny_world_path, recorded_path, out, config=SMALL, device="cpu", json=json_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and file.read_text() == "here already"
+
+
+def test_names_out_of_a_file_are_safe_to_print(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:
+    figures = evaluate(tiny_world_path, recorded_path, tmp_path, config=SMALL, device="cpu")
+    figures["world"]["name"] = "\x1b[2J" + 100_000 * "x"
+    (line, *_) = format_figures(_estimates(figures)).split("\n")
+    assert "\x1b" not in line and "x1b[2J" in line and len(line) < 400
+
+
+def _estimates(value: Any) -> Any:
+    """Figures with their estimates, out of what was made plain for JSON."""
+    if isinstance(value, dict) and set(value) == {"value", "ci95", "count"}:
+        return Estimate(*(math.nan if value[name] is None else value[name] for name in ("value", "ci95", "count")))
+    if isinstance(value, dict):
+        return {name: _estimates(part) for name, part in value.items()}
+    return [_estimates(part) for part in value] if isinstance(value, list) else value
 
 
 def test_objects_of_doom_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +140,3 @@ def doom_world(folder: Path, dataset: Dataset) -> Path:
     config = WorldConfig("test/doom", info.game, info.height, info.width, info.fps, info.frame_skip, spec, TINY_TOKENIZER, sizes)
     grid = TINY_TOKENIZER.grid(info.height, info.width)
     return export_world(folder, config, tokenizer, dynamics, torch.randn(2, 4, *grid, 6), torch.zeros(2, 4, spec.size))
-
-
-def test_which_controls_have_a_left_and_a_right() -> None:
-    assert mirrors(TAKE_COVER.control_spec)
-    assert not mirrors(replace(TAKE_COVER.control_spec, keys=("w", "s"), exclusive=()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from worldsim.cli.options import Device, Json, existing_data
+from worldsim.cli.options import Device, Json, existing_data, folder_of
 
 
 def evaluate(
@@ -33,11 +33,14 @@ def evaluate(
         objects: Count objects too, where the game's are known.
         device: Where the world runs.
     """
-    from worldsim.eval.measure import EvalConfig
+    from worldsim.eval.figures import EvalConfig
     from worldsim.eval.report import evaluate as run
     from worldsim.world import find_world, read_config
 
-    game = read_config(find_world(world)).game
     config = EvalConfig(clips=clips, num_steps=num_steps, seed=seed, objects=objects)
-    data, out = existing_data(data, Path("data") / game), out or Path("runs/eval") / game
+    if data is None or out is None:
+        game = folder_of(read_config(find_world(world)).game)
+        data, out = existing_data(data, Path("data") / game), out or Path("runs/eval") / game
+    else:
+        data = existing_data(data, data)
     run(world, data, out, config=config, device=device, json=json)

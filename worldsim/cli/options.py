@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from tyro.conf import arg
 
 from worldsim import files
-from worldsim.errors import DataError, WorldsimError, check_int, suggest
+from worldsim.errors import DataError, WorldsimError, check_int, shown, suggest
 
 Device = Literal["auto", "cpu", "cuda"]
 Json = Annotated[Path | None, arg(help="File for the figures.", help_behavior_hint="")]
@@ -56,6 +56,18 @@ def existing_data(given: Path | None, default: Path) -> Path:
             f"no dataset at {given}; give the folder of one, or leave out --data to use {default}.{suggest(str(given), near)}"
         )
     return given
+
+
+def folder_of(name: str) -> Path:
+    """A game's name as a relative path, for a default folder.
+
+    Raises:
+        WorldsimError: if the name, which comes out of a file, would lead elsewhere.
+    """
+    part = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+    if not re.fullmatch(f"{part}(/{part})?", name):
+        raise WorldsimError(f"the world's game is {shown(name)}, which cannot name a folder; give --data and --out.")
+    return Path(name)
 
 
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def _ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _blur(planes: Tensor) -> Tensor:
     """Gaussian means of `(..., H, W)` -> `(..., H - 10, W - 10)`."""
-    weights = torch.exp(-((torch.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    weights = torch.exp(-((torch.arange(11, device="cpu", dtype=torch.float32) - 5.0) ** 2) / (2 * 1.5**2))
     weights = (weights / weights.sum())[None, None]
     flat = planes.reshape(-1, 1, *planes.shape[-2:])
     means = F.conv2d(F.conv2d(flat, weights[..., None]), weights[:, :, None])

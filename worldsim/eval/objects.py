@@ -1,9 +1,10 @@
-"""Objects, not only pixels: what a world shows of its game's things, counted by a probe against the game's own object list."""
+"""Objects: what a world shows of its game's things, found by a small detector (a probe) and compared with the game's own list."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import trange
+from safetensors import SafetensorError
+from tqdm import tqdm, trange
 
 from worldsim.data import Dataset, DatasetInfo
 from worldsim.envs.games import Game, find_game, known_game, make_policy
-from worldsim.errors import DataError
-from worldsim.eval.dreams import Place
-from worldsim.eval.fidelity import psnr
+from worldsim.errors import check_int
+from worldsim.eval.clips import Place
 from worldsim.eval.probe import (
     SMALLEST,
     WIDTHS,
@@ -31,12 +32,12 @@ from worldsim.eval.probe import (
     tally,
     train_probe,
 )
+from worldsim.eval.replay import replay
 from worldsim.world import World
 
 POLICY = "random"
-EVERY = 4  # of the frames played, one in so many is used for training the probe: neighbours are alike
-FIRST_SEED = 2**32  # datasets have seeds of 31 bits
-SAME_GAME = 20.0  # dB by which a replayed frame must match the recorded one
+EVERY = 4  # every fourth frame is used to train the probe: neighbours are alike
+FIRST_SEED = 2**32  # recorded episodes have seeds of 31 bits
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class ProbeConfig:
     frames: int = 6000
     steps: int = 1500
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("steps", 1), ("seed", 0)):
+            check_int(name, getattr(self, name), least)
 
 
 class Play(NamedTuple):
@@ -75,19 +80,24 @@ def open_game(info: DatasetInfo) -> Game:
 
 
 def get_probe(env: Game, info: DatasetInfo, config: ProbeConfig, cache: Path) -> Probe:
-    """The probe of a game: from `cache` if it is there, otherwise trained now and kept there."""
+    """The probe of a game: from `cache` if it is there and whole, otherwise trained now and kept there."""
     classes = len(object_classes(info.game))
     made_from = (info.game, info.frame_shape, info.frame_skip, dict(object_classes(info.game)), config, WIDTHS, SMALLEST)
     path = cache / f"probe-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
-        return load_probe(path, classes)
+        try:
+            return load_probe(path, classes)
+        except (SafetensorError, RuntimeError, OSError):
+            print(f"{path} is damaged; the object probe is trained again.", file=sys.stderr)
     frames: list[NDArray[np.uint8]] = []
     boxes: list[Boxes] = []
-    for episode in play(env, info.game, FIRST_SEED + config.seed):
-        frames += list(episode.frames[::EVERY])
-        boxes += episode.boxes[::EVERY]
-        if len(frames) >= config.frames:
-            break
+    with tqdm(total=config.frames, desc="playing the game for the object probe", unit="frame", leave=False) as bar:
+        for episode in play(env, info.game, FIRST_SEED + config.seed):
+            frames += list(episode.frames[::EVERY])
+            boxes += episode.boxes[::EVERY]
+            bar.update(min(len(frames), config.frames) - bar.n)
+            if len(frames) >= config.frames:
+                break
     probe = train_probe(np.stack(frames), boxes, classes, config.steps, config.seed)
     save_probe(probe, path)
     return probe
@@ -116,27 +126,15 @@ def labelled(info: dict[str, Any], game: str) -> Boxes:
     return np.array(boxes, np.float32).reshape(-1, 5)
 
 
-def replay(env: Game, dataset: Dataset, place: Place, context: int) -> list[Boxes]:
-    """Objects in the predicted frames of a clip, by playing its episode again from its seed; one entry per frame that exists.
+def clip_boxes(env: Game, dataset: Dataset, place: Place, context: int) -> list[Boxes]:
+    """Objects in the predicted frames of a clip, one entry per frame that exists; its episode is played again.
 
     Raises:
         DataError: if the game does not show what was recorded.
     """
-    episode = dataset.episodes[place.episode]
-    first, stop = place.start + context, min(place.start + context + place.predicted, episode.length)
-    row = dataset.offsets[place.episode]
-    frame, info = env.reset(seed=episode.seed)
-    boxes = [labelled(info, dataset.info.game)]
-    for action in dataset.rows.actions[row : row + stop - 1]:
-        frame, *_, info = env.step(dataset.spec.to_action(action))
-        boxes.append(labelled(info, dataset.info.game))
-    agreement = float(psnr(frame, dataset.frames(place.episode, stop - 1, stop)[0]))
-    if agreement < SAME_GAME:
-        raise DataError(
-            f"episode {episode.index} of {dataset.root}, played again, does not show what was recorded ({agreement:.1f} dB): the "
-            "installed game is another version, or its seed was not kept; collect the dataset again, or evaluate without objects."
-        )
-    return boxes[first:]
+    stop = min(place.start + context + place.predicted, dataset.episodes[place.episode].length)
+    boxes = [labelled(info, dataset.info.game) for _, info in replay(env, dataset, place.episode, stop - 1)]
+    return boxes[place.start + context :]
 
 
 def score(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxes]], classes: int) -> NDArray[np.int64]:
@@ -160,35 +158,19 @@ def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[
     Returns:
         `(dreams, frames, classes)`.
     """
-    classes, row_seeds = len(object_classes(world.config.game)), itertools.count(seed)
+    classes, seeds = len(object_classes(world.config.game)), itertools.count(seed)
     policies = [make_policy(POLICY, world.control_spec) for _ in range(world.batch)]
     for row, policy in enumerate(policies):
         policy.reset(np.random.default_rng((seed, row)))
-    single = World(
-        world.config,
-        world.tokenizer,
-        world.dynamics,
-        world.starts,
-        world.start_controls,
-        device=str(world.device),
-        dtype=world.dtype,
-        num_steps=world.num_steps,
-    )
-    world.reset(seed=[next(row_seeds) for _ in policies])
+    world.reset(seed=[next(seeds) for _ in policies])
     counts = np.zeros((world.batch, frames, classes), np.int64)
     for t in trange(frames, desc="dreaming", unit="frame", leave=False):
         step = world.step(np.stack([policy.act({}) for policy in policies]))
         counts[:, t] = [tally(found, classes) for found in detect(probe, step.frame)]
-        for ended in np.flatnonzero(step.terminated):
-            single.reset(seed=next(row_seeds))
-            _adopt(world, int(ended), single)
+        ended = np.flatnonzero(step.terminated).tolist()
+        if ended:
+            world.restart(ended, seed=[next(seeds) for _ in ended])
     return counts
-
-
-def _adopt(world: World, row: int, single: World) -> None:
-    """Row `row` of `world` goes on as `single`, a world of batch 1, stands."""
-    world.settle()
-    world.stream.ring.put([row], single.stream.ring.take([0]))
 
 
 class RealCounts(NamedTuple):
@@ -206,11 +188,13 @@ def real_counts(env: Game, game: str, probe: Probe, context: int, frames: int, s
     """
     classes, rng = len(object_classes(game)), np.random.default_rng(seed)
     counts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
-    for episode in play(env, game, FIRST_SEED * (2 + seed)):
-        start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))
-        probed = tally(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
-        listed = np.concatenate([*episode.boxes[start:], np.zeros((0, 5))])
-        counts.append((probed, tally(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
-        if sum(length for *_, length in counts) >= frames:
-            break
+    with tqdm(total=frames, desc="playing the game", unit="frame", leave=False) as bar:
+        for episode in play(env, game, FIRST_SEED * (2 + seed)):
+            start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))
+            probed = tally(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
+            listed = np.concatenate([*episode.boxes[start:], np.zeros((0, 5))])
+            counts.append((probed, tally(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
+            bar.update(min(counts[-1][-1], frames - bar.n))
+            if sum(length for *_, length in counts) >= frames:
+                break
     return RealCounts(*(np.stack(part) for part in zip(*counts, strict=True)))

@@ -35,15 +35,16 @@ class Probe(nn.Module):
     def __init__(self, classes: int):
         super().__init__()
         fine, middle, coarse = WIDTHS
-        self.fine = nn.Sequential(nn.PixelUnshuffle(2), Conv(12, fine, 3), nn.SiLU())
-        self.middle = nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * fine, middle, 1), ResidualBlock(middle))
+        cpu = torch.device("cpu")
+        self.fine = nn.Sequential(nn.PixelUnshuffle(2), Conv(12, fine, 3, cpu), nn.SiLU())
+        self.middle = nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * fine, middle, 1, cpu), ResidualBlock(middle, cpu))
         self.coarse = nn.Sequential(
-            nn.PixelUnshuffle(2), Conv(4 * middle, coarse, 1), ResidualBlock(coarse), ResidualBlock(coarse)
+            nn.PixelUnshuffle(2), Conv(4 * middle, coarse, 1, cpu), ResidualBlock(coarse, cpu), ResidualBlock(coarse, cpu)
         )
-        self.to_middle = nn.Sequential(Conv(coarse, 4 * middle, 1), nn.PixelShuffle(2))
-        self.to_fine = nn.Sequential(ResidualBlock(middle), Conv(middle, 4 * fine, 1), nn.PixelShuffle(2))
-        last = Conv(fine, classes, 1)
-        self.head = nn.Sequential(Conv(fine, fine, 3), nn.SiLU(), last)
+        self.to_middle = nn.Sequential(Conv(coarse, 4 * middle, 1, cpu), nn.PixelShuffle(2))
+        self.to_fine = nn.Sequential(ResidualBlock(middle, cpu), Conv(middle, 4 * fine, 1, cpu), nn.PixelShuffle(2))
+        last = Conv(fine, classes, 1, cpu)
+        self.head = nn.Sequential(Conv(fine, fine, 3, cpu), nn.SiLU(), last)
         nn.init.constant_(last.bias, -4.0)  # objects are rare
 
     def forward(self, images: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class Probe(nn.Module):
 
 def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int, steps: int, seed: int) -> Probe:
     """Trains a probe on labelled real frames, uint8 `(n, H, W, 3)`, each mirrored half of the time."""
-    generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    generator, rng = torch.Generator("cpu").manual_seed(seed), np.random.default_rng(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -65,7 +66,7 @@ def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int,
         chosen = rng.integers(0, len(frames), BATCH)
         images = to_images(torch.from_numpy(frames[chosen]))
         heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], classes) for i in chosen]))
-        mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator) < 0.5
+        mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
         images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
         with torch.autocast("cpu", torch.bfloat16):
             logits = probe(images)
@@ -142,10 +143,12 @@ def tally(objects: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
 
 
 def save_probe(probe: Probe, path: Path) -> None:
+    """Writes the weights as safetensors."""
     write_bytes(path, save({name: value.contiguous() for name, value in probe.state_dict().items()}))
 
 
 def load_probe(path: Path, classes: int) -> Probe:
+    """Reads the weights that `save_probe` wrote; raises SafetensorError or RuntimeError if they are damaged."""
     probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     probe.load_state_dict(load_file(path))
     return probe.eval()

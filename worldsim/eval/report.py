@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.data import Dataset
-from worldsim.errors import DataError
+from worldsim.errors import DataError, printable
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.measure import FREE, MODES, EvalConfig, measure
+from worldsim.eval.figures import FREE, MODES, EvalConfig, measure
 from worldsim.eval.probe import SMALLEST
-from worldsim.files import plain, text_table, write_json
+from worldsim.files import check_writable, check_writable_folder, plain, text_table, write_json
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
+
+LONGEST_NAME = 80  # characters of a name out of a file that are printed
 
 
 def evaluate(
@@ -47,8 +49,13 @@ def evaluate(
         WorldError: if there is no such world.
         DataError: if the dataset does not fit the world, or is too small.
         GameError: if objects are to be counted and the game is not installed.
+        FileError: if a result cannot be written, which is found out before the work starts.
     """
     config = config or EvalConfig()
+    for place in (out, cache or out):
+        check_writable_folder(place)
+    if json is not None:
+        check_writable(json)
     folder, dataset = find_world(world), Dataset(data, "eval")
     loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams)
     check_fit(loaded, dataset)
@@ -87,8 +94,9 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     about, machine, config = figures["world"], figures["machine"], figures["config"]
     horizons = config["horizons"]
     lines = [
-        f"{about['name']} ({about['hash']}), {about['num_steps']} network calls a frame; seed {config['seed']}; "
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, torch {machine['torch']}",
+        f"{printable(about['name'], LONGEST_NAME)} ({about['hash']}), {about['num_steps']} network calls a frame; "
+        f"seed {config['seed']}; {machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, "
+        f"torch {machine['torch']}",
         f"held-out clips: {figures['context']} frames of context, then up to {max(horizons)} predicted; +- 95% over clips",
     ]
     for mode in MODES:

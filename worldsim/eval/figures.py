@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import trange
+from tqdm import tqdm
 
-from worldsim.controls import ControlSpec
-from worldsim.data import Dataset
+from worldsim.data import Clips, Dataset
 from worldsim.envs.games import Game
-from worldsim.errors import WorldError
+from worldsim.errors import ConfigError, check_int
 from worldsim.eval import objects, pictures
-from worldsim.eval.dreams import Clips, decode, draw_places, encode, load_clips, predicted_controls, roll_out
+from worldsim.eval.clips import Place, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_rows, predicted_controls
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
 from worldsim.eval.objects import ProbeConfig, object_classes
 from worldsim.eval.probe import Boxes, Probe
 from worldsim.world import World
 
 MODES = FREE, FORCED = "free-running", "teacher-forced"
-REAL, TOKENIZER, COPY, MODEL = "real frames", "tokenizer ceiling", "copy-last-frame", "model"
-MIRRORED, SHUFFLED = "mirrored controls", "shuffled controls"
-LUCKLESS = {row: f"{row}, expected" for row in (MODEL, MIRRORED, SHUFFLED)}  # no codeword drawn
-EXPECTED = LUCKLESS[MODEL]
-
-ROWS = (TOKENIZER, COPY, MODEL, EXPECTED, MIRRORED, SHUFFLED, LUCKLESS[MIRRORED], LUCKLESS[SHUFFLED])
-SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED)  # rows in which objects are looked for
+REAL, TOKENIZER, COPY = "real frames", "tokenizer ceiling", "copy-last-frame"
+ROWS = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL], MIRRORED, SHUFFLED, EXPECTED[MIRRORED], EXPECTED[SHUFFLED])
+SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL])  # rows in which objects are looked for
 
 Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
 
@@ -64,9 +60,15 @@ class EvalConfig:
     pictured: int = 4
 
     def __post_init__(self) -> None:
-        counts = (self.clips - 1, self.batch, self.dreams, self.dream_frames, self.pictured, *self.horizons)
-        if min(counts) < 1 or not self.horizons:
-            raise WorldError(f"{self}: give at least 2 clips, at least one horizon, and at least 1 of everything else.")
+        for name, least in {"clips": 2, "batch": 1, "dreams": 1, "dream_frames": 1, "pictured": 1}.items():
+            check_int(name, getattr(self, name), least)
+        check_int("seed", self.seed, 0, 2**31 - 1)
+        if not self.horizons:
+            raise ConfigError("horizons was (); give at least one number of frames.")
+        for frames in self.horizons:
+            check_int("horizons", frames, 1)
+        if self.num_steps is not None:
+            check_int("num_steps", self.num_steps, 1)
 
 
 @dataclass(frozen=True)
@@ -128,50 +130,54 @@ def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, w
     """Imagines every clip in every way and tallies what came of it, batch by batch."""
     context, horizon = world.config.dynamics.window, max(config.horizons)
     places = draw_places(dataset, context, horizon, config.clips, config.seed)
-    donors = [*places[1:], *places[:1]]
     tally = Tally()
-    for at in trange(0, len(places), config.batch, desc="imagining held-out clips", unit="batch", leave=False):
-        part = slice(at, min(at + config.batch, len(places)))
-        clips = load_clips(dataset, places[part], context, horizon)
-        shuffled = predicted_controls(dataset, donors[part], context, horizon)
-        seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
-        views = _imagine(world, clips, shuffled, seeds, tally)
-        _compare(views, clips, config.horizons, tally)
-        if at == 0:
-            _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
-        if watch is not None:
-            labels = [objects.replay(watch.env, dataset, place, context) for place in places[part]]
-            _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
+    with tqdm(total=len(places), desc="imagining held-out clips", unit="clip", leave=False) as bar:
+        for at in range(0, len(places), config.batch):
+            part = slice(at, at + config.batch)
+            clips = load_clips(dataset, places[part], context + horizon)
+            seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
+            views: Views = {}
+            for key, frames, done in _imagine(world, clips, _shuffled(dataset, places, part, context, horizon), seeds, tally):
+                views[key] = frames
+                bar.update(round(len(seeds) * done) + at - bar.n)
+            _compare(views, clips, config.horizons, tally)
+            if at == 0:
+                _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
+            if watch is not None:
+                labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in places[part]]
+                _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
     return tally
 
 
-def _imagine(world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: Sequence[int], tally: Tally) -> Views:
-    """Frames `(B, F, H, W, 3)` of every mode and row; rewards and ends of the model's rows are tallied."""
+def _shuffled(dataset: Dataset, places: Sequence[Place], part: slice, context: int, horizon: int) -> NDArray[np.float32]:
+    """For each clip the controls of the next one."""
+    return predicted_controls(dataset, [*places[1:], *places[:1]][part], context, horizon)
+
+
+def _imagine(
+    world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: Sequence[int], tally: Tally
+) -> Iterator[tuple[tuple[str, str], NDArray[np.uint8], float]]:
+    """Gives the mode, row and frames `(B, F, H, W, 3)` of every view, with the share of them that is done; rewards and ends of
+    the model's rows are tallied."""
     horizon, latents = shuffled.shape[1], encode(world, clips.frames)
-    true, before = clips.controls[:, -horizon:], clips.frames[:, -horizon - 1 : -1]
-    mirrored = world.control_spec.mirror(true)
-    controls = {MODEL: true, MIRRORED: mirrored, SHUFFLED: shuffled}
-    if not mirrors(world.control_spec):
-        del controls[MIRRORED]
+    before = clips.frames[:, -horizon - 1 : -1]
+    controls = control_rows(world.control_spec, clips.controls[:, -horizon:], shuffled)
+    rows = [(row, given, False) for row, given in controls.items()]
     if world.config.dynamics.codes:
-        controls |= {LUCKLESS[row]: given for row, given in controls.items()}
-    views = {(mode, TOKENIZER): decode(world, latents[:, -horizon:]) for mode in MODES}
-    views |= {(FORCED, COPY): before, (FREE, COPY): before[:, :1].repeat(horizon, 1)}
+        rows += [(EXPECTED[row], given, True) for row, given in controls.items()]
+    reconstructed = decode(world, latents[:, -horizon:])
+    for mode, copied in ((FORCED, before), (FREE, before[:, :1].repeat(horizon, 1))):
+        yield (mode, TOKENIZER), reconstructed, 0.0
+        yield (mode, COPY), copied, 0.0
+    done = 0
     for mode in MODES:
-        for row, imagined in controls.items():
-            luckless = row in LUCKLESS.values()
-            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=luckless)
-            views[mode, row] = rollout.frames
+        for row, imagined, expected in rows:
+            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=expected)
             if row == MODEL:
                 tally.add("reward", mode, values=rollout.rewards)
                 tally.add("end", mode, values=rollout.ends)
-    return views
-
-
-def mirrors(spec: ControlSpec) -> bool:
-    """Whether swapping left and right changes any control."""
-    each = np.eye(spec.size, dtype=np.float32)
-    return not np.array_equal(spec.mirror(each), each)
+            done += 1
+            yield (mode, row), rollout.frames, done / (len(MODES) * len(rows))
 
 
 def _compare(views: Views, clips: Clips, horizons: tuple[int, ...], tally: Tally) -> None:
@@ -224,24 +230,24 @@ def _fidelity(tally: Tally, horizons: tuple[int, ...]) -> dict[str, Any]:
             values = tally.all("psnr", mode, row)
             figures["psnr"][mode][row] = [*at_horizons(values[:, picked]), masked(values, exists)]
             figures["ssim"][mode][row] = at_horizons(tally.all("ssim", mode, row))
-            if row not in (TOKENIZER, MODEL, EXPECTED):
-                model = tally.all("psnr", mode, EXPECTED if row in LUCKLESS.values() else MODEL)
+            if row not in (TOKENIZER, MODEL, EXPECTED[MODEL]):
+                model = tally.all("psnr", mode, EXPECTED[MODEL] if row in EXPECTED.values() else MODEL)
                 figures["lead"][mode][row] = [*at_horizons((model - values)[:, picked]), masked(model - values, exists)]
     life = half_life(tally.all("psnr", FREE, MODEL), tally.all("psnr", FREE, COPY), exists)
     return {**figures, "half_life": {"step": life, "steps_measured": exists.shape[1]}}
 
 
 def _heads(tally: Tally, mode: str) -> dict[str, Estimate]:
-    """How well reward and end are foretold, over all predicted frames and the ends among them."""
+    """How well rewards and ends are predicted, over all predicted frames and the ends among them."""
     ends, reward, chance = tally.all("true end"), tally.all("true reward"), tally.all("end", mode)
     known = tally.all("exists") | ends
-    said = (chance > 0.5) & known
+    predicted = (chance > 0.5) & known
     constant = reward[known].mean()
     return {
         "reward_error": masked(np.abs(tally.all("reward", mode) - reward), known),
         "reward_error_of_mean": masked(np.abs(reward - constant), known),
-        "end_recall": masked((said & ends).astype(float), ends),
-        "end_precision": masked((said & ends).astype(float), said),
+        "end_recall": masked((predicted & ends).astype(float), ends),
+        "end_precision": masked((predicted & ends).astype(float), predicted),
         "ends_expected_per_end": estimate(np.where(known, chance, 0).sum(1), ends.sum(1)),
     }
 

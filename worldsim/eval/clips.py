@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from worldsim.world import World
 
 
 class Place(NamedTuple):
-    """Where a clip lies: position of its episode in the dataset, row of its first frame, and its number of frames to predict."""
+    """Where a clip lies: position of its episode in the dataset, position of its first frame in the episode, and its number of
+    frames to predict."""
 
     episode: int
     start: int
@@ -35,9 +36,9 @@ def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: 
         DataError: if there are not even two clips.
     """
     places = []
-    ended = dataset.rows.terminated[dataset.offsets[1:] - 1]
+    terminated = dataset.rows.terminated[dataset.offsets[1:] - 1]
     for i, episode in enumerate(dataset.episodes):
-        stop = episode.length + bool(ended[i])
+        stop = episode.length + bool(terminated[i])
         starts = range(0, stop - context, horizon)
         places += [Place(i, start, min(horizon, stop - context - start)) for start in starts]
     if len(places) < 2:
@@ -49,19 +50,8 @@ def draw_places(dataset: Dataset, context: int, horizon: int, count: int, seed: 
     return [places[i] for i in order[:count]]
 
 
-def load_clips(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> Clips:
-    """The clips at `places`, `context + horizon` frames each."""
-    return _clips(dataset, places, context + horizon)
-
-
-def predicted_controls(dataset: Dataset, places: Sequence[Place], context: int, horizon: int) -> NDArray[np.float32]:
-    """Controls `(B, horizon, A)` of the predicted frames of the clips, repeated from their first where a clip is shorter."""
-    controls = _clips(dataset, places, context + horizon, frames=False).controls[:, context:]
-    wanted = zip(controls, places, strict=True)
-    return np.stack([np.resize(given[: place.predicted], given.shape) for given, place in wanted])
-
-
-def _clips(dataset: Dataset, places: Sequence[Place], length: int, frames: bool = True) -> Clips:
+def load_clips(dataset: Dataset, places: Sequence[Place], length: int, frames: bool = True) -> Clips:
+    """The clips at `places`, of `length` frames, context included; without `frames` only their numbers."""
     return dataset.clips([place.episode for place in places], [place.start for place in places], length, frames=frames)
 
 
@@ -111,7 +101,8 @@ def roll_out(
         expected: use the expected frame instead of drawing codewords, in worlds that have them.
     """
     context = latents.shape[1] - imagined.shape[1]
-    rows = [torch.Generator().manual_seed(seed) for seed in seeds]
+    rows = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    drawn: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
     scale = world.control_spec.scale()
     given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
     stream = Stream(
@@ -125,20 +116,17 @@ def roll_out(
     )
 
     def noise(*frames: int) -> Tensor:
-        return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row) for row in rows]).to(world.device)
+        return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row, **drawn) for row in rows]).to(world.device)
 
-    def draw() -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    def draws() -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
         while True:
-            uniforms = torch.stack([torch.rand(*world.grid, generator=row) for row in rows])
+            uniforms = torch.stack([torch.rand(*world.grid, generator=row, **drawn) for row in rows])
             yield noise(), None if expected else uniforms, noise()
 
-    truth = (latents[:, context:], given[:, context:]) if forced else (None, None)
     start = (latents[:, :context], given[:, :context], noise(context))
-    frames, rewards, ends = zip(
-        *(
-            (world.tokenizer.decode_frames(latent.to(world.dtype)).cpu(), reward, end)
-            for latent, reward, end in stream.rollout(start, wanted, draw(), *truth)
-        ),
-        strict=True,
-    )
-    return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in (frames, rewards, ends)))
+    truth = (latents[:, context:], given[:, context:]) if forced else (None, None)
+    predictions = [
+        (world.tokenizer.decode_frames(latent.to(world.dtype)).cpu(), reward, end)
+        for latent, reward, end in stream.rollout(start, wanted, draws(), *truth)
+    ]
+    return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in zip(*predictions, strict=True)))

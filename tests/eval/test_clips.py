@@ -8,7 +8,7 @@ import torch
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
-from worldsim.eval.dreams import Place, decode, draw_places, encode, load_clips, predicted_controls, roll_out
+from worldsim.eval.clips import Place, decode, draw_places, encode, load_clips, roll_out
 from worldsim.world import World
 
 from .conftest import record
@@ -36,7 +36,7 @@ def test_too_little_play_is_refused(tmp_path: Path) -> None:
 
 
 def test_entries_of_a_clip_belong_to_its_frames(recorded: Dataset) -> None:
-    clips = load_clips(recorded, [Place(1, 0, 5), Place(0, 5, HORIZON), Place(0, 15, 2)], CONTEXT, HORIZON)
+    clips = load_clips(recorded, [Place(1, 0, 5), Place(0, 5, HORIZON), Place(0, 15, 2)], CONTEXT + HORIZON)
     assert clips.frames[0, :, 0, 0, 0].tolist() == [80 + 4 * t for t in range(9)]
     assert clips.controls[0, :, 2].tolist() == [0, *range(8)]  # row t - 1 produced frame t
     assert clips.rewards[0].tolist() == [0, *range(100, 108)]
@@ -46,11 +46,6 @@ def test_entries_of_a_clip_belong_to_its_frames(recorded: Dataset) -> None:
     assert clips.real[2].tolist() == [True] * 5 + [False] * 4
     assert clips.ends[2].tolist() == [False] * 5 + [True] + [False] * 3
     assert clips.controls[2, 5, 2] == 19 and clips.rewards[2, 5] == 19  # the action that ended it
-
-
-def test_controls_of_short_clips_repeat(recorded: Dataset) -> None:
-    controls = predicted_controls(recorded, [Place(0, 15, 2), Place(1, 0, 5)], CONTEXT, HORIZON)
-    assert controls[..., 2].tolist() == [[18, 19, 18, 19, 18], [3, 4, 5, 6, 7]]
 
 
 @pytest.fixture
