@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from worldsim.cli.data import record_whole
 from worldsim.cli.options import Device, Json, check_least, compiler_found, existing_data, parse_duration
+from worldsim.errors import WorldsimError
 from worldsim.transfer.config import TransferConfig
 
 
@@ -33,7 +34,7 @@ def transfer(
     """Trains agents inside worlds alone, plays the real game with them, and writes a card.
 
     Args:
-        name: Of a preset or game, as for train; agents of doom/take-cover, whose agents learn in worlds of doom/take-cover-strip.
+        name: Of a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
         worlds: Names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: Worlds trained on shuffled actions; by default one is trained.
         budget: Training time of each world, such as 90s, 10m or 2h.
@@ -49,21 +50,25 @@ def transfer(
         device: Where the worlds run.
     """
     seconds, more = parse_duration(budget), parse_duration(refit_budget, "refit_budget")
-    check_least(0, refit_frames=refit_frames, **{"seeds": min(seeds, default=0)})
+    check_least(0, refit_frames=refit_frames, seeds=min(seeds, default=0))
+    if not worlds and not seeds:
+        raise WorldsimError("seeds was empty; give at least one, or worlds.")
     from worldsim.envs.games import find_game
     from worldsim.presets import find_collection, find_transfer
-    from worldsim.transfer.run import chosen_policies
-    from worldsim.transfer.run import transfer as run
+    from worldsim.transfer.report import check_outputs, chosen_policies
+    from worldsim.transfer.report import transfer as run
     from worldsim.transfer.worlds import refit_world, train_shuffled, train_worlds
     from worldsim.world import find_world
 
     preset = find_transfer(name)
     game = find_game(name if ":" in name else preset.name)
     data, out = existing_data(data, Path("data") / preset.name), out or Path("runs/transfer") / preset.name
-    if not data.exists():
-        record_whole(game, data, find_collection(preset.name))
     title = preset.name if ":" in name else name
     card = card or Path("docs") / f"transfer-{title.rsplit('/', 1)[-1]}.md"
+    config.of_game(game)  # raises now rather than after the worlds are trained, as do the outputs
+    check_outputs(out, card, json)
+    if not data.exists():
+        record_whole(game, data, find_collection(preset.name))
     compiled = not (worlds and shuffled) and compiler_found()
     true = worlds or train_worlds(preset, data, out / "worlds", seconds, seeds, device, compiled, start)
     false = shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)

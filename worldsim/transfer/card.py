@@ -1,124 +1,192 @@
-"""The transfer card: Markdown tables of what `worldsim transfer` measured."""
+"""The transfer card: Markdown tables and a plot of what `worldsim transfer` measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldsim.files import markdown_table, write_text
-from worldsim.transfer.plot import save_plot
-from worldsim.transfer.statistics import REFIT
+from worldsim.plotting import svg_figure
+from worldsim.transfer.config import REFIT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Figures = Mapping[str, Any]
+DREAMED, PLAYED, RUN, BAR = "tab:blue", "black", "0.6", "tab:green"  # colours of the plot
 
 
 def write_card(path: Path, figures: Figures) -> None:
-    """Writes the card, and its plot beside it under the same name with .svg."""
+    """Writes the card, and its plot beside it under the same name with .svg.
+
+    Raises:
+        WorldsimError: if matplotlib is not installed.
+        FileError: if a file cannot be written.
+    """
     plot = path.with_suffix(".svg")
     save_plot(plot, figures)
     write_text(path, format_card(figures, plot.name))
 
 
 def format_card(figures: Figures, plot: str | None = None) -> str:
-    """The whole card as Markdown."""
+    """The whole card as Markdown; `plot` is the address of the picture."""
     sections = [
         f"# Transfer card: {figures['data']['game']}",
         _intro(figures),
         *([f"![scores of all rows, and of the checkpoints]({plot})"] if plot else []),
-        _alarms(figures),
+        _impossible(figures),
         "## Scores in the real game\n\n" + _rows_table(figures),
+        "## Gap between dreams and the real game\n\n" + _gap_table(figures),
         "## Bars\n\n" + _bars_table(figures),
         "## Every run\n\n" + _runs_table(figures),
         "## Randomness of the dream\n\n" + _randomness_table(figures),
         "## Does the dream score tell which policy is better?\n\n" + _correlation(figures),
-        "## Reward and end heads on held-out play\n\n" + _heads_table(figures),
+        "## Predicted rewards and ends on held-out play\n\n" + _heads_table(figures),
         "## How it was measured\n\n" + _method(figures),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def save_plot(path: Path, figures: Figures) -> None:
+    """Draws the real scores of all rows, and the real over the dream scores of the checkpoints."""
+    with svg_figure(path, 10, 1.2 + 0.4 * len(figures["summary"])) as figure:
+        rows, checkpoints = figure.subplots(1, 2, width_ratios=(2, 1))
+        _draw_rows(rows, figures)
+        _draw_checkpoints(checkpoints, figures)
+
+
+def _draw_rows(axes: Axes, figures: Figures) -> None:
+    """Means with their intervals, a small dot for every run, and lines at published scores."""
+    summary = figures["summary"]
+    for place, row in enumerate(summary.values()):
+        colour = PLAYED if row["dream"] is None else DREAMED
+        axes.plot(row["by_run"], [place] * len(row["by_run"]), ".", color=RUN)
+        axes.hlines(place, row["low"], row["high"], color=colour)
+        axes.plot(row["mean"], place, "o", color=colour)
+    for needed in {b["needed"] for b in figures["bars"] if "upper bound" not in b["bar"]}:
+        axes.axvline(needed, color=BAR, linewidth=1)
+    axes.set_yticks(range(len(summary)), list(summary))
+    axes.invert_yaxis()
+    axes.set_xlim(left=min(0.0, *(row["low"] for row in summary.values())))
+    axes.set_title("score in the real game: mean, 95% interval, runs", fontsize="medium", loc="left")
+
+
+def _draw_checkpoints(axes: Axes, figures: Figures) -> None:
+    points = figures["correlation"]["points"]
+    for world in sorted({point["world"] for point in points}):
+        own = [point for point in points if point["world"] == world]
+        axes.plot([point["dream"] for point in own], [point["real"] for point in own], "o", markersize=4, label=world[:8])
+    axes.set_xlabel("dream score while training")
+    axes.set_ylabel("score in the real game")
+    axes.set_title("checkpoints, by world", fontsize="medium", loc="left")
+    if points:
+        axes.legend(frameon=False)
 
 
 def _intro(figures: Figures) -> str:
     data, config = figures["data"], figures["config"]
     collected = np.array(data["score"])
     return (
-        "A policy is trained by PPO in the dreams of a world, without one step in the real game. Its checkpoint is chosen by "
-        f"dream score alone, frozen, and then plays {config['episodes']} real episodes.\n\n"
+        "Policies are trained by PPO in the dreams of a world, without one step in the real game. The checkpoint with the best "
+        f"dream score is chosen, frozen, and then plays {config['episodes']} real episodes.\n\n"
         f"**Data**: {data['train_frames']:,} training and {data['held_out_frames']:,} held-out frames of the policies "
-        f"{', '.join(data['policies'])} (hash `{data['hash']}`), who scored {_number(collected.mean())} +- "
+        f"{', '.join(data['policies'])} (hash `{data['hash']}`), which scored {_number(collected.mean())} +- "
         f"{_number(collected.std())} (mean and standard deviation of {len(collected)} episodes). **Worlds**: "
-        f"{_codes(figures['worlds'])}, {figures['steps']} network calls a frame; of shuffled actions: "
+        f"{_codes(figures['worlds'])}, {_calls(figures['num_steps'])} a frame; trained on shuffled actions: "
         f"{_codes(figures['shuffled']) or 'none'}. **Score**: the game's reward, summed; frame skip {figures['frame_skip']}, "
-        f"episodes are cut after {config['cap_tics']:,} tics."
+        f"episodes are truncated after {config['cap_tics']:,} tics."
     )
 
 
-def _alarms(figures: Figures) -> str:
-    alarms, best = figures["alarms"], figures["config"]["best_reward"]
+def _impossible(figures: Figures) -> str:
+    found, best = figures["impossible"], figures["config"]["best_reward"]
     if best is None:
-        return "The game's largest reward is unknown, so dream scores above what is possible cannot be found."
-    limit = figures["config"]["cap_tics"] * best
-    if not alarms:
-        return f"No dream score exceeds what is possible ({_number(limit)})."
-    lines = [f"`{a['run']}`: {a['count']} scores, up to {_number(a['largest'])}" for a in alarms]
+        return "The game's largest reward is not known, so dream scores that are too high to be possible cannot be found."
+    limit = _number(figures["config"]["cap_tics"] * best)
+    if not found:
+        return f"No dream score exceeds the largest possible one ({limit})."
+    lines = [f"{_run_name(f['run'])}: {f['count']} scores, up to {_number(f['largest'])}" for f in found]
     return (
-        f"**Alarm: dream scores above the largest possible one ({_number(limit)}).** There the policy has learned a flaw of the "
-        f"world: {'; '.join(lines)}."
+        f"**Dream scores above the largest possible one ({limit}).** These policies exploit an error of their world: "
+        f"{'; '.join(lines)}."
     )
 
 
 def _rows_table(figures: Figures) -> str:
     rows = []
     for name, row in figures["summary"].items():
-        dream = "" if row["dream"] is None else _number(row["dream"])
-        gap = "" if row["gap"] is None else _number(row["gap"])
         cells = [_number(row["mean"]), f"{_number(row['low'])} to {_number(row['high'])}", _number(row["median"])]
-        rows.append([name, *cells, f"{row['capped']:.0%}", dream, gap, str(row["runs"]), f"{row['real_frames']:,}"])
-    titles = ["row", "mean", "95% interval", "median", "at the cap", "dream score", "gap", "runs", "real steps"]
-    return markdown_table(titles, rows)
+        rows.append([name, *cells, f"{row['capped']:.0%}", str(row["runs"]), f"{row['real_frames']:,}"])
+    return markdown_table(["row", "mean", "95% interval", "median", "truncated", "runs", "real frames"], rows)
+
+
+def _gap_table(figures: Figures) -> str:
+    """Both gaps of all rows with dream scores, and of which moments they are."""
+    rows = [
+        [name, _interval(row, "dream"), _interval(row, "matched"), _interval(row, "gap"), _number(row["mean"]),
+         _number(row["gap_from_start"])]
+        for name, row in figures["summary"].items() if row["dream"] is not None
+    ]  # fmt: skip
+    titles = ["row", "dreams", "game, same moments", "gap", "game, whole episodes", "difference"]
+    return f"{_gap_text(figures)}\n\n{markdown_table(titles, rows)}"
+
+
+def _gap_text(figures: Figures) -> str:
+    text = (
+        "Dreams are scored from recorded moments in the middle of held-out episodes. For the gap, dream score minus real score, "
+        "the real game is brought to the same moments by the recorded seeds and actions, and the policy plays on from there. The "
+        "last two columns compare with whole real episodes, which begin at the beginning. That difference also depends on where "
+        "the two start, so it does not tell whether dreams are too easy or too hard."
+    )
+    if figures["not_replayed"] is not None:
+        text += f" **Where no gap is given, it was not measured**: {figures['not_replayed']}"
+    return text
 
 
 def _bars_table(figures: Figures) -> str:
     rows = [[b["bar"], _number(b["needed"]), _number(b["measured"]), "met" if b["met"] else "missed"] for b in figures["bars"]]
-    return markdown_table(["the dream row's", "to exceed", "measured", ""], rows)
+    return markdown_table(["the dream row's", "has to exceed", "measured", ""], rows)
 
 
 def _runs_table(figures: Figures) -> str:
     rows = []
     for name, runs in figures["rows"].items():
         for run in runs:
-            scores, dreamed = np.array(run["scores"]), run.get("dream_scores")
-            rows.append([name, f"`{run['name']}`", f"{_number(scores.mean())} +- {_number(scores.std())}",
-                         _number(np.mean(dreamed)) if dreamed else "", _chosen(run), f"{run['seconds'] / 60:.0f}"])  # fmt: skip
-    return markdown_table(["row", "run", "real, mean +- deviation", "dream score", "chosen", "minutes"], rows)
+            scores, of = np.array(run["scores"]), run["run"]
+            means = [_number(np.mean(run[part])) if run.get(part) else "" for part in ("dream_scores", "matched_scores")]
+            rows.append([name, f"`{of['world']}`" if of["world"] else "", str(of["seed"]),
+                         f"{_number(scores.mean())} +- {_number(scores.std())}", *means, _chosen(run),
+                         f"{run['seconds'] / 60:.0f}"])  # fmt: skip
+    titles = ["row", "world", "seed", "real score, mean +- deviation", "dreams", "game, same moments", "chosen", "minutes"]
+    return markdown_table(titles, rows)
 
 
 def _chosen(run: Figures) -> str:
     if "checkpoints" not in run:
-        return str(run.get("chosen", ""))
-    return f"after {run['checkpoints'][run['chosen']]['steps']:,} steps"
+        return f"action {run['chosen']}" if "chosen" in run else ""
+    return f"after {run['checkpoints'][run['chosen']]['steps']:,} frames"
 
 
 def _randomness_table(figures: Figures) -> str:
     rows = [
         [level, _number(row["dream"]), f"{_number(row['mean'])} ({_number(row['low'])} to {_number(row['high'])})",
-         _number(row["gap"]), str(row["runs"])]
+         _interval(row, "gap"), _number(row["gap_from_start"]), str(row["runs"])]
         for level, row in figures["randomness"].items()
     ]  # fmt: skip
-    return "The first level was fixed beforehand and is the dream row; the others show how much it matters.\n\n" + markdown_table(
-        ["level", "dream score", "real score (95% interval)", "gap", "runs"], rows
-    )
+    titles = ["level", "dreams", "real score (95% interval)", "gap", "difference to whole episodes", "runs"]
+    return f"The first level was fixed beforehand and is the dream row.\n\n{markdown_table(titles, rows)}"
 
 
 def _correlation(figures: Figures) -> str:
     found, config = figures["correlation"], figures["config"]
-    runs = ", ".join(f"{_number(value, 2)} (`{name}`)" for name, value in found["by_run"].items())
+    runs = ", ".join(f"{_number(entry['correlation'], 2)} ({_run_name(entry['run'])})" for entry in found["by_run"])
     return (
         "Spearman's rank correlation of dream score (while training) and real score "
-        f"({config['checkpoint_episodes']} episodes, on seeds of their own) over {found['checkpoints']} checkpoints: "
+        f"({config['checkpoint_episodes']} whole episodes, on seeds of their own) over {found['checkpoints']} checkpoints: "
         f"**{_number(found['pooled'], 2)}**. By run: {runs}."
     )
 
@@ -132,7 +200,7 @@ def _heads_table(figures: Figures) -> str:
     ]
     clips = figures["config"]["head_clips"]
     titles = ["world", "mode", "end recall", "end precision", "ends expected per end", "reward error", "of a constant"]
-    return f"Over up to {clips} held-out clips of 32 frames; in brackets how many ends or frames.\n\n" + markdown_table(
+    return f"Over up to {clips} held-out clips of 32 frames; in brackets the number of ends or frames.\n\n" + markdown_table(
         titles, rows
     )
 
@@ -141,23 +209,21 @@ def _method(figures: Figures) -> str:
     config, machine, seeds = figures["config"], figures["machine"], figures["seeds"]["test"]
     ppo = config["ppo"]
     return (
-        "Policies know the latest frame as a latent of the world's tokenizer, in dreams and in the real game alike, how it "
-        "differs from that at their last decision, what they then did and how many times in a row. They are linear in that and "
-        f"in {ppo['hidden']} hidden units over {ppo['patch']} of every patch, and sample an action that holds for "
-        f"{config['hold']} frames, as in every row. "
-        f"Untrained, they do as they did last with a chance of {ppo['keep']:g}. A dream to learn in sets out from one of "
-        f"{config['starts']} moments of the training frames and is cut after {config['dream_frames']} frames, one that is scored "
-        "from a held-out moment, a real episode from its beginning. "
+        "A policy is given the latest frame as a latent of the world's tokenizer, in dreams and in the real game alike; how it "
+        "differs from the latent at its last decision; and its last decision with how many times in a row it was made. It is "
+        f"linear in these inputs and in {ppo['hidden']} hidden units over {ppo['patch']} of every patch, and samples an action "
+        f"that is held for {config['hold']} frames, as in every row. Untrained, it repeats its last decision with probability "
+        f"{ppo['keep']:g}. A training dream begins at one of {config['starts']} moments of the training frames and is truncated "
+        f"after {config['dream_frames']} frames. "
         f"PPO: {config['dream_steps']:,} imagined frames in {config['dreams']} dreams at a time, or "
         f"real frames in {config['games']} games; {ppo['rollout']} decisions between updates, {ppo['epochs']} epochs of batches "
         f"of {ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}. "
-        f"In dreams every frame is charged its chance of an end instead of the ends drawn. "
-        f"Of {config['checkpoints']} checkpoints the one with the best score while training is chosen (what an episode is worth "
-        "at the rewards and ends per frame since the one before, ends in dreams being counted by their chance, and cut at the "
-        "cap); a dream policy then gets its dream score on "
-        f"{config['dream_episodes']} fresh dreams, whose ends are drawn. Real episodes have seeds {seeds[0]} to {seeds[1]}, "
-        "the same for every row. Intervals: "
-        f"{config['resamples']:,} bootstrap samples of runs, and of episodes within them.{_refit(figures)}\n\n"
+        "In dreams every reward is reduced by the predicted chance of an end times what an end costs, instead of the ends that "
+        f"are drawn. Of {config['checkpoints']} checkpoints the one with the best estimated score while training is chosen: what "
+        "an episode scores at the rewards and chances of an end per frame since the checkpoint before. A dream policy is then "
+        f"scored in {config['dream_episodes']} fresh dreams, whose ends are drawn. Whole real episodes have seeds {seeds[0]} to "
+        f"{seeds[1]}, the same for every row. Intervals: {config['resamples']:,} bootstrap samples of runs, and of episodes "
+        f"within them.{_refit(figures)}\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['device']} "
         f"{machine['dtype']}, torch {machine['torch']}."
     )
@@ -169,12 +235,26 @@ def _refit(figures: Figures) -> str:
         return ""
     return (
         f" The world of the row {REFIT!r} is the first one, trained further on the same recordings and {row['real_frames']:,} "
-        "frames that the policies learned in it met in the real game; its policies begin anew."
+        "frames that the policies trained in it met in the real game; the policies of this row begin untrained."
     )
+
+
+def _run_name(run: Figures) -> str:
+    return f"`{run['world']}`, {run['level']}, seed {run['seed']}" if run["world"] else f"{run['row']}, seed {run['seed']}"
+
+
+def _calls(number: int) -> str:
+    return f"{number} network call{'s' if number > 1 else ''}"
 
 
 def _codes(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _interval(row: Figures, name: str) -> str:
+    """A mean with its interval, or a dash."""
+    value, interval = row[name], row[f"{name}_interval"]
+    return _number(value) + (f" ({_number(interval[0])} to {_number(interval[1])})" if interval else "")
 
 
 def _estimate(estimate: Figures) -> str:

@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from worldsim.errors import WorldError
+from worldsim.errors import ConfigError, check_int, check_number, shown
 
 if TYPE_CHECKING:
     from worldsim.envs.games import GameSpec
 
-# Seeds of the real game. Collected episodes have odd or even 31-bit seeds drawn at random; these ranges are for playing alone.
+# Seeds of the real game. Recorded episodes have seeds of 31 bits drawn at random; these ranges are for evaluation only.
 TEST_SEEDS = range(900_000, 1_000_000)  # every score on the card
-CHECKPOINT_SEEDS = range(800_000, 900_000)  # checkpoints, once the choice among them is made
+CHECKPOINT_SEEDS = range(800_000, 900_000)  # checkpoints, after one of them was chosen
 CHOICE_SEEDS = range(700_000, 800_000)  # the best constant action
-DREAM_SCORE_SEED = 500_000  # of the dreams that score a policy when it is chosen
+DREAM_SCORE_SEED = 500_000  # moments and noise of the dreams that score a policy
+
+RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM, REFIT = ROWS = (
+    "random",
+    "best constant action",
+    "untrained policy",
+    "behaviour cloning",
+    "PPO, equal real frames",
+    "PPO, long in the real game",
+    "dream of shuffled actions",
+    "dream",
+    "dream, refitted",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training with its evaluation, or one policy that needs no training.
+
+    Attributes:
+        row: of the card, one of `ROWS`.
+        world: hash of the world in whose dreams it was trained or scored; "" if in none.
+        level: randomness of those dreams, as text; "" if in none.
+        seed: of the policy.
+    """
+
+    row: str
+    world: str = ""
+    level: str = ""
+    seed: int = 0
+
+    @property
+    def slug(self) -> str:
+        """Name of its files."""
+        parts = (self.row, self.world, self.level, str(self.seed))
+        return "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()) for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -30,6 +66,11 @@ class Randomness:
     temperature: float = 1.0
     context_level: float | None = None
 
+    def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, 0, math.inf)
+        if self.context_level is not None:
+            check_number("context_level", self.context_level, 0, 1, below=True)
+
     def __str__(self) -> str:
         context = "" if self.context_level is None else f", context {self.context_level:g}"
         return f"temperature {self.temperature:g}{context}"
@@ -38,16 +79,18 @@ class Randomness:
 @dataclass(frozen=True)
 class PPOConfig:
     """PPO (Schulman et al. 2017, arXiv:1707.06347), the same inside dreams and in the real game. Policy and value are linear in
-    what they know, as in World Models (Ha and Schmidhuber 2018, arXiv:1803.10122), and in a hidden layer made from it.
+    their inputs, as in World Models (Ha and Schmidhuber 2018, arXiv:1803.10122), and in hidden units made from them.
 
     Attributes:
-        patch, hidden: units of that layer's first half, for every patch of the frame, and of its second, over all of them.
+        patch: hidden units of each patch of the latent.
+        hidden: hidden units of all patches together.
         rollout: decisions in each environment between updates.
         batch: samples of a gradient step.
         epochs: over each rollout.
-        learning_rate, gamma, entropy: as usual, the rate falling to zero and gamma per decision; rewards are scaled to unit
-            variance of the return.
-        keep: chance that an untrained policy decides as it did last; what holds for long can be told from what does not.
+        learning_rate: at the start; it falls linearly to zero.
+        gamma: discount per decision.
+        entropy: weight of the entropy bonus; rewards are scaled to unit variance of the return.
+        keep: probability with which an untrained policy repeats its last decision.
     """
 
     patch: int = 32
@@ -61,11 +104,12 @@ class PPOConfig:
     keep: float = 0.6
 
     def __post_init__(self) -> None:
-        counts = (self.patch, self.hidden, self.rollout, self.batch, self.epochs)
-        if min(counts) < 1 or not (0 < self.keep < 1 and 0 < self.gamma < 1):
-            raise WorldError(
-                f"{self}: give at least 1 for patch, hidden, rollout, batch and epochs, and keep and gamma between 0 and 1."
-            )
+        for name in ("patch", "hidden", "rollout", "batch", "epochs"):
+            check_int(name, getattr(self, name), 1)
+        for name in ("learning_rate", "entropy"):
+            check_number(name, getattr(self, name), 0, math.inf)
+        check_number("gamma", self.gamma, 0, 1, below=True)
+        check_number("keep", self.keep, 1e-6, 1, below=True)
 
 
 @dataclass(frozen=True)
@@ -74,28 +118,29 @@ class TransferConfig:
 
     Attributes:
         policy_seeds: of PPO and of cloning, in every row.
-        levels: randomness of the dreams; the first is the one the dream row is trained at, fixed beforehand.
+        levels: randomness of the dreams. The dream row is trained at the first, which is fixed beforehand.
         side_seeds: policy seeds at each of the other levels, in the first world.
-        long_seeds: policy seeds of the long row.
-        dream_steps: imagined steps of a dream policy.
-        equal_steps: real steps of the equal-frame row; 0 for as many as the dataset has frames.
-        long_steps: real steps of the long row.
-        clone_frames, clone_epochs: of behaviour cloning.
-        checkpoints: policies kept of each training, evenly spaced.
+        long_seeds: policy seeds of the row with more real frames.
+        dream_steps: imagined frames that a dream policy is trained on.
+        equal_steps: real frames of the row with as many as the worlds had; 0 for as many as the dataset has.
+        long_steps: real frames of the row with more.
+        clone_frames: recorded frames for behaviour cloning.
+        clone_epochs: over them.
+        checkpoints: policies stored of each training, evenly spaced.
         dreams: batch of dreams.
-        dream_frames: length of a dream to learn in. It sets out from a recorded moment and stays near what was recorded; what
-            would come after it is worth what the policy's own value says.
-        starts: such moments.
+        dream_frames: length of a training dream. It begins at a recorded moment and is truncated before it is far from what
+            was recorded; the policy's own value stands for the rewards after that.
+        starts: moments in which training dreams begin.
         games: real games played at a time while training in them.
-        hold: frames for which a policy's decision holds; see `remember` for what it knows when it decides.
-        dream_episodes: dreams that score a policy when it is chosen.
+        hold: frames for which a decision holds.
+        dream_episodes: held-out moments from which a chosen policy is scored, in dreams and in the real game.
         checkpoint_episodes: real episodes for the rank correlation, per checkpoint of the dream row.
         choice_episodes: real episodes per constant action.
         episodes: real episodes of every final score.
-        cap_tics: game tics at which an episode is cut, real or dreamed; by default where the game cuts it.
+        cap_tics: game tics after which an episode is truncated, real or dreamed; by default the game's own limit.
         best_reward: largest reward of a tic, from which the largest possible score follows; by default the game's.
-        tolerance: share above the largest possible score at which a dream score sounds the alarm; reward heads round.
-        head_clips: held-out clips on which the end head is measured.
+        tolerance: share by which a dream score may exceed the largest possible one, since predicted rewards are inexact.
+        head_clips: held-out clips on which predicted rewards and ends are measured.
         resamples: of the bootstrap.
         ppo: the learner.
     """
@@ -128,30 +173,39 @@ class TransferConfig:
 
     def __post_init__(self) -> None:
         counts = (
-            *(self.dream_steps, self.long_steps, self.clone_frames, self.clone_epochs, self.checkpoints, self.dreams),
-            *(self.dream_frames, self.starts, self.games, self.hold, self.dream_episodes, self.checkpoint_episodes),
-            *(self.choice_episodes, self.episodes, self.resamples, len(self.policy_seeds), len(self.levels)),
-            1 if self.cap_tics is None else self.cap_tics,
+            *("dream_steps", "long_steps", "clone_frames", "clone_epochs", "checkpoints", "dreams", "dream_frames", "starts"),
+            *("games", "hold", "dream_episodes", "checkpoint_episodes", "choice_episodes", "episodes", "resamples"),
         )
-        if min(counts) < 1 or self.head_clips < 2 or min(self.equal_steps, self.side_seeds, self.long_seeds) < 0:
-            raise WorldError(
-                f"{self}: give at least 2 head clips, and at least 1 of everything but equal_steps, side_seeds and long_seeds."
-            )
+        least = {**dict.fromkeys(counts, 1), "equal_steps": 0, "side_seeds": 0, "long_seeds": 0, "head_clips": 2}
+        seeds = {"episodes": TEST_SEEDS, "checkpoint_episodes": CHECKPOINT_SEEDS, "choice_episodes": CHOICE_SEEDS}
+        for name, smallest in least.items():
+            check_int(name, getattr(self, name), smallest, len(seeds[name]) if name in seeds else None)
+        for seed in self.policy_seeds:
+            check_int("policy_seeds", seed, 0, 2**32 - 1)
+        for name in ("policy_seeds", "levels"):
+            given = list(map(str, getattr(self, name)))
+            if len(set(given)) < max(1, len(given)):
+                raise ConfigError(f"{name} was {shown(', '.join(given))}; give at least one, and each only once.")
+        check_number("tolerance", self.tolerance, 0, math.inf)
+        if self.cap_tics is not None:
+            check_int("cap_tics", self.cap_tics, 1)
+        if self.best_reward is not None:
+            check_number("best_reward", self.best_reward, -1e12, 1e12)
 
     def of_game(self, game: GameSpec) -> TransferConfig:
-        """With what the game says, where nothing else was given.
+        """With the game's limit and largest reward where none were given.
 
         Raises:
-            WorldError: if neither says when an episode is cut.
+            ConfigError: if neither says when an episode is truncated.
         """
         cap = game.max_tics if self.cap_tics is None else self.cap_tics
         if cap is None:
-            raise WorldError(f"the game {game.name} never cuts an episode; give cap_tics, game tics at which to cut it.")
+            raise ConfigError(f"the game {game.name} never truncates an episode; give cap_tics, game tics after which to do so.")
         return replace(self, cap_tics=cap, best_reward=game.best_reward if self.best_reward is None else self.best_reward)
 
     @property
     def cap(self) -> int:
-        """Game tics at which an episode is cut."""
+        """Game tics after which an episode is truncated."""
         assert self.cap_tics is not None, "of_game() fills it in"
         return self.cap_tics
 

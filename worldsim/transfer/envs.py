@@ -1,4 +1,4 @@
-"""What policies learn in: dreams or real games, decisions that hold, ends that are paid for by their chance."""
+"""What policies learn in: dreams or real games as Stable-Baselines3 takes them, and wrappers around both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import WorldsimError
-from worldsim.transfer.memory import Past, memory_space, remember
-from worldsim.transfer.play import See
+from worldsim.transfer.episodes import Encode
+from worldsim.transfer.inputs import History, input_space, policy_inputs
 
 try:
     from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
@@ -30,22 +30,25 @@ def dream_envs(dreams: DreamVectorEnv) -> VecEnv:
 
 
 def real_envs(make: Callable[[], TwinEnv], count: int) -> VecEnv:
-    """Real games, one after the other in this process."""
+    """`count` real games, one after the other in this process."""
     return DummyVecEnv([make] * count)
 
 
-class Tally(VecEnvWrapper):
-    """Keeps what an episode of late is worth: its mean reward per frame, for as long as it lasts at the mean chance of an end and
-    under the cap. In dreams an end counts by its probability, so that far fewer frames tell as much, and cuts do not matter.
+class ScoreEstimate(VecEnvWrapper):
+    """Estimates what an episode scores, from the mean reward and the mean chance of an end per frame.
+
+    With reward `r` and chance `p` per frame, an episode that is truncated after `cap` frames scores
+    `r * (1 - (1 - p) ** cap) / p` on average. In dreams `p` is the predicted probability, so that far fewer frames are
+    needed than if ends were counted, and it does not matter that dreams are truncated early.
 
     Args:
-        venv: of dreams or games.
-        cap: frames after which an episode is cut when it is scored.
+        venv: dreams or games.
+        cap: frames after which an episode is truncated when it is scored.
     """
 
     def __init__(self, venv: VecEnv, cap: int) -> None:
         super().__init__(venv)
-        self.cap, self.rewards, self.ends, self.frames, self.played = cap, 0.0, 0.0, 0, 0
+        self.cap, self.rewards, self.ends, self.frames, self.total_frames = cap, 0.0, 0.0, 0, 0
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -53,13 +56,13 @@ class Tally(VecEnvWrapper):
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
         self.rewards += float(rewards.sum())
-        self.ends += float(_chance(dones, infos).sum())
+        self.ends += float(_end_chances(dones, infos).sum())
         self.frames += self.num_envs
-        self.played += self.num_envs
+        self.total_frames += self.num_envs
         return obs, rewards, dones, infos
 
     def take(self) -> float | None:
-        """The score since this was asked last; None if no frame was played."""
+        """The estimate over all frames since the last call; None if there were none."""
         if not self.frames:
             return None
         reward, end = self.rewards / self.frames, min(self.ends / self.frames, 1.0)
@@ -68,17 +71,19 @@ class Tally(VecEnvWrapper):
 
 
 class ExpectedEnds(VecEnvWrapper):
-    """Dreams in which each frame is charged its chance of an end, as the world says it, times what an end costs. The ends that
-    are drawn become cuts that cost nothing, so a policy hears of every danger at once and not only of the few that came true.
+    """Dreams whose rewards hold the expected cost of an end, in place of the ends that are drawn.
 
-    An end costs what is still to come on average: with rewards `r` and chances `p` per frame, `r / (1 - gamma * (1 - p))`.
+    From every reward the frame's predicted chance of an end is subtracted, times what an end costs: the return that is
+    lost, with mean reward `r` and mean chance `p` per frame `r / (1 - gamma * (1 - p))`. Ends that are drawn are marked
+    as truncated, so that they cost nothing more. The policy thus learns from every frame how dangerous it was, and not
+    only from the few ends that were drawn.
 
     Args:
-        venv: of dreams.
+        venv: dreams.
         gamma: discount per frame.
     """
 
-    MEMORY = 0.999  # of the running means of r and p, per step
+    DECAY = 0.999  # of the running means of r and p, per step
 
     def __init__(self, venv: VecEnv, gamma: float) -> None:
         super().__init__(venv)
@@ -89,19 +94,20 @@ class ExpectedEnds(VecEnvWrapper):
 
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
-        chance = _chance(dones, infos)
-        self.means = self.MEMORY * self.means + (1 - self.MEMORY) * np.array([rewards.mean(), chance.mean()])
-        self.weight = self.MEMORY * self.weight + (1 - self.MEMORY)
+        chances = _end_chances(dones, infos)
+        self.means = self.DECAY * self.means + (1 - self.DECAY) * np.array([rewards.mean(), chances.mean()])
+        self.weight = self.DECAY * self.weight + (1 - self.DECAY)
         reward, end = self.means / self.weight
         for row in np.flatnonzero(dones):
             infos[row]["TimeLimit.truncated"] = True
-        return obs, (rewards - chance * reward / (1 - self.gamma * (1 - end))).astype(np.float32), dones, infos
+        return obs, (rewards - chances * reward / (1 - self.gamma * (1 - end))).astype(np.float32), dones, infos
 
 
-class Held(VecEnvWrapper):
-    """Every action holds for some frames, whose rewards are summed.
+class HeldActions(VecEnvWrapper):
+    """Every action is held for some frames, whose rewards are summed.
 
-    Where an episode ends meanwhile, the next one begins at once under the same action; its rewards come with the next step.
+    Where an episode ends meanwhile, the next one begins at once under the same action; its rewards are added to the next
+    step.
     """
 
     def __init__(self, venv: VecEnv, frames: int) -> None:
@@ -127,41 +133,44 @@ class Held(VecEnvWrapper):
         return obs, total, over, last
 
 
-class Seen(VecEnvWrapper):
-    """What a policy knows, see `remember`: latents, made of frames where `look` is given, and its own past."""
+class PolicyInputs(VecEnvWrapper):
+    """Observations are what policies are given, see `policy_inputs`.
 
-    def __init__(self, venv: VecEnv, numbers: int, look: See | None = None) -> None:
-        super().__init__(venv, observation_space=memory_space(numbers, venv.action_space))
-        self.look = look
+    Args:
+        venv: of latents, or of frames.
+        latent: numbers in a latent.
+        encode: gives the latents of frames; None where `venv` gives latents.
+    """
+
+    def __init__(self, venv: VecEnv, latent: int, encode: Encode | None = None) -> None:
+        super().__init__(venv, observation_space=input_space(latent, venv.action_space))
+        self.encode = encode
 
     def reset(self) -> Any:
-        self.now = self._see(self.venv.reset())
-        self.past = Past.none(self.now, self.venv.action_space)
-        return self._know(self.now, self.past)
+        self.latents = self._latents(self.venv.reset())
+        self.history = History.start(self.latents, self.venv.action_space)
+        return policy_inputs(self.latents, self.history, self.venv.action_space)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        self.past = self.past.decided(self.now, actions)
+        self.history = self.history.decided(self.latents, actions)
         self.venv.step_async(actions)
 
     def step_wait(self) -> Stepped:
         obs, rewards, dones, infos = self.venv.step_wait()
-        self.now, over = self._see(obs), np.flatnonzero(dones)
+        self.latents, over = self._latents(obs), np.flatnonzero(dones)
         if len(over):
-            last = self._see(np.stack([infos[row]["terminal_observation"] for row in over]))
-            ended = self._know(last, self.past.rows(over))
-            for row, final in zip(over, ended, strict=True):
-                infos[row] = {**infos[row], "terminal_observation": final}
-            self.past = self.past.begin(dones, self.now)
-        return self._know(self.now, self.past), rewards, dones, infos
+            last = self._latents(np.stack([infos[row]["terminal_observation"] for row in over]))
+            final = policy_inputs(last, self.history.rows(over), self.venv.action_space)
+            for row, inputs in zip(over, final, strict=True):
+                infos[row] = {**infos[row], "terminal_observation": inputs}
+            self.history = self.history.restarted(dones, self.latents)
+        return policy_inputs(self.latents, self.history, self.venv.action_space), rewards, dones, infos
 
-    def _see(self, obs: Any) -> NDArray[np.float32]:
-        return self.look(obs) if self.look else np.asarray(obs)
-
-    def _know(self, seen: NDArray[np.float32], past: Past) -> NDArray[np.float32]:
-        return remember(seen, past, self.venv.action_space)
+    def _latents(self, obs: Any) -> NDArray[np.float32]:
+        return self.encode(obs) if self.encode else np.asarray(obs)
 
 
-def _chance(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """How likely each episode was to end with this frame; in a real game that is known."""
-    cut = (info.get("TimeLimit.truncated", False) for info in infos)
-    return np.array([i.get("end_probability", float(d and not c)) for d, i, c in zip(dones, infos, cut, strict=True)])
+def _end_chances(dones: NDArray[Any], infos: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """How likely each episode was to end with this frame: as predicted in dreams, 0 or 1 in real games."""
+    truncated = (info.get("TimeLimit.truncated", False) for info in infos)
+    return np.array([i.get("end_probability", float(d and not t)) for d, i, t in zip(dones, infos, truncated, strict=True)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,12 +17,12 @@ from worldsim.data import Dataset, PolicySource, collect
 from worldsim.envs.games import Axes, Game, GameSpec, Policy, find_game
 from worldsim.envs.view import View
 from worldsim.transfer.config import TransferConfig
-from worldsim.transfer.data import link
-from worldsim.transfer.play import Actor, latent_size, see
-from worldsim.transfer.policies import actor, load_policy
+from worldsim.transfer.episodes import Actor, frame_encoder, horizon, latent_size
+from worldsim.transfer.policies import load_policy, policy_actor
+from worldsim.transfer.worlds import copy_dataset
 from worldsim.world import World
 
-NAME = "dreamt"  # of such policies, in the dataset
+POLICY_NAME = "dreamt"  # in the dataset
 
 
 def record_policies(
@@ -57,30 +56,35 @@ def record_policies(
     before, partial_out = Dataset(source, "train"), out.with_name(f"{out.name}.part")
     if not partial_out.exists():
         copying = out.with_name(f"{out.name}.copy")
-        shutil.rmtree(copying, ignore_errors=True)
-        shutil.copytree(source, copying, copy_function=link)
+        copy_dataset(source, copying)
         copying.rename(partial_out)
-    info = before.info
-    spec = find_game(info.game if game is None else game)
-    make = partial(spec.start, frame_skip=info.frame_skip, height=info.height, width=info.width)
+    info, spec = before.info, find_game(before.info.game if game is None else game)
     config = config.of_game(spec)
+    make = partial(spec.start, frame_skip=info.frame_skip, height=info.height, width=info.width)
     collect(
         partial(_open, make),
-        [PolicySource(NAME, Scout(world, path, config, spec.axes)) for path in policies],
+        [PolicySource(POLICY_NAME, RecordedPolicy(world, path, config, spec.axes)) for path in policies],
         partial_out,
         game=info.game,
         frames=before.total_frames + frames,
         lossless=info.lossless,
         processes=processes,
-        max_steps=max(1, config.cap // info.frame_skip),
+        max_steps=horizon(config, info.frame_skip),
     )
     partial_out.rename(out)
     return out
 
 
 @dataclass(frozen=True)
-class Scout:
-    """Makes the policy that plays as a trained one does; can be sent to another process."""
+class RecordedPolicy:
+    """Makes a policy for `collect` that plays as a trained one does; it can be sent to another process.
+
+    Attributes:
+        world: folder of the world whose tokenizer it sees with.
+        policy: its file.
+        config: that it was trained with.
+        axes: of its flat actions.
+    """
 
     world: Path
     policy: Path
@@ -88,14 +92,16 @@ class Scout:
     axes: Axes
 
     def __call__(self) -> Policy:
-        return _Dreamt(self)
+        return _TrainedPolicy(self)
 
 
-class _Dreamt:
-    """A trained policy as a recorder takes it: its decisions hold, and it sees the frame in `info`."""
+class _TrainedPolicy:
+    """A trained policy as `collect` takes it: its decisions are held, and it finds the frame in `info`."""
 
-    def __init__(self, scout: Scout) -> None:
-        self.hold, (self.act_on, self.view) = scout.config.hold, _load(scout)
+    action: NDArray[Any] | None
+
+    def __init__(self, source: RecordedPolicy) -> None:
+        self.hold, (self.decide, self.view) = source.config.hold, _load(source)
 
     def reset(self, rng: np.random.Generator) -> None:
         torch.manual_seed(int(rng.integers(2**31)))
@@ -103,14 +109,12 @@ class _Dreamt:
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
         if self.frame % self.hold == 0:
-            self.action = self.act_on(info["frame"][None], self.action)
+            self.action = self.decide(info["frame"][None], self.action)
         self.frame += 1
         return self.view.vectors(self.action, 1)[0]
 
-    action: NDArray[Any] | None
 
-
-class _Shown(gymnasium.Wrapper):  # type: ignore[type-arg]
+class _FrameInInfo(gymnasium.Wrapper):  # type: ignore[type-arg]
     """A game whose `info` holds the frame."""
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -122,15 +126,15 @@ class _Shown(gymnasium.Wrapper):  # type: ignore[type-arg]
         return frame, reward, terminated, truncated, {**info, "frame": np.array(frame)}
 
 
-def _open(make: Callable[[], Game]) -> _Shown:
-    return _Shown(make())
+def _open(make: Callable[[], Game]) -> _FrameInInfo:
+    return _FrameInInfo(make())
 
 
 @lru_cache(4)
-def _load(scout: Scout) -> tuple[Actor, View]:
+def _load(source: RecordedPolicy) -> tuple[Actor, View]:
     torch.set_num_threads(1)
-    world = World.load(scout.world, device="cpu")
+    world = World.load(source.world, device="cpu")
     config = world.config
     size = (config.height, config.width)
-    view = View(config.control_spec, size, latent_size(world), scout.axes, actions="flat")
-    return actor(load_policy(scout.policy, view, world, scout.config.ppo), see(world)), view
+    view = View(config.control_spec, size, latent_size(world), source.axes, actions="flat")
+    return policy_actor(load_policy(source.policy, view, world, source.config.ppo), frame_encoder(world)), view

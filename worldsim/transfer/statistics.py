@@ -1,27 +1,18 @@
-"""From runs to figures: means with bootstrap intervals, gaps, rank correlations, alarms and bars."""
+"""From runs to figures: means with bootstrap intervals, gaps, rank correlations, impossible scores and bars."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.envs.games import Bar
-from worldsim.transfer.config import TransferConfig
+from worldsim.transfer.config import DREAM, EQUAL, RANDOM, SHUFFLED, UNTRAINED, TransferConfig
 
-RANDOM, CONSTANT, UNTRAINED, CLONE, EQUAL, LONG, SHUFFLED, DREAM, REFIT = ROWS = (
-    "random",
-    "best constant action",
-    "untrained policy",
-    "behaviour cloning",
-    "PPO, equal real frames",
-    "PPO, long in the real game",
-    "dream of shuffled actions",
-    "dream",
-    "dream, refitted",
-)
+if TYPE_CHECKING:
+    from worldsim.envs.games import Bar
+
 BASELINES = (RANDOM, UNTRAINED, EQUAL, SHUFFLED)
 Runs = Sequence[Mapping[str, Any]]
 
@@ -29,13 +20,24 @@ Runs = Sequence[Mapping[str, Any]]
 def summarise(
     rows: Mapping[str, Runs], levels: Mapping[str, Runs], config: TransferConfig, bars: Sequence[Bar] = ()
 ) -> dict[str, Any]:
-    """`summary` of every row, `randomness` of every level, `correlation` over checkpoints, `alarms` and `bars`."""
+    """Figures of the card.
+
+    Args:
+        rows: runs of each row.
+        levels: runs of the dream row at each level of randomness.
+        config: what they were made with.
+        bars: scores that the dream row should exceed, besides the other rows.
+
+    Returns:
+        `summary` of every row, `randomness` (the same of every level), `correlation` over checkpoints, `impossible` scores
+        and `bars`.
+    """
     summary = {name: _summary(runs, config) for name, runs in rows.items() if runs}
     return {
         "summary": summary,
         "randomness": {level: _summary(runs, config) for level, runs in levels.items() if runs},
         "correlation": _correlation(rows[DREAM]),
-        "alarms": alarms([run for runs in (*rows.values(), *levels.values()) for run in runs], config),
+        "impossible": impossible([run for runs in (*rows.values(), *levels.values()) for run in runs], config),
         "bars": _bars(summary, bars),
     }
 
@@ -53,31 +55,38 @@ def bootstrap(runs: Sequence[Sequence[float]], resamples: int, seed: int = 0) ->
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's, ties at their mean rank; NaN where either is constant."""
+    """Spearman's rank correlation, ties at their mean rank; NaN where either is constant."""
     first, second = (_ranks(np.asarray(values, np.float64)) for values in (x, y))
     if min(first.std(), second.std()) == 0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def alarms(runs: Runs, config: TransferConfig) -> list[dict[str, Any]]:
-    """Runs whose dream score exceeds what is possible: there the policy has learned a flaw of the world, not the game."""
-    limit = config.largest_score * (1 + config.tolerance)
-    found = {}
+def impossible(runs: Runs, config: TransferConfig) -> list[dict[str, Any]]:
+    """Runs with dream scores above the largest possible one: their policies exploit an error of the world."""
+    limit, found = config.largest_score * (1 + config.tolerance), []
     for run in runs:
         above = [score for score in run.get("dream_scores", ()) if score > limit]
-        if above:
-            found[run["name"]] = {"run": run["name"], "largest": max(above), "count": len(above), "limit": limit}
-    return list(found.values())
+        entry = {"run": run["run"], "largest": max(above, default=0.0), "count": len(above)}
+        if above and entry not in found:  # the first level's runs are those of the dream row
+            found.append(entry)
+    return found
 
 
 def _summary(runs: Runs, config: TransferConfig) -> dict[str, Any]:
-    scores = [run["scores"] for run in runs]
+    """Means over runs with their intervals; what was not measured is None.
+
+    `gap` is dream score minus real score from the same moments, `gap_from_start` minus the real score of whole episodes.
+    """
+    scores, every = [run["scores"] for run in runs], np.concatenate([run["scores"] for run in runs])
+    dreamed, matched = ([run[name] for run in runs if run.get(name)] for name in ("dream_scores", "matched_scores"))
+    pairs = zip(dreamed, matched, strict=True) if len(dreamed) == len(matched) else ()
+    gaps = [(np.asarray(dream) - np.asarray(real)).tolist() for dream, real in pairs]
     low, high = bootstrap(scores, config.resamples)
-    mean = float(np.mean([np.mean(run) for run in scores]))
-    dreamed = [run["dream_scores"] for run in runs if "dream_scores" in run]
-    dream = float(np.mean([np.mean(run) for run in dreamed])) if dreamed else None
-    every = np.concatenate(scores)
+    (dream, dream_interval), (real, real_interval), (gap, gap_interval) = (
+        _mean(part, config.resamples) for part in (dreamed, matched, gaps)
+    )
+    mean = _mean_of_means(scores)
     return {
         "mean": mean,
         "low": low,
@@ -90,41 +99,48 @@ def _summary(runs: Runs, config: TransferConfig) -> dict[str, Any]:
         "by_run": [float(np.mean(run)) for run in scores],
         "real_frames": runs[0]["real_frames"],
         "dream": dream,
-        "dream_interval": bootstrap(dreamed, config.resamples) if dreamed else None,
-        "gap": None if dream is None else dream - mean,
+        "dream_interval": dream_interval,
+        "matched": real,
+        "matched_interval": real_interval,
+        "gap": gap,
+        "gap_interval": gap_interval,
+        "gap_from_start": None if dream is None else dream - mean,
     }
+
+
+def _mean(runs: Sequence[Sequence[float]], resamples: int) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean over runs and its interval, or None and None."""
+    return (_mean_of_means(runs), bootstrap(runs, resamples)) if runs else (None, None)
+
+
+def _mean_of_means(runs: Sequence[Sequence[float]]) -> float:
+    return float(np.mean([np.mean(run) for run in runs]))
 
 
 def _correlation(runs: Runs) -> dict[str, Any]:
     """Between dream and real score, over the checkpoints of each run and over all of them."""
-    points = [
-        {"run": run["name"], "world": run["name"].split("-")[1], "steps": c["steps"], "dream": c["training"], "real": c["real"]}
-        for run in runs
-        for c in run["checkpoints"]
-        if c["training"] is not None
-    ]
-    by_run = {}
+    by_run, points = [], []
     for run in runs:
-        pairs = [(p["dream"], p["real"]) for p in points if p["run"] == run["name"]]
-        by_run[run["name"]] = rank_correlation(*zip(*pairs, strict=True))
-    pooled = rank_correlation([p["dream"] for p in points], [p["real"] for p in points]) if points else float("nan")
-    return {"checkpoints": len(points), "pooled": pooled, "by_run": by_run, "points": points}
+        own = [
+            {"world": run["run"]["world"], "steps": c["steps"], "dream": c["training"], "real": c["real"]}
+            for c in run["checkpoints"]
+            if c["training"] is not None
+        ]
+        by_run.append({"run": run["run"], "correlation": _correlate(own)})
+        points += own
+    return {"checkpoints": len(points), "pooled": _correlate(points), "by_run": by_run, "points": points}
 
 
-def baseline_bar(row: str) -> str:
-    """Label of the bar that a baseline sets."""
-    return f"lower bound above the upper bound of {row!r}"
-
-
-def published_bars(figures: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of the figures' bars that the game sets, not a baseline."""
-    return [bar for bar in figures["bars"] if bar["bar"] not in map(baseline_bar, BASELINES)]
+def _correlate(points: Runs) -> float:
+    if not points:
+        return float("nan")
+    return rank_correlation([point["dream"] for point in points], [point["real"] for point in points])
 
 
 def _bars(summary: Mapping[str, Any], published: Sequence[Bar]) -> list[dict[str, Any]]:
     """What the dream row has to exceed."""
     dream = summary[DREAM]
-    bars = [(baseline_bar(row), "low", summary[row]["high"]) for row in BASELINES if row in summary]
+    bars = [(f"lower bound above the upper bound of {row!r}", "low", summary[row]["high"]) for row in BASELINES if row in summary]
     bars += [(bar.label, bar.figure, bar.value) for bar in published]
     return [{"bar": bar, "needed": needed, "measured": dream[name], "met": dream[name] > needed} for bar, name, needed in bars]
 

@@ -1,20 +1,25 @@
-"""Finished runs on disk, so that a killed `worldsim transfer` goes on where it was."""
+"""Finished runs on disk, so that an interrupted `worldsim transfer` goes on where it was."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from worldsim.errors import FileError
 from worldsim.files import plain, read_json, write_json
 
 Result = dict[str, Any]
 
 
 class Store:
-    """Results and policies by name, each with the key (settings as JSON) that it was made with; other keys make it anew.
+    """Results and policies by name, each with the key (settings as JSON) that it was made with; another key makes it anew.
+
+    Files that are damaged or missing are made anew too, which is said in one line on stderr.
 
     Args:
         root: folder.
@@ -24,42 +29,53 @@ class Store:
     def __init__(self, root: Path, shared: Result) -> None:
         self.root, self.shared = root, shared
 
-    def result(self, name: str, key: Result, run: Callable[[], Result]) -> Result:
-        """What `run` gives, with its `name` and `seconds`; from disk where it was made before with the same key."""
-        path, key = self.root / "runs" / f"{name}.json", {**key, **self.shared}
+    def result(self, name: str, key: Result, make: Callable[[], Result]) -> Result:
+        """What `make` gives, with the `seconds` it took; from disk where it was made before with the same key."""
+        path, key = self.root / "runs" / f"{name}.json", plain({**key, **self.shared})
         found = _read(path, key)
-        if found is None:
-            print(f"{name} ...", flush=True)
-            begun = time.monotonic()
-            made = {**run(), "name": name}
-            write_json(path, {"key": key, "result": {**made, "seconds": time.monotonic() - begun}})
-            found = _read(path, key)
-            assert found is not None
-        return found
+        if found is not None:
+            return found
+        print(f"{name} ...", flush=True)
+        begun = time.monotonic()
+        made = plain({**make(), "seconds": time.monotonic() - begun})
+        write_json(path, {"key": key, "result": made})
+        return made
 
     def policies(self, name: str, key: Result, train: Callable[[Path], list[Result]]) -> tuple[list[Path], list[Result]]:
         """Files of a training, in order, and what it noted of each; trained only where they are not there yet.
 
         Args:
             name, key: of the training.
-            train: writes .safetensors files into the folder it is given, whose names sort, and returns a note for each.
+            train: writes .safetensors files, whose names sort, into the folder it is given, and returns a note for each.
         """
-        folder, key = self.root / "policies" / name, {**key, **self.shared}
-        if _read(folder / "notes.json", key) is None:
+        folder, key = self.root / "policies" / name, plain({**key, **self.shared})
+        stored = _read(folder / "notes.json", key)
+        if stored is not None and stored.get("files") != _hashes(folder):
+            print(f"policies in {folder} are damaged or incomplete; they are trained again.", file=sys.stderr)
+            stored = None
+        if stored is None:
             part = folder.with_name(f"{name}.part")
             for old in (folder, part):
                 shutil.rmtree(old, ignore_errors=True)
             part.mkdir(parents=True)
-            write_json(part / "notes.json", {"key": key, "result": {"notes": train(part)}})
+            stored = plain({"notes": train(part), "files": _hashes(part)})
+            write_json(part / "notes.json", {"key": key, "result": stored})
             part.rename(folder)
-        stored = _read(folder / "notes.json", key)
-        assert stored is not None
-        return sorted(folder.glob("*.safetensors")), stored["notes"]
+        return [folder / file for file in sorted(stored["files"])], stored["notes"]
 
 
 def _read(path: Path, key: Result) -> Result | None:
-    """What was stored under the same key, if anything was."""
-    if not path.is_file():
+    """What was stored under the same key; None if nothing was, or it is damaged."""
+    if not path.exists():
         return None
-    content = read_json(path, "key", "result")
-    return content["result"] if content["key"] == plain(key) else None
+    try:
+        content = read_json(path, "key", "result")
+    except FileError as error:
+        print(f"{error} It is made again.", file=sys.stderr)
+        return None
+    return content["result"] if content["key"] == key and isinstance(content["result"], dict) else None
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Hash of each policy's file, by its name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}

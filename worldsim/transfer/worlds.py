@@ -1,18 +1,24 @@
-"""The worlds of `worldsim transfer`: one per seed, and one of shuffled actions, all trained on the same recordings; and one that
-goes on with what policies met in the real game."""
+"""The worlds of `worldsim transfer`: one per seed, and one of shuffled actions, all trained on the same recordings; and one
+that is trained further on what policies met in the real game."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from worldsim.data import Dataset
+from worldsim.data.format import data_path, episode_path
+from worldsim.data.tables import read_rows, write_episode, write_rows
 from worldsim.envs.games import GameSpec
 from worldsim.train.config import TrainConfig
 from worldsim.train.run import train
 from worldsim.transfer.config import TransferConfig
-from worldsim.transfer.data import shuffle_controls
 
 
 def train_worlds(
@@ -65,7 +71,7 @@ def refit_world(
     processes: int = 1,
     game: str | GameSpec | None = None,
 ) -> tuple[Path, Path]:
-    """Trains a world further on its recordings and on what policies met that learned in it.
+    """Trains a world further on its recordings and on what policies met that were trained in it.
 
     Args:
         config: what to train.
@@ -93,9 +99,48 @@ def refit_world(
 
 
 def with_seed(config: TrainConfig, seed: int) -> TrainConfig:
-    """The same run from another seed."""
+    """The same training from another seed."""
     stages = {
         name: dataclasses.replace(stage, loop=dataclasses.replace(stage.loop, seed=seed))
         for name, stage in (("tokenizer", config.tokenizer), ("dynamics", config.dynamics))
     }
     return dataclasses.replace(config, **stages)  # type: ignore[arg-type]
+
+
+def shuffle_controls(source: Path, out: Path) -> Path:
+    """Copies a dataset and gives every frame the action of another moment, half the dataset away; the videos are linked.
+
+    Actions keep their frequencies and durations, but no longer have anything to do with the frames.
+
+    Returns:
+        `out`, which appears once it is complete.
+    """
+    if out.exists():
+        return out
+    partial = out.with_name(f"{out.name}.part")
+    copy_dataset(source, partial)
+    dataset = Dataset(source)
+    everything = dataset.rows.actions
+    actions = np.split(np.roll(everything, len(everything) // 2, axis=0), dataset.offsets[1:-1])
+    for i, episode in enumerate(dataset.episodes):
+        path = data_path(partial, episode.index)
+        rows = dataclasses.replace(read_rows(path, dataset.info), actions=actions[i])
+        write_rows(path, rows, episode, dataset.info)
+        if episode.content_hash is None:  # an older recording: the copy keeps the fingerprint of what was recorded
+            named = dataclasses.replace(episode, content_hash=dataset.content_hash(i))
+            write_episode(episode_path(partial, episode.index), named, dataset.info, {})
+    partial.rename(out)
+    return out
+
+
+def copy_dataset(source: Path, target: Path) -> None:
+    """Copies a dataset to `target`, in place of an unfinished copy; files are linked where the file system allows it."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

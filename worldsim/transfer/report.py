@@ -1,0 +1,85 @@
+"""`worldsim transfer`: do policies that were trained only in dreams work in the real game? Writes the card that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldsim.envs.games import GameSpec
+from worldsim.files import check_writable, check_writable_folder, lock, write_json
+from worldsim.plotting import check_plotting
+from worldsim.transfer.card import format_card, write_card
+from worldsim.transfer.config import DREAM, Run, TransferConfig
+from worldsim.transfer.runs import Runs
+from worldsim.transfer.statistics import summarise
+from worldsim.transfer.store import Result
+from worldsim.world import find_world
+
+
+def transfer(
+    worlds: Sequence[str | Path],
+    data: str | Path,
+    out: str | Path,
+    *,
+    shuffled: Sequence[str | Path] = (),
+    refitted: Sequence[tuple[Path, Path]] = (),
+    card: str | Path | None = None,
+    json: str | Path | None = None,
+    config: TransferConfig | None = None,
+    device: str = "auto",
+    game: str | GameSpec | None = None,
+) -> Result:
+    """Trains and plays all rows, and writes the card.
+
+    Args:
+        worlds: as for `World.load`, one per world seed.
+        data: the dataset that they were trained on.
+        out: folder of policies and finished runs; the same call again goes on from there.
+        shuffled: worlds trained on the same recordings with shuffled actions; see `shuffle_controls`.
+        refitted: worlds that were trained further on larger datasets, with those datasets; see `record_policies`.
+        card: Markdown file that gets the tables, with its plot beside it.
+        json: file that gets all figures.
+        config: how much of everything.
+        device: where the worlds run.
+        game: the real game, where it is not registered under the name in the dataset; see `find_game`.
+
+    Returns:
+        The figures as in the JSON file.
+
+    Raises:
+        WorldError: if there is no such world, or they were trained on different recordings.
+        DataError: if the dataset is not of their game.
+        GameError: if the game is not installed.
+        FileError: if a result cannot be written, or another process works in `out`.
+    """
+    check_outputs(out, card, json)
+    found = [find_world(w) for w in worlds], [find_world(w) for w in shuffled]
+    with lock(out, "training policies in"):
+        runs = Runs(*found, dict(refitted), data, Path(out), config or TransferConfig(), device, game)
+        rows = runs.rows()
+        levels = runs.levels(rows[DREAM])
+        measured = {"rows": rows, "levels": levels, "heads": runs.heads()}
+    figures = {**runs.circumstances(), **measured, **summarise(rows, levels, runs.config, runs.game.bars)}
+    if json is not None:
+        write_json(json, figures)
+    if card is not None:
+        write_card(Path(card), figures)
+    print(format_card(figures))
+    return figures
+
+
+def check_outputs(out: str | Path, card: str | Path | None, json: str | Path | None) -> None:
+    """Raises an error that names the output if one of them cannot be written; call it before the work."""
+    check_writable_folder(out)
+    if json is not None:
+        check_writable(json)
+    if card is not None:
+        check_plotting()
+        check_writable(card, (".md",))
+        check_writable(Path(card).with_suffix(".svg"))
+
+
+def chosen_policies(figures: Result, out: Path) -> list[Path]:
+    """Files of the policies that were chosen in the first world's dreams, one per policy seed."""
+    runs = [run for run in figures["rows"][DREAM] if run["run"]["world"] == figures["worlds"][0]]
+    return [sorted((out / "policies" / Run(**run["run"]).slug).glob("*.safetensors"))[run["chosen"]] for run in runs]
