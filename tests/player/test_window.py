@@ -382,8 +382,9 @@ def test_the_window_grows_for_two_frames_and_shrinks_again(open_window: Open, do
     assert window.screen.get_size() == (2 * 192 + 12, 128 + window.hud.header(window.screen.get_size()))
     assert window.zoom() == 4
     advance(window)
+    window.capture(True)
     press(window, pygame.K_F11)
-    assert window.fullscreen and window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
+    assert window.captured and window.fullscreen and window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
     press(window, pygame.K_TAB)
     assert window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
     press(window, pygame.K_F11)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -177,8 +178,8 @@ class Window:
     def toggle_fullscreen(self) -> None:
         self.fullscreen = not self.fullscreen
         if self.fullscreen:
-            self.screen = pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
             pygame.display.set_window_position((0, 0))
+            self._set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
         else:
             self.open(self.config.zoom)
 
@@ -217,7 +218,7 @@ class Window:
         for _ in range(4):  # a heading is as high as its text, which depends on the size
             size = window_size(self.frame_size(), count, zoom, desktop, header)
             header = self.hud.header(size) if count > 1 else 0
-        self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+        self._set_mode(size, pygame.RESIZABLE)
         pygame.display.set_window_position(((desktop[0] - size[0]) // 2, (desktop[1] - size[1]) // 2))
 
     def frame_size(self) -> tuple[int, int]:
@@ -273,8 +274,14 @@ class Window:
             *progress,
             f"{times.fps():.0f} of {self.fps:.1f} frames/s, {1000 * times.percentile(99):.0f} ms p99",
             scene.figures,
-            _held(scene.held),
+            _held(scene.held, self.key_names),
         ]
+
+    def _set_mode(self, size: tuple[int, int], flags: int) -> None:
+        """Changes the window; pygame lets go of the mouse with it."""
+        captured = self.captured
+        self.screen = pygame.display.set_mode(size, flags)
+        self.capture(captured)
 
     def _change_sensitivity(self, factor: float) -> None:
         low, high = SENSITIVITIES
@@ -333,8 +340,9 @@ def _progress(scene: Scene, name: str) -> str:
     return ", ".join([*score, frames, *(["over"] if pane.over else [])])
 
 
-def _held(controls: Controls) -> str:
-    held = sorted(controls.keys) + [f"{button} click" for button in sorted(controls.buttons)]
+def _held(controls: Controls, names: Mapping[str, str]) -> str:
+    """What is held, by the names that the keyboard prints on its keys."""
+    held = sorted(names.get(key, key) for key in controls.keys) + [f"{button} click" for button in sorted(controls.buttons)]
     held += [f"turn {controls.mouse[0]:+.0f}"] if controls.mouse[0] else []
     held += [f"look {controls.mouse[1]:+.0f}"] if controls.mouse[1] else []
     return "held: " + (" ".join(held) or "-")
