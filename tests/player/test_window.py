@@ -28,10 +28,10 @@ from worldsim.player.replay import Replay
 from worldsim.player.session import Session
 from worldsim.player.window import Window
 
-MISSING = [tool for tool in ("Xvfb", "xdotool", "setxkbmap") if shutil.which(tool) is None]
-needs_screen = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {' and '.join(MISSING)}; install: sudo apt install {' '.join(MISSING).lower()}"
-)
+PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "setxkbmap": "x11-xkb-utils"}  # of Debian and Ubuntu, by program
+MISSING = [program for program in PACKAGES if shutil.which(program) is None]
+INSTALL = f"sudo apt install {' '.join(PACKAGES[program] for program in MISSING)}"
+needs_screen = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}; install: {INSTALL}")
 
 
 class Screen:
