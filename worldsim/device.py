@@ -18,7 +18,8 @@ FAST_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # "bf16" is ARM's
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of a name: "auto" (CUDA where present), "cpu", "cuda" or one GPU of several, such as "cuda:1".
+    """The device of a name: "auto" (CUDA where present), "cpu", "cuda" or one GPU of several, such as
+    "cuda:1".
 
     Raises:
         WorldsimError: if CUDA is asked for and absent, or the name is unknown.
@@ -40,8 +41,9 @@ def compute_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
 
     Args:
         device: where.
-        wanted: "float32", "bfloat16", or "auto" for the faster of them. On a CPU that depends on its instructions alone, so that
-            a busy machine decides as an idle one; only where the system does not list them, it is timed, once a process.
+        wanted: "float32", "bfloat16", or "auto" for the faster of them. On a CPU that depends on its
+            instructions alone, so that a busy machine decides as an idle one; only where the system does not
+            list them, it is timed, once a process.
 
     Raises:
         WorldsimError: if the name is unknown.
@@ -84,7 +86,9 @@ def free_bytes(device: torch.device) -> int | None:
 
 @lru_cache
 def _timed_dtype(device: torch.device) -> torch.dtype:
-    """The faster dtype for matrix products of a small transformer; float32 unless the other is clearly faster."""
+    """The faster dtype for matrix products of a small transformer; float32 unless the other is clearly
+    faster.
+    """
     seconds = {dtype: _time_linear(2048, 256, 1024, device, dtype) for dtype in DTYPES.values()}
     return torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
 

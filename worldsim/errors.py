@@ -22,7 +22,9 @@ class ControlError(WorldsimError):
 
 
 class FileError(WorldsimError):
-    """A file or folder that cannot be read, written or locked: full disk, missing permission, not what its name says."""
+    """A file or folder that cannot be read, written or locked: full disk, missing permission, not what its
+    name says.
+    """
 
 
 class ConfigError(WorldsimError):
@@ -72,7 +74,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """A value someone gave, as an error message shows it: control characters escaped, and cut to `limit` characters."""
+    """A value someone gave, as an error message shows it: control characters escaped, and cut to `limit`
+    characters.
+    """
     text = ascii(value) if not isinstance(value, str) or not value.isprintable() else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
@@ -96,7 +100,8 @@ def check_int(name: str, value: object, least: int, most: int | None = None, err
 def check_number(
     name: str, value: object, least: float, most: float, *, below: bool = False, error: type[WorldsimError] = ConfigError
 ) -> float:
-    """A finite number in [least, most], or with `below` in [least, most), of Python's or NumPy's types; no bool.
+    """A finite number in [least, most], or with `below` in [least, most), of Python's or NumPy's types; no
+    bool.
 
     Raises:
         WorldsimError: of the type `error`, if it is not.
@@ -122,8 +127,9 @@ def check_choice(name: str, value: object, allowed: Sequence[str], error: type[W
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130 and SIGTERM,
-    after the same clean-up, with 143."""
+    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130 and
+    SIGTERM, after the same clean-up, with 143.
+    """
     main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if main_thread else None
     try:

@@ -1,7 +1,8 @@
-"""The seam between the transformer and its kernels: who sees whom in whole clips, and the adaLN step between sublayers.
+"""The seam between the transformer and its kernels: who sees whom in whole clips, and the adaLN step between
+sublayers.
 
-On a GPU these are the fused ops of `worldsim.kernels`. On a CPU their references are called directly, since the checks of
-arguments would cost 3% of a streamed frame of a small world.
+On a GPU these are the fused ops of `worldsim.kernels`. On a CPU their references are called directly, since
+the checks of arguments would cost 3% of a streamed frame of a small world.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Layout(NamedTuple):
         space: cos and sin `(N, 1, pairs)` of rotations inside a frame.
         full: cos and sin `(B, T, N, 1, pairs)` of rotations in space and time.
         causal, window, copies: see `DiT.forward`; of clips.
-        frame_mask: `(B or 1, T queries, S keys)` bool, True where a frame may look, where there are prompts; None for everywhere.
+        frame_mask: `(B or 1, T queries, S keys)` bool, True where a frame may look, where there are prompts;
+            None for everywhere.
     """
 
     space: tuple[Tensor, Tensor]
@@ -71,10 +73,11 @@ def _see(q: Tensor, k: Tensor, v: Tensor, tokens: int, layout: Layout) -> Tensor
 
 
 def attend_prompted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, prompt: tuple[Tensor, Tensor]) -> Tensor:
-    """Attention to a prompt besides frames: `q (B, T, N, H, D)`, `k`, `v (B, S, N, G, D)` -> `(B, T, N, H, D)`.
+    """Attention to a prompt besides frames: `q (B, T, N, H, D)`, `k`, `v (B, S, N, G, D)` ->
+    `(B, T, N, H, D)`.
 
-    `mask` `(B or 1, T, S)` bool is True where a frame may look. The prompt's keys and values `(B', L, G, D)` are seen by every
-    query; `B` is a multiple of `B'`.
+    `mask` `(B or 1, T, S)` bool is True where a frame may look. The prompt's keys and values `(B', L, G, D)`
+    are seen by every query; `B` is a multiple of `B'`.
     """
     shape, tokens = q.shape, q.shape[2]
     more_k, more_v = (a.repeat_interleave(len(q) // len(a), 0).to(k.dtype) for a in prompt)
@@ -103,7 +106,8 @@ def normalize(x: Tensor, weight: Tensor) -> Tensor:
 def modulate(
     x: Tensor, shift: Tensor, scale: Tensor, branch: Tensor | None = None, gate: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The residual `x + gate * branch` (`x` without a branch), and its norm, scaled and shifted: what the next sublayer gets.
+    """The residual `x + gate * branch` (`x` without a branch), and its norm, scaled and shifted: what the
+    next sublayer gets.
 
     `x`, `branch` and both results are `(B, T, N, width)`; `shift`, `scale` and `gate` `(B, T, 1, width)`.
     """

@@ -1,10 +1,12 @@
-"""The diffusion transformer over spacetime latents: given noisy frames, levels and controls, it estimates the clean frames.
+"""The diffusion transformer over spacetime latents: given noisy frames, levels and controls, it estimates the
+clean frames.
 
-Every frame is `1 + h * w` tokens: a register that carries its controls and reads out reward and end, then the latent patches.
-Space layers attend inside a frame; every `temporal_every`-th layer attends over frames too, either jointly over space and time
-(`temporal="joint"`) or along each position (`temporal="time"`). Noise level, step size and controls enter through adaLN-zero
-(Peebles & Xie 2022, arXiv:2212.09748, section 3.2). The same call streams: with a `Ring`, keys and values of past frames
-are read from it and those of the one frame given are written to it.
+Every frame is `1 + h * w` tokens: a register that carries its controls and reads out reward and end, then the
+latent patches. Space layers attend inside a frame; every `temporal_every`-th layer attends over frames too,
+either jointly over space and time (`temporal="joint"`) or along each position (`temporal="time"`). Noise
+level, step size and controls enter through adaLN-zero (Peebles & Xie 2022, arXiv:2212.09748, section 3.2).
+The same call streams: with a `Ring`, keys and values of past frames are read from it and those of the one
+frame given are written to it.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class DiTConfig:
     Attributes:
         latent_channels: `C` of the latent grid.
         controls: `A`, length of the control vector.
-        width, depth, heads, kv_heads: of the trunk; `heads` must be a multiple of `kv_heads` (grouped-query attention).
+        width, depth, heads, kv_heads: of the trunk; `heads` must be a multiple of `kv_heads` (grouped-query
+            attention).
         hidden: width of the gated feed-forward layer.
         condition: width of the per-frame condition that feeds adaLN.
         window: frames a frame may look at, itself included; also the number of slots in the ring.
@@ -62,8 +65,10 @@ class DiTConfig:
         reward_bins: bins of the two-hot symlog reward head, odd; 0 for a world without rewards.
         codes: number of codewords, of which one is drawn for every patch of a new frame; 0 for none. See
             `worldsim.model.heads.sampled_offset`.
-        prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for comparison).
-        code_floor: codewords less likely than this are not drawn: a thousand such chances add up to patches that fit nothing.
+        prediction: what the last layer gives, the clean frame "x" or the velocity "v" = noise - clean (for
+            comparison).
+        code_floor: codewords less likely than this are not drawn: a thousand such chances add up to patches
+            that fit nothing.
 
     Raises:
         ConfigError: if a field is of the wrong type or out of range.
@@ -109,8 +114,9 @@ class DiTConfig:
 
 
 class Prediction(NamedTuple):
-    """What the model says of every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit `(B, T)` and,
-    with codewords, which of them each patch is nearest to, as logits `(B, T, h, w, codes)`."""
+    """Predictions for every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit
+    `(B, T)` and, with codewords, logits `(B, T, h, w, codes)` of the codeword that each patch is nearest to.
+    """
 
     x: Tensor
     reward: Tensor
@@ -119,7 +125,9 @@ class Prediction(NamedTuple):
 
 
 class Modulations(NamedTuple):
-    """What adaLN makes of the conditions: of each block `(B, T, 6 * width)` and of the last layer `(B, T, 2 * width)`."""
+    """Shifts, scales and gates of adaLN: of each block `(B, T, 6 * width)` and of the last layer
+    `(B, T, 2 * width)`.
+    """
 
     blocks: tuple[Tensor, ...]
     final: Tensor
@@ -193,7 +201,9 @@ class Attention(nn.Module):
 
 
 class Trunk(NamedTuple):
-    """What runs from block to block, `(B, T, N, width)`: the sum so far, and what is still to be added, `gate * branch`."""
+    """What goes from block to block, `(B, T, N, width)`: the sum so far, and what is still to be added,
+    `gate * branch`.
+    """
 
     residual: Tensor
     branch: Tensor | None = None
@@ -221,7 +231,7 @@ class Block(nn.Module):
         return Trunk(residual, self.leave(F.silu(gate) * up), gate2)
 
     def write(self, x: Trunk, modulation: Tensor, layout: Layout, ring: Ring) -> None:
-        """All that the ring keeps of this layer, and nothing more."""
+        """Computes what the ring keeps of this layer, and nothing after it."""
         shift, scale = modulation[:, :, None].chunk(6, dim=-1)[:2]
         self.attention.write(modulate(x.residual, shift, scale, x.branch, x.gate)[1], layout, ring)
 
@@ -303,13 +313,15 @@ class DiT(nn.Module):
             causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
             prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
             ring: past frames; the frame given is written to it at its current position.
-            copies: noisy copies of the context that follow it along `T`, which then is `(1 + copies) * F`. A copy of frame `t`
-                sees itself and the context before `t`, like a frame that is being imagined; the context does not see copies.
-                Causal only.
-            modulations: those of these levels, step sizes and controls, if they were computed before; see `modulations`.
+            copies: noisy copies of the context that follow it along `T`, which then is `(1 + copies) * F`. A
+                copy of frame `t` sees itself and the context before `t`, like a frame that is being imagined;
+                the context does not see copies. Causal only.
+            modulations: those of these levels, step sizes and controls, if they were computed before; see
+                `modulations`.
 
         Returns:
-            Prediction for every frame, or with copies for those alone, in the dtype of the weights or autocast.
+            Prediction for every frame, or with copies for those alone, in the dtype of the weights or
+            autocast.
         """
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls))
@@ -345,7 +357,7 @@ class DiT(nn.Module):
         cast(Block, self.blocks[last]).write(x, made.blocks[last], layout, ring)
 
     def embed(self, z: Tensor, controls: Tensor) -> Tensor:
-        """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the latent patches."""
+        """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the patches."""
         return torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
 
     def condition(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Tensor:
@@ -357,7 +369,9 @@ class DiT(nn.Module):
         return F.silu(self.condition_out(hidden))
 
     def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
-        """What adaLN makes of levels and step sizes `(B, T)` and controls `(B, T, A)`, all blocks' at once."""
+        """Shifts, scales and gates of all blocks, for levels and step sizes `(B, T)` and controls
+        `(B, T, A)`.
+        """
         condition = self.condition(levels, step_sizes, controls)
         return Modulations(
             tuple(block.modulation(condition) for block in self.blocks if isinstance(block, Block)),

@@ -1,10 +1,12 @@
-"""What is read off the trunk besides the clean frame: rewards, and which of a few codewords each patch will be.
+"""Readouts of the trunk besides the clean frame: rewards, and the codeword of each patch of a new frame.
 
-Rewards are a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, "Robust predictions").
+Rewards are a two-hot distribution over symlog-spaced bins (Hafner et al. 2023, arXiv:2301.04104, "Robust
+predictions").
 
-Codewords are for what happens by chance. The estimate of a frame of which nothing is known yet is a mean over all that may come,
-and in a mean what is rare (a monster throws a fireball) all but vanishes; the few steps that follow cannot bring it back. A
-distribution over codewords keeps a chance of 1% as 1%, so one is drawn from it for every patch.
+Codewords model random events. When nothing of a frame is known yet, the estimate is a mean over all possible
+frames. A rare event (a monster throws a fireball) almost vanishes in that mean, and the few network calls
+that follow cannot bring it back. A distribution over codewords keeps a chance of 1% as 1%: one codeword is
+drawn for every patch.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def symexp(x: Tensor) -> Tensor:
 
 
 def two_hot(rewards: Tensor, bins: int) -> Tensor:
-    """Rewards `(...)` -> weights `(..., bins)` on the two nearest bins, so that their mean is the symlog of the reward."""
+    """Rewards `(...)` -> weights `(..., bins)` on the two nearest bins, so that their mean is the symlog of
+    the reward.
+    """
     place = (symlog(rewards).clamp(-SYMLOG_LIMIT, SYMLOG_LIMIT) + SYMLOG_LIMIT) * (bins - 1) / (2 * SYMLOG_LIMIT)
     low = place.floor().clamp_max(bins - 2)
     share = (place - low)[..., None]
@@ -43,18 +47,18 @@ def expected_reward(logits: Tensor) -> Tensor:
 def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
     """Index of the codeword of `(codes, C)` nearest to each latent `(..., C)`: `(...)` int64."""
     book = codebook.float()
-    with torch.autocast(latents.device.type, enabled=False):  # bfloat16 would mistake neighbours
+    with torch.autocast(latents.device.type, enabled=False):  # bfloat16 would confuse neighbours
         return (latents.float() @ book.T - book.square().sum(-1) / 2).argmax(-1)
 
 
 def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float, floor: float) -> Tensor:
-    """How a frame drawn by chance differs from the mean of all that may come.
+    """Offset of a randomly drawn codeword from the expected one, for each patch.
 
     Args:
         logits: of the codewords of each patch, `(..., codes)`.
         codebook: `(codes, C)`.
         uniforms: uniform draws in [0, 1), `(...)`; equal draws give equal codewords.
-        temperature: of the draw; 1 is as trained, higher is wilder, near 0 gives the likeliest.
+        temperature: of the draw; 1 is as trained, above 1 more varied, near 0 gives the most likely codeword.
         floor: codewords with a smaller chance are not drawn, unless it is the largest.
 
     Returns:
@@ -69,8 +73,9 @@ def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperatu
 
 
 def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """Indices `(...)` drawn in proportion to weights `(..., n)`, given uniform draws in [0, 1) `(...)`: first a block, then
-    an entry of it, since running sums over all entries are slow."""
+    """Indices `(...)` drawn in proportion to weights `(..., n)`, given uniform draws in [0, 1) `(...)`: first
+    a block, then an entry of it, since running sums over all entries are slow.
+    """
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(-1).cumsum(-1)
     target = uniforms[..., None] * sums[..., -1:]

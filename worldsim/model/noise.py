@@ -1,9 +1,9 @@
 """The noise matrix is the task: training levels per frame, and schedules handed to the denoise loop.
 
-Level 0 is a clean (given) frame, level 1 is pure noise, and in between `z = (1 - level) * x + level * noise` (flow matching,
-Lipman et al. 2022, arXiv:2210.02747). Independent levels per frame follow diffusion forcing (Chen et al. 2024,
-arXiv:2407.01392), step sizes follow shortcut models (Frans et al. 2024, arXiv:2410.12557) as used in Dreamer 4 (Hafner et
-al. 2025, arXiv:2509.24527).
+Level 0 is a clean (given) frame, level 1 is pure noise, and in between `z = (1 - level) * x + level * noise`
+(flow matching, Lipman et al. 2022, arXiv:2210.02747). Independent levels per frame follow diffusion forcing
+(Chen et al. 2024, arXiv:2407.01392), step sizes follow shortcut models (Frans et al. 2024, arXiv:2410.12557)
+as used in Dreamer 4 (Hafner et al. 2025, arXiv:2509.24527).
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ class NoiseConfig:
     """How noise levels are drawn in training.
 
     Attributes:
-        context_share: share of frames that are nearly clean, level uniform in [0, context_max]; they serve as context.
+        context_share: share of frames that are nearly clean, level uniform in [0, context_max]; they serve as
+            context.
         context_max: largest level of such a frame.
         pure_share: share of frames at level 1, where everything must come from context and controls.
-        shift: above 1 moves the other levels toward noise, for larger token counts (Esser et al. 2024, arXiv:2403.03206, 5.3.2).
+        shift: above 1 moves the other levels toward noise, for larger token counts (Esser et al. 2024,
+            arXiv:2403.03206, 5.3.2).
         finest: the smallest shortcut step is `1 / finest`; a power of two.
         shortcut_share: share of windows trained on shortcut targets instead of data.
         ramp: loss weight of a frame is `ramp + (1 - ramp) * (1 - level)`; 1 weighs all levels alike.
@@ -86,7 +88,7 @@ def draw_levels(config: NoiseConfig, batch: int, frames: int, generator: torch.G
 
 
 def draw_shortcuts(config: NoiseConfig, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Levels and step sizes `(B, T)` for shortcut training: step size `2 / finest .. 1`, level a multiple of it."""
+    """Levels and step sizes `(B, T)` for shortcut training: sizes `2 / finest .. 1`, levels multiples of it."""
     sizes = config.finest.bit_length() - 1
     exponent = torch.randint(sizes, (batch, frames), generator=generator, device=generator.device, dtype=torch.int64)
     step_sizes = 0.5**exponent
@@ -105,10 +107,12 @@ def loss_weight(config: NoiseConfig, levels: Tensor) -> Tensor:
 
 
 def schedule(given: NDArray[np.bool_], num_steps: int, start: float = 1.0) -> NDArray[np.float32]:
-    """Levels `(num_steps + 1, frames)`: frames that are `given` stay at 0, the others fall evenly from `start` to 0.
+    """Levels `(num_steps + 1, frames)`: frames that are `given` stay at 0, the others fall evenly from
+    `start` to 0.
 
-    With all but the last given it is the next frame; with the last given it extends backwards; with both ends given it connects
-    them; with none given it makes an image or a clip; with `start` below 1 on a noised clip it edits (SDEdit, arXiv:2108.01073).
+    With all but the last given it is the next frame; with the last given it extends backwards; with both ends
+    given it connects them; with none given it makes an image or a clip; with `start` below 1 on a noised clip
+    it edits (SDEdit, arXiv:2108.01073).
     """
     if num_steps < 1 or not 0 < start <= 1:
         raise ValueError(f"num_steps was {num_steps} and start {start}; num_steps must be at least 1 and start in (0, 1].")

@@ -28,8 +28,9 @@ class RingRows(NamedTuple):
 class Ring:
     """Keys and values of the last `window` frames of every temporal layer, in storage of fixed size.
 
-    `position` `(B,)` int64 on the device is the index of the frame now being imagined; it lives in slot `position % window`.
-    Rows may be at different ages; slots that a row has not reached yet are never attended.
+    `position` `(B,)` int64 on the device is the index of the frame now being imagined; it lives in slot
+    `position % window`. Rows may be at different ages; slots that a row has not reached yet are never
+    attended.
 
     Args:
         config: of the transformer.

@@ -1,8 +1,9 @@
 """Three-axis rotary positions (time, height, width) that are computed, never read from a table with an end.
 
-Time frequencies are whole multiples of `2 pi / TIME_PERIOD`, so a frame index taken modulo `TIME_PERIOD` gives exactly the
-same rotation: a rollout can run for ever without its angles losing precision. Rotary embedding: Su et al. 2021,
-arXiv:2104.09864, section 3; axes split as in Dosovitskiy-style spatial transformers with one share of the head each.
+Time frequencies are whole multiples of `2 pi / TIME_PERIOD`, so a frame index taken modulo `TIME_PERIOD`
+gives exactly the same rotation: a rollout can run for ever without its angles losing precision. Rotary
+embedding: Su et al. 2021, arXiv:2104.09864, section 3; axes split as in Dosovitskiy-style spatial
+transformers with one share of the head each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ TIME_PERIOD = 4096
 
 
 def time_frequencies(pairs: int) -> Tensor:
-    """`pairs` angular speeds in rad/frame, from 1 down to one turn per `TIME_PERIOD` frames, each an exact harmonic of it."""
+    """`pairs` angular speeds in rad/frame, from 1 down to one turn per `TIME_PERIOD` frames, each an exact
+    harmonic of it.
+    """
     highest = TIME_PERIOD / (2 * math.pi)
     turns = [max(1, round(highest ** (1 - i / max(1, pairs - 1)))) for i in range(pairs)]
     return torch.tensor(turns, dtype=torch.float32, device="cpu") * (2 * math.pi / TIME_PERIOD)

@@ -32,7 +32,8 @@ def denoise(
 
     Args:
         model: the dynamics.
-        z: latents `(B, T, h, w, C)`, each frame noised to its first level; frames at level 0 throughout are kept as they are.
+        z: latents `(B, T, h, w, C)`, each frame noised to its first level; frames at level 0 throughout are
+            kept as they are.
         levels: `(num_steps + 1, T)`, falling or constant; see `worldsim.model.noise.schedule`.
         controls: `(B, T, A)` in the model's units.
         causal: whether frames see only their past.
@@ -49,10 +50,11 @@ def denoise(
 
 
 class Replay:
-    """A function of tensors as one captured CUDA graph: called again, it repeats the same launches on new contents.
+    """A function of tensors as one captured CUDA graph: called again, it repeats its launches on new contents.
 
     Args:
-        function: takes and returns tensors of fixed shapes and never waits on the host; called twice before it is captured.
+        function: takes and returns tensors of fixed shapes and never waits on the host; called twice before
+            it is captured.
         example: its arguments; later ones must have the same shapes and dtypes.
     """
 
@@ -78,17 +80,19 @@ class Replay:
 class Stream:
     """Imagines one frame after another, at constant cost, against a ring of past frames.
 
-    Call `imagine`, hand out the frame, then `commit` it. Rows of the batch are independent worlds and may be at different ages.
+    Call `imagine`, hand out the frame, then `commit` it. Rows of the batch are independent worlds and may be
+    at different ages.
 
     Args:
         model: the dynamics, on its device and in its dtype.
         grid: latent grid `(h, w)`.
         batch: worlds, `B`.
         num_steps: network calls per frame.
-        context_level: noise level at which finished frames are kept; the model was trained to expect a little.
-        draw_level: noise level that the first of several network calls goes to in a world with codewords: the lower, the more
-            of what was drawn stays; the higher, the better the patches agree.
-        temperature: of chance: of the draw of codewords, or in a world without them the scale of the noise.
+        context_level: noise level at which finished frames are kept; the model was trained to expect a
+            little.
+        draw_level: noise level that the first of several network calls goes to in a world with codewords: the
+            lower, the more of what was drawn stays; the higher, the better the patches agree.
+        temperature: of the draw of codewords; in a world without codewords, the scale of the noise.
         prompt: prompt tokens `(B, L, prompt)`.
     """
 
@@ -118,8 +122,8 @@ class Stream:
         Args:
             controls: in the model's units.
             noise: standard normal `(B, h, w, C)`.
-            uniforms: uniform draws in [0, 1), `(B, h, w)`, which choose the codewords in a world that has them; None for the
-                expected frame.
+            uniforms: uniform draws in [0, 1), `(B, h, w)`, that choose the codewords in a world that has
+                them; None for the expected frame.
 
         Returns:
             Latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32.
@@ -153,7 +157,7 @@ class Stream:
     def _run(
         self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor
     ) -> tuple[Tensor, ...]:
-        """Calls the function; on a GPU as a graph, captured anew for all values of the settings it depends on."""
+        """Calls the function; on a GPU as a graph, captured anew for each value of the settings."""
         if self.device.type != "cuda":
             return function(*given)
         key = (function.__name__, *settings)
@@ -162,7 +166,9 @@ class Stream:
         return self._graphs[key](*given)
 
     def _schedule(self) -> tuple[Tensor, Tensor]:
-        """Noise levels `(num_steps + 1,)` of a frame, and the step sizes `(num_steps,)` that the model is conditioned on."""
+        """Noise levels `(num_steps + 1,)` of a frame, and the step sizes `(num_steps,)` that the model is
+        conditioned on.
+        """
         if not self.model.config.codes:
             levels = torch.linspace(1, 0, self.num_steps + 1, device=self.device, dtype=torch.float32)
             return levels, levels[:-1] - levels[1:]
@@ -178,7 +184,8 @@ class Stream:
 
     @torch.inference_mode()
     def commit(self, latent: Tensor, controls: Tensor, noise: Tensor, active: Tensor | None = None) -> None:
-        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to the next.
+        """Writes a finished frame, `(B, h, w, C)`, to the ring with its controls `(B, A)`, and moves on to
+        the next.
 
         Rows that are not `active` `(B,)` bool stay as they are; None for all of them active.
         """
@@ -193,7 +200,7 @@ class Stream:
         return ()
 
     def prefill(self, latents: Tensor, controls: Tensor, noise: Tensor) -> None:
-        """Commits a given clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
+        """Commits a clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
         for t in range(latents.shape[1]):
             self.commit(latents[:, t], controls[:, t], noise[:, t])
 
@@ -210,8 +217,10 @@ class Stream:
         Args:
             context: latents, controls and noise of `prefill`.
             controls: `(B, F, A)` under which to imagine.
-            draws: one entry a frame, taken only when the frame is due: `noise` and `uniforms` of `imagine`, `noise` of `commit`.
-            truth: latents `(B, F, h, w, C)` for teacher forcing: what is committed instead of the imagined frames.
+            draws: one entry a frame, taken only when the frame is due: `noise` and `uniforms` of `imagine`,
+                `noise` of `commit`.
+            truth: latents `(B, F, h, w, C)` for teacher forcing: what is committed instead of the imagined
+                frames.
             true_controls: `(B, F, A)` committed with them; `controls` by default.
 
         Yields:

@@ -1,8 +1,9 @@
 """Frame autoencoder: image -> latent grid -> image.
 
-Convolutional, one frame at a time, no convolution above a quarter of the resolution: the image enters through a pixel-unshuffle
-and leaves through a pixel-shuffle, which is what keeps decoding real-time on a CPU. Works at any size that is a multiple
-of `factor`. Norms act per pixel over channels, so an image means the same to it at every size.
+Convolutional, one frame at a time, no convolution above a quarter of the resolution: the image enters through
+a pixel-unshuffle and leaves through a pixel-shuffle, which is what keeps decoding real-time on a CPU. Works
+at any size that is a multiple of `factor`. Norms act per pixel over channels, so an image means the same to
+it at every size.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class TokenizerConfig:
     """Sizes of the autoencoder.
 
     Attributes:
-        channels: width of each stage, finest first; every further stage halves the resolution, starting at 1/4.
+        channels: width of each stage, finest first; every further stage halves the resolution, starting at
+            1/4.
         encoder_blocks: residual blocks per stage on the way in.
         decoder_blocks: residual blocks per stage on the way out.
         latent_channels: `C` of the latent grid.
@@ -76,7 +78,9 @@ class ChannelNorm(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution whose weight is kept as a matrix `(out, k * k * in)`: channels-last as it is, and fit for Muon."""
+    """Convolution whose weight is kept as a matrix `(out, k * k * in)`: channels-last as it is, and fit
+    for Muon.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, device: torch.device = CPU):
         super().__init__()
@@ -105,7 +109,8 @@ class ResidualBlock(nn.Module):
 class Tokenizer(nn.Module):
     """Autoencoder with latents normalised to unit scale; the scale is part of the weights.
 
-    Images are float `(B, 3, H, W)` in [-1, 1]; latents are float `(B, h, w, C)`. Weights are made in float32 on `device`.
+    Images are float `(B, 3, H, W)` in [-1, 1]; latents are float `(B, h, w, C)`. Weights are made in float32
+    on `device`.
     """
 
     def __init__(self, config: TokenizerConfig, device: torch.device = CPU):

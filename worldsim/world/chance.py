@@ -37,15 +37,15 @@ class Chance:
         return start
 
     def draw(self, active: NDArray[np.bool_], latent_shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-        """What a frame takes of chance, as standard normal numbers.
+        """Random numbers of one frame, standard normal.
 
         Args:
             active: bool `(B,)`; the other rows draw nothing and get zeros, and infinity for the last number.
             latent_shape: `(h, w, C)`.
 
         Returns:
-            `(B, 2, h, w, C)`: noise to imagine the frame from, and to keep it with; and `(B, h * w + 1)`: what chooses the
-            codeword of each patch, and what decides on the end.
+            `(B, 2, h, w, C)`: noise to imagine the frame from, and to keep it with; and `(B, h * w + 1)`:
+            what chooses the codeword of each patch, and what decides on the end.
         """
         size, patches = math.prod(latent_shape), math.prod(latent_shape[:2])
         drawn = torch.full((len(self._rows), 2 * size + patches + 1), math.inf, device="cpu", dtype=torch.float32)

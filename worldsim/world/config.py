@@ -100,7 +100,8 @@ class WorldConfig:
                 raise ConfigError(f"dynamics.{part} was {given}; it must be {wanted}, {source}.")
 
     def row_bytes(self, itemsize: int) -> int:
-        """About what one world of a batch takes in memory: its ring, and the largest things alive at once during a step.
+        """About what one world of a batch takes in memory: its ring, and the largest things alive at once
+        during a step.
 
         Args:
             itemsize: bytes of a weight or activation.

@@ -115,7 +115,8 @@ def write_config(folder: Path, config: WorldConfig) -> None:
 def load_world(folder: Path) -> tuple[WorldConfig, Tokenizer, DiT, Tensor, Tensor]:
     """Config, tokenizer, dynamics, start latents and the controls that produced them.
 
-    What the files say that they hold is compared with the config, and with the memory there is, before any of it is read.
+    What the files say that they hold is compared with the config, and with the memory there is, before any of
+    it is read.
 
     Raises:
         WorldError: if a file is missing or damaged, they do not belong together, or memory is short.
@@ -143,7 +144,8 @@ def load_world(folder: Path) -> tuple[WorldConfig, Tokenizer, DiT, Tensor, Tenso
 
 
 def _check_header(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> int:
-    """Compares names, types and shapes with those wanted, in which the length `ANY` may be anything but 0, and alike everywhere.
+    """Compares names, types and shapes with those wanted, in which the length `ANY` may be anything but 0,
+    and alike everywhere.
 
     Returns:
         How many numbers the file holds.

@@ -18,7 +18,9 @@ COLUMNS = ("world", "frame", "fps", "params", "MB", "figures")
 
 
 def describe_world(folder: Path) -> dict[str, Any]:
-    """What a world is: `name`, `width`, `height`, `fps`, `parameters`, `megabytes` (of all its files) and `figures`."""
+    """What a world is: `name`, `width`, `height`, `fps`, `parameters`, `megabytes` (of all its files) and
+    `figures`.
+    """
     config = read_config(folder)
     return {
         "name": config.name,

@@ -37,7 +37,9 @@ class Starts:
         return {**self.__dict__, "_rows": OrderedDict(), "_stream": None}
 
     def ring_after(self, start: int, context_level: float) -> RingRows:
-        """One row of a ring that holds a start context. Its noise is always the same, so that one copy serves every row."""
+        """One row of a ring that holds a start context. Its noise is always the same, so that one copy serves
+        every row.
+        """
         key = (start, context_level)
         if key not in self._rows:
             self._rows[key] = self._prefill(start, context_level)

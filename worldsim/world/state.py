@@ -18,7 +18,8 @@ class Step(NamedTuple):
         frame: uint8 `(B, H, W, 3)`.
         latent: float32 tensor `(B, h, w, C)`, on the world's device; autograd may use it.
         reward: float32 `(B,)`, of the action that led to this frame.
-        terminated: bool `(B,)`: the episode ends with this frame. The stream itself goes on if asked.
+        terminated: bool `(B,)`: the episode ends with this frame. The world can be stepped further all the
+            same.
         end_probability: float32 `(B,)`, that `terminated` was drawn from.
     """
 
@@ -30,7 +31,8 @@ class Step(NamedTuple):
 
 
 class WorldState(NamedTuple):
-    """What the futures of `R` worlds depend on, apart from weights and settings. Copies, on the world's device.
+    """What the futures of `R` worlds depend on, apart from weights and settings. Copies, on the world's
+    device.
 
     Attributes:
         past: what their rings hold.

@@ -1,4 +1,4 @@
-"""A world is a folder: config, tokenizer, dynamics, starts and a model card. `World` loads one and lives in it."""
+"""A world is a folder: config, tokenizer, dynamics, starts and a model card. `World` loads one and runs it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class World:
     >>> step = world.reset(seed=0)
     >>> step = world.step(Controls(keys={"a"}))
 
-    Equal seeds and controls give equal frames, bit for bit, on the same machine with the same batch, dtype and settings; what
-    other rows do makes no difference. Across batch sizes torch rounds differently: in float32 a row shows what it would show
-    in a batch of another size to within a grey level, until a rounding error decides which codeword is drawn; in bfloat16
-    the frames differ visibly from the first on, and are as likely.
+    Equal seeds and controls give equal frames, bit for bit, on the same machine with the same batch, dtype
+    and settings; what other rows do makes no difference. Across batch sizes torch rounds differently: in
+    float32 a row shows what it would show in a batch of another size to within a grey level, until a rounding
+    error decides which codeword is drawn; in bfloat16 the frames differ visibly from the first on, and are as
+    likely.
 
     A world can be pickled and copied, unless it is compiled.
 
@@ -51,7 +52,7 @@ class World:
         device: where to run: "auto", "cpu" or "cuda".
         dtype: of weights and activations, float32 or bfloat16; by default the faster one here.
         num_steps: network calls per frame, at least 1; by default the world's own.
-        temperature: of what happens by chance, at least 0; above 1 the dream is less certain. See `Stream`.
+        temperature: of random events, at least 0; above 1 the dream is less predictable. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
 
@@ -136,8 +137,8 @@ class World:
         )
 
     def claim(self, owner: object) -> None:
-        """Marks the world as taken: only one owner, such as an environment, may reset and step it, until it releases the world
-        or is no longer referenced. The owner calls this; claiming again is allowed.
+        """Marks the world as taken: only one owner, such as an environment, may reset and step it, until it
+        releases the world or is no longer referenced. The owner calls this; claiming again is allowed.
 
         Raises:
             WorldError: if another owner has it.
@@ -191,7 +192,7 @@ class World:
 
     @property
     def temperature(self) -> float:
-        """Temperature of what happens by chance, 1 as trained; may be changed while playing."""
+        """Temperature of random events, 1 as trained; may be changed while playing."""
         return self.stream.temperature
 
     @temperature.setter
@@ -236,13 +237,13 @@ class World:
 
     @torch.no_grad()
     def restart(self, rows: Rows = None, *, seed: Seed = None, start: int | None = None) -> Tensor:
-        """Starts some worlds anew while the others go on.
+        """Starts some worlds anew; the others continue.
 
         Args:
             rows: which, each once; by default all.
-            seed: of row 0, row i taking `seed + i`; or one for each of `rows`. Equal seeds and controls give equal frames. Where
-                it is None, a row that was seeded before goes on with its own random numbers, and one that never was takes an
-                unpredictable seed.
+            seed: of row 0, row i taking `seed + i`; or one for each of `rows`. Equal seeds and controls give
+                equal frames. Where it is None, a row that was seeded before continues its own random numbers,
+                and one that never was takes an unpredictable seed.
             start: which start context; by default drawn from each row's seed.
 
         Returns:
@@ -265,7 +266,7 @@ class World:
     def step(self, controls: Controls | Sequence[Controls] | NDArray[Any]) -> Step:
         """Imagines the next frame of every world.
 
-        The frame is handed out first; it joins the context at the start of the next step (or in `settle`).
+        The frame is returned first; it joins the context at the start of the next step (or in `settle`).
 
         Args:
             controls: for all rows, one per row, or an array `(B, A)` in the units of `control_spec`.
@@ -287,11 +288,12 @@ class World:
 
         Args:
             controls: checked vectors `(B, A)` in the units of `control_spec`.
-            active: bool `(B,)`, worlds that go on; by default all. The others stay where they are, and what is returned for them
-                means nothing.
+            active: bool `(B,)`, worlds to advance; by default all. The others stay where they are, and what
+                is returned for them has no meaning.
 
         Returns:
-            `latent`, `reward`, `terminated` and `end_probability` of a `Step`, as tensors on the world's device.
+            `latent`, `reward`, `terminated` and `end_probability` of a `Step`, as tensors on the world's
+            device.
         """
         if not self._started.all():
             raise WorldError("step() before reset(); call reset(seed=...) first.")
@@ -316,7 +318,9 @@ class World:
         return self.tokenizer.encode(to_images(torch.from_numpy(frames).to(self.device), self.dtype)).float()
 
     def settle(self) -> None:
-        """Writes the frames handed out last into the context, where that has not happened yet. Cheap to call while idle."""
+        """Writes the last frames into the context, where that has not happened yet. Call it while idle to
+        save time later.
+        """
         if not self._waiting.any():
             return
         assert self._pending is not None
@@ -343,7 +347,7 @@ class World:
         Args:
             state: from `get_state` of a world with the same weights.
             rows: which worlds, each once; by default all.
-            seed: of the noise from here on, as in `restart`; None goes on with the noise of the state.
+            seed: of the noise from here on, as in `restart`; None continues the noise of the state.
 
         Raises:
             WorldError: if the states are of another kind of world, or another number.
