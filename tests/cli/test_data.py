@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from worldsim.cli.app import main
 from worldsim.data import Dataset
 
 from .conftest import Failure
@@ -25,6 +27,28 @@ def test_what_recording_needs_is_checked_first(failure: Failure, tmp_path: Path,
         == "worldsim: processes was 0; give a whole number of at least 1."
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_recordings_are_joined_and_checked(tmp_path: Path, failure: Failure, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("0", "1"):
+        options = ["--frames", "40", "--eval-frames", "0", "--processes", "1", "--seed", seed]
+        main(["collect", "toy/dodge", *options, "--out", str(tmp_path / seed)])
+    sources, out = [str(tmp_path / "0"), str(tmp_path / "1")], str(tmp_path / "both")
+    main(["data", "merge", "--out", out, "--eval-share", "0.3", *sources, "--json", str(tmp_path / "merged.json")])
+    figures = json.loads((tmp_path / "merged.json").read_text())
+    assert figures["skipped"] == 0 and figures["frames"].keys() == {"eval", "train"}
+    assert sum(figures["frames"].values()) == sum(Dataset(source).total_frames for source in sources)
+
+    capsys.readouterr()
+    main(["data", "check", out])
+    assert "no problems" in capsys.readouterr().out
+    (video, *_) = sorted((tmp_path / "both").rglob("*.mp4"))
+    video.write_bytes(video.read_bytes()[:100])
+    with pytest.raises(SystemExit) as exit:
+        main(["data", "check", out])
+    assert exit.value.code == 1 and str(video) in capsys.readouterr().out
+    assert "no dataset at" in failure("data", "merge", sources[0], str(tmp_path / "nowhere"), "--out", out)
+    assert "no dataset at" in failure("data", "check", str(tmp_path / "nowhere"))
 
 
 def wait_for(happened: Callable[[], bool]) -> bool:

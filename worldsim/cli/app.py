@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, Command] = {
     "generate": Command("worldsim.cli.play:generate", "Make a picture or a clip from pure noise."),
     "worlds": Command("worldsim.cli.worlds:worlds", "List the worlds that come with the package."),
     "collect": Command("worldsim.cli.data:collect", "Record a game while policies play it; the same command again resumes."),
+    "data merge": Command("worldsim.cli.data:merge", "Join recordings into one dataset."),
+    "data check": Command("worldsim.cli.data:check", "Read a whole dataset and list what is wrong with it."),
     "train": Command("worldsim.cli.train:train", "Train a world on recordings; the same command again resumes."),
     "eval": Command("worldsim.cli.evaluate:evaluate", "Measure a world on held-out recordings, beside its baselines."),
     "transfer": Command("worldsim.cli.transfer:transfer", "Train agents inside worlds and play the real game with them."),

@@ -1,4 +1,4 @@
-"""`worldsim collect`: recordings of real games."""
+"""`worldsim collect`, `data merge` and `data check`: recordings of games."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from worldsim.cli.options import Json, check_least, write_json
+from worldsim.errors import printable
 
 if TYPE_CHECKING:
     from worldsim.envs.games import GameSpec
@@ -62,6 +63,39 @@ def collect(
     )
     print(format_coverage(figures))
     write_json(json, figures)
+
+
+def merge(sources: Positional[tuple[str, ...]], *, out: Path, eval_share: float | None = None, json: Json = None) -> None:
+    """Joins recordings; one that is already in the dataset is skipped.
+
+    Args:
+        sources: Folders of recordings of the same game.
+        out: Folder of the joined dataset; may exist.
+        eval_share: Hold out this share of all frames, in whole episodes; by default every episode keeps its split.
+    """
+    from worldsim.data import merge as run
+
+    figures = run(sources, out, eval_share=eval_share)
+    for split, episodes in figures["episodes"].items():
+        print(f"{split}: {episodes} episodes, {figures['frames'][split]} frames")
+    print(f"{figures['added']} episodes added, {figures['skipped']} were there: {out}")
+    write_json(json, figures)
+
+
+def check(dataset: Positional[Path], *, json: Json = None) -> None:
+    """Reads a whole dataset; the exit status is 1 if something is wrong with it.
+
+    Args:
+        dataset: Folder of the dataset.
+    """
+    from worldsim.data import check as run
+    from worldsim.data.check import format_check
+
+    figures = run(dataset)
+    print(*map(printable, format_check(figures).splitlines()), sep="\n")
+    write_json(json, figures)
+    if figures["problems"]:
+        raise SystemExit(1)
 
 
 def record_game(
