@@ -87,6 +87,22 @@ class BrokenSquare(MovingSquare):
         raise RuntimeError("the square fell over")
 
 
+class Bare(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A game that does not say what it is."""
+
+    def __init__(self) -> None:
+        super().__init__(MovingSquare())
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+class Grey(MovingSquare):
+    def reset(self, **options: Any) -> Any:
+        frame, info = super().reset(**options)
+        return frame[..., 0], info
+
+
 class RandomKeys:
     def reset(self, rng: np.random.Generator) -> None:
         self._rng = rng

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from worldsim.data.format import episode_files, episode_path
 from worldsim.errors import DataError, FileError
 
 from . import moving_square
-from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, BrokenSquare, MovingSquare
+from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, Bare, BrokenSquare, Grey, MovingSquare
 
 FRAMES = 300
 
@@ -158,6 +159,21 @@ def test_a_foreign_folder_is_refused_before_games_start(tmp_path: Path) -> None:
     assert content(tmp_path) == {"thesis.tmp": b"years of work"}
 
 
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Bare, "the game has no attribute 'control_spec'"),
+        (Grey, r"the game shows uint8 \(32, 32\); a frame must be uint8 \(H, W, 3\)"),
+        (functools.partial(MovingSquare, 0.0), "state"),
+    ],
+)
+def test_games_that_cannot_be_recorded_are_named_errors(tmp_path: Path, env: Any, message: str) -> None:
+    state = ("x", "health") if message == "state" else ("x",)
+    with pytest.raises(DataError, match=message):
+        run(tmp_path / "data", env=env, state=state)
+    assert not (tmp_path / "data").exists()
+
+
 def test_numpy_numbers_are_welcome(tmp_path: Path) -> None:
     figures = run(tmp_path, frames=np.int64(10), eval_frames=np.int32(0), seed=np.uint8(3), max_steps=np.int64(5))
     assert figures["frames"] == {"train": 10}
@@ -171,7 +187,7 @@ collect(MovingSquare, POLICIES, {out!r}, game="square", frames=10, progress=Fals
 """
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_without_a_guard_gets_a_hint(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED.format(tests=str(Path(__file__).parent.parent), out=str(tmp_path / "data")))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=180)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -72,62 +70,17 @@ def test_ranges_outside_the_episode(numbered: Path, start: int, stop: int) -> No
         Dataset(numbered).frames(3, start, stop)
 
 
-def test_windows_stay_in_their_episode_and_are_aligned(numbered: Path) -> None:
-    dataset = Dataset(numbered)
-    for windows in islice(dataset.windows(length=4, batch=16, seed=0), 6):
-        assert windows.frames.shape == (16, 4, 32, 32, 3) and windows.actions.shape == (16, 4, SPEC.size)
-        t = windows.starts[:, None] + np.arange(4)
-        e = np.broadcast_to(windows.episodes[:, None], t.shape)
-        assert (t < np.array(LENGTHS)[e]).all()
-        pixels = np.stack([10 * e, 5 * t, np.full_like(t, 77)], -1)
-        np.testing.assert_array_equal(windows.frames, np.broadcast_to(pixels[:, :, None, None], windows.frames.shape))
-        np.testing.assert_array_equal(windows.rewards, 100 * e + t)
-        np.testing.assert_array_equal(windows.actions[..., 0], t % 2)
-        np.testing.assert_array_equal(windows.actions[..., 2], np.minimum(t / 4, 10))
-        last = t == np.array(LENGTHS)[e] - 1
-        np.testing.assert_array_equal(windows.terminated, last & (e != 4))
-        np.testing.assert_array_equal(windows.truncated, last & (e == 4))
-
-
-def test_windows_are_uniform_over_all_starts(numbered: Path) -> None:
-    dataset = Dataset(numbered)
-    starts = {(e, t) for e, length in enumerate(LENGTHS) for t in range(length - 8 + 1)}
-    drawn: dict[tuple[int, int], int] = dict.fromkeys(starts, 0)
-    for windows in islice(dataset.windows(length=8, batch=40, seed=3), 12):
-        for key in zip(windows.episodes.tolist(), windows.starts.tolist(), strict=True):
-            drawn[key] += 1  # a window that does not fit would be a KeyError
-    counts = np.array(list(drawn.values()))
-    expected = counts.sum() / len(starts)
-    chi_square = float(((counts - expected) ** 2 / expected).sum())
-    degrees = len(starts) - 1
-    assert chi_square < degrees + 4 * np.sqrt(2 * degrees)
-    assert counts.min() > 0
-
-
-def test_windows_follow_their_seed(numbered: Path) -> None:
-    dataset = Dataset(numbered)
-    one, same, other = (next(dataset.windows(2, 8, seed)) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.frames, same.frames)
-    assert (one.starts != other.starts).any()
-
-
-@pytest.mark.parametrize("arguments", [{"length": 34, "batch": 1}, {"length": 0, "batch": 1}, {"length": 2, "batch": 0}])
-def test_impossible_windows(numbered: Path, arguments: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="length of 1 to 33"):
-        Dataset(numbered).windows(**arguments, seed=0)
-
-
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
-def test_window_memory_is_flat(numbered: Path) -> None:
+def test_memory_of_clips_is_flat(numbered: Path) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    batches = Dataset(numbered).windows(length=8, batch=16, seed=0)
-    for _ in islice(batches, 20):
-        pass
+    dataset = Dataset(numbered)
+    for t in range(20):
+        dataset.clips([0, 3] * 8, [t % 12] * 16, 8)
     before = resident()
-    for _ in islice(batches, 40):
-        pass
+    for t in range(40):
+        dataset.clips([0, 3] * 8, [t % 12] * 16, 8)
     assert resident() - before < 4 << 20  # 40 batches are 16 MB, 640 open files more
 
 
@@ -175,7 +128,7 @@ def test_truncated_rows(small: Path) -> None:
     with pytest.raises(DataError, match=r"data/chunk-000/file-000\.parquet is damaged or missing.*meta/episodes"):
         dataset.episode(0)
     with pytest.raises(DataError, match=r"file-000\.parquet"):
-        next(dataset.windows(2, 1, 0))
+        dataset.clips(1, 0, 2)
 
 
 def test_truncated_metadata(small: Path) -> None:

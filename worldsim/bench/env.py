@@ -16,6 +16,7 @@ from worldsim.bench.diamond import bench_diamond
 from worldsim.bench.stream import PARTS, WARM_UP, format_machine, in_own_process, run, time_parts
 from worldsim.device import pick_device
 from worldsim.envs.vector import DreamVectorEnv
+from worldsim.files import text_row
 from worldsim.machine import describe_machine, resident_bytes
 from worldsim.world import find_world
 
@@ -117,7 +118,7 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
     lines = []
     if header and results:
         titles = ("obs", "batch", "mode", "dtype", "steps/s", "p50 ms", "p95", "p99", *PARTS, "other", "ended")
-        lines += [format_machine(results[0]["machine"]), "".join(title.rjust(10) for title in titles)]
+        lines += [format_machine(results[0]["machine"]), text_row(titles, [8] * len(titles), left=())]
     for result in results:
         times = (*result["milliseconds"].values(), *result["parts"].values())
         cells = (
@@ -127,6 +128,7 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
             result["dtype"],
             f"{result['steps_per_second']:.1f}",
             *(f"{ms:.1f}" for ms in times),
+            result["episodes_ended"],
         )
-        lines.append("".join(str(cell).rjust(10) for cell in (*cells, result["episodes_ended"])))
+        lines.append(text_row([str(cell) for cell in cells], [8] * len(cells), left=()))
     return "\n".join(lines)

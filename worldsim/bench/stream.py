@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from worldsim.bench.config import SPAN, StreamConfig
 from worldsim.device import pick_device
+from worldsim.files import text_row
 from worldsim.machine import describe_machine, resident_bytes
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
@@ -255,7 +256,4 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
 
 
 def _line(cells: Sequence[str]) -> str:
-    widths = (24, 6, 9, 9, 17, 9, *(8 for _ in range(len(COLUMNS) - 6)))
-    return "".join(
-        cell.ljust(w) if i in (0, 2, 3, 4) else f"{cell:>{w - 1}} " for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-    )
+    return text_row(cells, (24, 5, 8, 8, 16, 8, *[7] * (len(COLUMNS) - 6)), left=(0, 2, 3, 4))

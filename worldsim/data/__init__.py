@@ -6,7 +6,7 @@ from worldsim.data.check import check, format_check
 from worldsim.data.clips import Clips
 from worldsim.data.collect import Policy, PolicySource, collect
 from worldsim.data.coverage import coverage, format_coverage
-from worldsim.data.dataset import Dataset, Episode, Windows
+from worldsim.data.dataset import Dataset, Episode
 from worldsim.data.format import DatasetInfo, EpisodeInfo, Rows
 from worldsim.data.merge import merge
 from worldsim.data.recorder import Recorder
@@ -24,7 +24,6 @@ __all__ = [
     "Recorder",
     "Rows",
     "Take",
-    "Windows",
     "check",
     "collect",
     "coverage",

@@ -323,18 +323,36 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
 
 
 def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
+    """What the game records.
+
+    Raises:
+        DataError: if it lacks something that recording needs.
+    """
+    names = ("control_spec", "fps", "frame_skip")
+    missing = [name for name in names if not _has(env, name)]
+    if missing:
+        raise DataError(f"the game has no attribute {missing[0]!r}; an environment needs {', '.join(names)} to be recorded.")
     frame, info = env.reset(seed=0)
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise DataError(f"the game shows {frame.dtype} {frame.shape}; a frame must be uint8 (H, W, 3).")
     _state(info, job.state)  # raises now rather than after an episode
     return DatasetInfo(
         game=job.game,
-        control_spec=env.get_wrapper_attr("control_spec"),
+        **{name: env.get_wrapper_attr(name) for name in names},
         height=frame.shape[0],
         width=frame.shape[1],
-        fps=env.get_wrapper_attr("fps"),
-        frame_skip=env.get_wrapper_attr("frame_skip"),
         lossless=job.lossless,
         state=job.state,
     )
+
+
+def _has(env: gymnasium.Env[Any, Any], name: str) -> bool:
+    try:
+        env.get_wrapper_attr(name)
+    except AttributeError:
+        return False
+    return True
 
 
 def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, job: Job, pipe: Connection) -> None:

@@ -1,11 +1,10 @@
-"""Reads recorded episodes: whole ones, parts, or random windows for training."""
+"""Reads recorded episodes: whole ones, ranges of frames, or clips whose entries belong to their frames."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,29 +50,6 @@ class Episode:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     states: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A batch of B windows of T rows, aligned as in `Episode`.
-
-    Attributes:
-        frames: uint8 RGB `(B, T, H, W, 3)`.
-        actions: float32 `(B, T, A)`.
-        rewards: float32 `(B, T)`.
-        terminated: bool `(B, T)`.
-        truncated: bool `(B, T)`.
-        episodes: int64 `(B,)`, position of each window's episode in the dataset.
-        starts: int64 `(B,)`, row of each window's first frame in its episode.
-    """
-
-    frames: NDArray[np.uint8]
-    actions: NDArray[np.float32]
-    rewards: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    episodes: NDArray[np.int64]
-    starts: NDArray[np.int64]
 
 
 class Dataset:
@@ -215,39 +191,6 @@ class Dataset:
         for i, start, real, out in zip(chosen, first, clips.real, pictures, strict=True):
             self._decode(int(i), int(start), out[: real.sum()])
         return replace(clips, frames=pictures)
-
-    def windows(self, length: int, batch: int, seed: int) -> Iterator[Windows]:
-        """Endless batches of random windows, uniform over all starts at which a whole window fits in one episode.
-
-        Args:
-            length: rows per window, T.
-            batch: windows per batch, B.
-            seed: equal seeds give equal windows.
-
-        Raises:
-            DataError: if `length` or `batch` is below 1, or no episode is as long as `length`.
-        """
-        longest = int(self.lengths.max())
-        if not 1 <= length <= longest or batch < 1:
-            raise DataError(
-                f"windows of length {length}, batch {batch}; give a length of 1 to {longest}, the longest episode, and a batch "
-                "of at least 1."
-            )
-        return self._windows(length, batch, np.random.default_rng(seed))
-
-    def _windows(self, length: int, batch: int, rng: np.random.Generator) -> Iterator[Windows]:
-        first_row = np.cumsum(self.lengths) - self.lengths
-        choices = np.cumsum(np.maximum(self.lengths - length + 1, 0))
-        while True:
-            drawn = rng.integers(choices[-1], size=batch)
-            episodes = np.searchsorted(choices, drawn, side="right")
-            starts = drawn - np.where(episodes > 0, choices[episodes - 1], 0)
-            at = (first_row[episodes] + starts)[:, None] + np.arange(length)
-            frames = np.empty((batch, length, *self.frame_shape), np.uint8)
-            for i, start, out in zip(episodes, starts, frames, strict=True):
-                self._decode(int(i), int(start), out)
-            rows = self.rows
-            yield Windows(frames, rows.actions[at], rows.rewards[at], rows.terminated[at], rows.truncated[at], episodes, starts)
 
     def _decode(self, i: int, start: int, out: NDArray[np.uint8]) -> None:
         """Fills `out` `(T, H, W, 3)` with the frames of episode `i` from `start` on."""
