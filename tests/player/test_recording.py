@@ -62,6 +62,18 @@ def test_a_session_fills_one_dataset_a_source(player: Player) -> None:
     assert player.notices[-1] == f"saved 21 frames to {folders[0]}, {folders[1]}"
 
 
+def test_labels_are_asked_for_once_an_episode(player: Player) -> None:
+    recordings = player.recordings
+    assert not recordings.begins("dream")
+    recordings.start(["dream"])
+    assert recordings.begins("dream") and not recordings.begins("real")
+    player.play("dream", 1)
+    assert not recordings.begins("dream")
+    recordings.end_episode("dream")
+    assert recordings.begins("dream")
+    recordings.stop()
+
+
 def test_what_is_not_recorded_is_not_kept(player: Player) -> None:
     player.play("dream", 3)
     player.recordings.start(["real"])

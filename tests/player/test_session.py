@@ -48,7 +48,7 @@ def test_the_last_frame_stays_when_a_dream_ends(short_world_path: Path) -> None:
             break
         assert session.panes["dream"].frame is not last
     assert session.ended and session.panes["dream"].frame is last
-    assert session.notices[-1] == f"the episode ended after {session.panes['dream'].survived} frames"
+    assert session.notices[-1] == f"the dream ended after {session.panes['dream'].survived} frames"
 
 
 def test_modes_follow_each_other(make: Make) -> None:
@@ -132,6 +132,34 @@ def test_a_game_that_dies_leaves_the_dream(make: Make, monkeypatch: pytest.Monke
     session.next_mode()
     session.advance(STILL)
     assert session.mode == "real" and session.panes["real"].survived == 1
+
+
+def test_a_game_that_cannot_start_again_leaves_the_dream(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make()
+    for switches in (1, 2):
+        for _ in range(switches):
+            session.next_mode()
+        assert session.real is not None
+
+        def die(**options: Any) -> None:
+            raise GameError("the game does not start.")
+
+        monkeypatch.setattr(session.real, "reset", die)
+        session.restart()
+        assert session.mode == "dream" and session.notices[-1] == "the game does not start."
+        session.advance(STILL)
+        assert list(session.panes) == ["dream"] and session.panes["dream"].survived == 1
+
+
+def test_a_game_that_ends_at_once_is_not_shown_side_by_side(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make()
+    session.next_mode()
+    assert session.real is not None
+    step = session.real.step
+    monkeypatch.setattr(session.real, "step", lambda action: (*step(action)[:2], True, False, {}))
+    session.next_mode()
+    assert session.mode == "dream" and "ended 10 times before the dream had the frames" in session.notices[-1]
+    session.advance(STILL)
 
 
 def test_every_recording_holds_frames_of_one_source(make: Make, tmp_path: Path) -> None:

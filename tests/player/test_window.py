@@ -21,12 +21,16 @@ import pytest
 
 from worldsim.controls import ControlSpec
 from worldsim.data import Dataset
-from worldsim.player import PlayConfig
+from worldsim.errors import WorldsimError
+from worldsim.player import PlayConfig, play
+from worldsim.player import window as window_module
+from worldsim.player.chooser import Choice
 from worldsim.player.inputs import layout_names
 from worldsim.player.pacing import Pacer
 from worldsim.player.replay import Replay
 from worldsim.player.session import Session
 from worldsim.player.window import Window
+from worldsim.world import read_config
 
 PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "setxkbmap": "x11-xkb-utils"}  # of Debian and Ubuntu, by program
 MISSING = [program for program in PACKAGES if shutil.which(program) is None]
@@ -230,6 +234,28 @@ def open_window(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.Monke
     pygame.quit()
 
 
+def test_without_a_world_the_player_chooses(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    choices = [Choice(str(tiny_world_path), tiny_world_path, read_config(tiny_world_path))]
+    monkeypatch.setattr(window_module, "find_choices", lambda: choices)
+    shown: list[str] = []
+
+    def show_and_stop(window: Window, now: float) -> None:
+        shown.append(window.scene.title)
+        window.running = False
+
+    monkeypatch.setattr(Window, "advance", show_and_stop)
+    for key in (pygame.K_ESCAPE, pygame.K_RETURN):
+        pygame.display.init()
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+        play(PlayConfig(device="cpu", recordings=tmp_path))
+        assert not pygame.display.get_init(), "the window is closed"
+    assert shown == ["test/tiny"], "Escape plays nothing"
+    monkeypatch.setattr(window_module, "find_choices", list)
+    with pytest.raises(WorldsimError, match="no world was named"):
+        play(PlayConfig())
+
+
 def press(window: Window, key: int, scancode: int = 0, mod: int = 0, up: bool = True) -> None:
     """A key with a symbol and a position, down and up."""
     for kind in (pygame.KEYDOWN, pygame.KEYUP)[: 1 + up]:
@@ -390,6 +416,12 @@ def test_the_window_grows_for_two_frames_and_shrinks_again(open_window: Open, do
     assert window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
     press(window, pygame.K_F11)
     assert window.screen.get_size() == (192, 128)
+
+
+def test_it_can_begin_in_fullscreen(open_window: Open) -> None:
+    window = open_window(fullscreen=True)
+    assert window.fullscreen and window.screen.get_size() == pygame.display.get_desktop_sizes()[0]
+    advance(window)
 
 
 def test_a_window_that_was_resized_keeps_its_zoom(open_window: Open, dodge_world_path: Path) -> None:

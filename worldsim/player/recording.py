@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ class Recordings:
         folder: where the datasets go.
         world_folder: of the world being played.
         world: its config.
-        num_steps: network calls per frame, stored with dreamed episodes.
         eval_share: share of the frames to hold out.
         notices: gets a line about everything that the player should know.
     """
@@ -49,6 +49,10 @@ class Recordings:
     def on(self) -> bool:
         """Whether frames are being recorded."""
         return bool(self._recorders)
+
+    def begins(self, source: str) -> bool:
+        """Whether the next frame of a source is the first of an episode being recorded."""
+        return source in self._recorders and source not in self._in_episode
 
     def start(self, sources: Iterable[str]) -> None:
         """Begins to record "dream", "real" or both."""
@@ -74,13 +78,13 @@ class Recordings:
         Args:
             source: "dream" or "real".
             frame, vector, reward, terminated, truncated: as for `Recorder.append`.
-            labels: of the episode, for the case that it begins here; see `Recorder.begin`.
+            labels: of the episode, if it `begins` here; see `Recorder.begin`.
         """
         if source not in self._recorders:
             return
         with self._failures_reported():
             recorder = self._recorders[source]
-            if source not in self._in_episode:
+            if self.begins(source):
                 split = next_split(recorder.episodes.values(), self.eval_share)
                 recorder.begin(policy="human", split=split, **labels)
                 self._in_episode.add(source)
@@ -112,7 +116,11 @@ class Recordings:
 
     def dream_labels(self, num_steps: int) -> dict[str, str]:
         """Labels of an episode that the world dreams with so many network calls per frame."""
-        return {"world_hash": world_hash(self._world_folder), "sampler": json.dumps({"num_steps": num_steps})}
+        return {"world_hash": self._world_hash, "sampler": json.dumps({"num_steps": num_steps})}
+
+    @cached_property
+    def _world_hash(self) -> str:
+        return world_hash(self._world_folder)
 
     def _root(self, source: str) -> Path:
         if source not in self._roots:

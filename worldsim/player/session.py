@@ -21,6 +21,7 @@ from worldsim.player.recording import Recordings
 from worldsim.world import find_world
 
 MODES = ("dream", "real", "side by side")
+ENDED = {"dream": "the dream", "real": "the real game"}
 TRIES = 10  # seeds of the real game, of which some may end it before there is a context
 
 
@@ -166,13 +167,17 @@ class Session:
 
     def restart(self) -> None:
         """Another start in everything shown."""
-        self._end_episodes()
-        if self.mode == "dream":
-            self._start_dream()
-        else:
-            self._start_real()
+        for name in self.sources:
+            self.recordings.end_episode(name)
+        try:
+            if self.mode != "dream":
+                self._start_real()
             if self.mode == "side by side":
                 self._follow_real()
+        except GameError as error:
+            self._leave_real(error)
+        if self.mode == "dream":
+            self._start_dream()
         self.panes = {name: self.panes[name] for name in self.sources}
         self.position = 0
 
@@ -188,7 +193,11 @@ class Session:
         self.mode = MODES[(MODES.index(self.mode) + 1) % len(MODES)]
         self.notices.append(self.mode)
         if self.mode == "side by side" and not self.ended:
-            self._follow_real()
+            try:
+                self._follow_real()
+            except GameError as error:
+                self._leave_real(error)
+                self.restart()
         elif self.mode == "dream" and not self.panes["dream"].over:
             del self.panes["real"]
         else:
@@ -207,6 +216,7 @@ class Session:
                     self._step(name, vector)
         except GameError as error:  # its process died
             self._leave_real(error)
+            self.restart()
         self.position += 1
 
     def settle(self) -> None:
@@ -237,7 +247,7 @@ class Session:
     def _step(self, name: str, vector: NDArray[np.float32]) -> None:
         pane, env = self.panes[name], self.dream if name == "dream" else self.real
         assert env is not None
-        before, labels = pane.frame, self._labels(name)
+        before, labels = pane.frame, self._labels(name) if self.recordings.begins(name) else {}
         frame, reward, terminated, truncated, _ = env.step(vector)
         if not terminated:  # of an end there is no picture
             pane.frame = frame
@@ -250,12 +260,10 @@ class Session:
             self._history.add(frame, vector)
         self.recordings.append(name, before, vector, reward, terminated, truncated, **labels)
         if pane.over:
-            self.notices.append(f"the episode ended after {pane.survived} frames")
+            self.notices.append(f"{ENDED[name]} ended after {pane.survived} frames")
 
     def _labels(self, name: str) -> dict[str, Any]:
         """Of an episode whose recording begins with the current frame."""
-        if not self.recordings.on:
-            return {}
         if name == "real":
             return {"seed": self._history.seed, "begun_at": self._history.age}
         sampler = self.recordings.dream_labels(self.dream.world.num_steps)
@@ -311,17 +319,12 @@ class Session:
         raise GameError(f"{self.title} ended {TRIES} times before the dream had the frames to start from; play it on its own.")
 
     def _leave_real(self, error: GameError) -> None:
-        """Goes on with a dream alone; the next switch to the real game starts it anew."""
+        """Only the dream is left to play; the next switch to the real game starts it anew."""
         assert self.real is not None
         self.recordings.stop()
         self.real.close()
         self.real, self.mode = None, "dream"
-        self.restart()
         self.notices.append(str(error))
 
     def _pane(self, frame: NDArray[np.uint8]) -> Pane:
         return Pane(frame, score=0.0 if self.dream.world.config.dynamics.reward_bins else None)
-
-    def _end_episodes(self) -> None:
-        for name in self.sources:
-            self.recordings.end_episode(name)
