@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,9 +34,18 @@ def test_the_game_shows_what_was_recorded(recorded: Dataset) -> None:
 
 def test_another_course_of_the_game_is_noticed(recorded: Dataset) -> None:
     last = int(recorded.lengths[0]) - 1
-    recorded.episodes[0] = replace(recorded.episodes[0], seed=recorded.episodes[0].seed + 1)
+    recorded.episodes[0] = replace(recorded.episodes[0], seed=(recorded.episodes[0].seed or 0) + 1)
     with pytest.raises(DataError, match=rf"shows another frame {last} than was recorded.*another version"):
         list(replay(DODGE.start(), recorded, 0, last))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"seed": None}, "was recorded without a seed"), ({"begun_at": 7}, "begins 7 frames after its seed")]
+)
+def test_episodes_that_do_not_begin_with_a_seed_are_refused(recorded: Dataset, changes: dict[str, Any], reason: str) -> None:
+    recorded.episodes[0] = replace(recorded.episodes[0], **changes)
+    with pytest.raises(DataError, match=f"cannot be played again: it {reason}"):
+        next(replay(DODGE.start(), recorded, 0, 0))
 
 
 def test_a_game_that_ends_early_is_noticed(recorded: Dataset) -> None:

@@ -39,7 +39,7 @@ def test_budgets_out_of_range_are_refused_by_name(name: str, value: Any) -> None
 @pytest.mark.parametrize(
     ("name", "value"), [("keep", 1.0), ("gamma", math.nan), ("learning_rate", math.nan), ("entropy", -1), ("rollout", 0)]
 )
-def test_learners_out_of_range_are_refused_by_name(name: str, value: float) -> None:
+def test_learners_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(WorldsimError, match=f"^{name} was .*; give "):
         replace(PPOConfig(), **{name: value})
 

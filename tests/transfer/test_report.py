@@ -118,6 +118,7 @@ def test_a_second_transfer_in_the_same_folder_is_refused(dodge: dict[str, Any], 
 def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("here already")
+    wrong: dict[str, Any]
     for wrong in ({"out": file}, {"card": file / "card.md"}, {"card": tmp_path / "card.txt"}, {"json": tmp_path}):
         with pytest.raises(FileError, match=re.escape(str(*wrong.values()))):
             check_outputs(**{"out": tmp_path / "out", "card": None, "json": None, **wrong})

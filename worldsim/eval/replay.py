@@ -29,9 +29,16 @@ def replay(env: Game, dataset: Dataset, episode: int, last: int) -> Iterator[tup
         Frames 0 to `last` as the game shows them now, uint8 `(H, W, 3)`, and the game's `info` of each.
 
     Raises:
-        DataError: after the last frame if it is not the recorded one, or when the game ends before it.
+        DataError: if the episode does not begin with its seed; after the last frame if it is not the recorded one; or when the
+            game ends before it.
     """
     recorded, row = dataset.episodes[episode], dataset.offsets[episode]
+    if not recorded.replayable:
+        raise DataError(
+            f"episode {recorded.index} of {dataset.root} cannot be played again: it "
+            + ("was recorded without a seed" if recorded.seed is None else f"begins {recorded.begun_at} frames after its seed")
+            + "; collect episodes with worldsim collect."
+        )
     spec = dataset.spec
     frame, info = env.reset(seed=recorded.seed)
     yield frame, info
@@ -46,6 +53,6 @@ def replay(env: Game, dataset: Dataset, episode: int, last: int) -> Iterator[tup
     if agreement < SAME_FRAME:
         raise DataError(
             f"episode {recorded.index} of {dataset.root}, played again, shows another frame {last} than was recorded "
-            f"(PSNR {agreement:.1f} dB): the installed game is another version, or the recording did not begin with its seed; "
+            f"(PSNR {agreement:.1f} dB): the installed game is another version, or takes chance from elsewhere than its seed; "
             "collect the dataset again with worldsim collect."
         )
