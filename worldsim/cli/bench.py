@@ -38,10 +38,15 @@ def kernels(config: OmitArgPrefixes[KernelsConfig], *, plot: Path | None = None,
         plot: SVG file for the ratios of the times.
     """
     from worldsim.bench.kernels import bench_kernels, compile_kernels
+    from worldsim.files import check_writable
+    from worldsim.plotting import check_plotting
 
     if config.compile_only:
         write_json(json, compile_kernels(config))
         return
+    if plot is not None:
+        check_plotting()
+        check_writable(plot, (".svg",))
     figures = bench_kernels(config)
     write_json(json, figures)
     if plot is not None:
