@@ -17,8 +17,8 @@ INVISIBLE = ("offscreen", "dummy")  # SDL's drivers that draw into memory
 def open_display(otherwise: str) -> None:
     """Initialises pygame's display, and makes sure that somebody can see it.
 
-    Without a display, or with a stale `DISPLAY`, SDL falls back to a driver that draws into memory, and says nothing. Whoever
-    wants such a driver names it in `SDL_VIDEODRIVER`.
+    Without a display, or with a stale `DISPLAY`, SDL falls back to a driver that draws into memory, and says nothing.
+    Whoever wants such a driver names it in `SDL_VIDEODRIVER`.
 
     Args:
         otherwise: what to do without a display, as the end of a sentence.

@@ -23,6 +23,11 @@ def test_the_help_says_what_controls_mean_in_the_game() -> None:
     assert rows["left click"] == "fire" and rows["right click"] == "button of the game"
 
 
+def test_many_keys_take_several_rows() -> None:
+    rows = help_rows(ControlSpec(keys=(*"abcdefghij",)), {}, {})
+    assert rows[:2] == [("a b c d e f g h", "keys of the game"), ("i j", "keys of the game")]
+
+
 def test_the_help_names_keys_as_the_keyboard_prints_them() -> None:
     azerty = {"w": "z", "a": "q", "q": "a"}
     rows = dict(help_rows(ControlSpec(keys=("w", "a")), {"w": "forward", "a": "left"}, azerty))

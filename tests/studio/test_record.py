@@ -56,7 +56,7 @@ def test_ctrl_c_keeps_what_was_made(tiny_world: World, tmp_path: Path, capsys: p
 
 
 def test_memory_does_not_grow_with_the_clip(tiny_world: World, tmp_path: Path) -> None:
-    """Enlarged frames are encoded as they come: 60 of them take 24 MB here, of which few are there at a time."""
+    """Enlarged frames are encoded as they come: 60 of them take 24 MB, and only a few exist at a time."""
     import tracemalloc
 
     tracemalloc.start()

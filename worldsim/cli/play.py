@@ -42,7 +42,7 @@ def record(
         world: Name, folder or Hub id.
         out: An .mp4, a .gif, or a .png that shows the frames from left to right.
         frames: How many.
-        seed: Of the start, the controls and the noise; where an episode ends, another begins, of the next seed.
+        seed: Of the start, the controls and the noise. Where an episode ends, another begins, with the next seed.
         num_steps: Network calls per frame; by default the world's own.
         scale: Pixels of the clip per pixel of a frame.
         device: Where the world runs.

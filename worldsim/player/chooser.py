@@ -1,4 +1,4 @@
-"""A menu of worlds: pictures from their start contexts, chosen with arrow keys and Enter, or with the mouse."""
+"""A menu of worlds: pictures from their start contexts, chosen with arrow keys and Enter or the mouse."""
 
 from __future__ import annotations
 

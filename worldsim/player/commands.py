@@ -1,4 +1,4 @@
-"""The player's own keys: F1 to F12, Tab and Escape always; letters too, where the game does not use them."""
+"""Keys of the window itself: F1 to F12, Tab and Escape always; some letters too, where the game does not use them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import pygame
 
 from worldsim.controls import ControlSpec
-from worldsim.player.inputs import ARROWS
 
 
 @dataclass(frozen=True)
 class Command:
-    """One thing that the player does.
+    """One thing that the window does.
 
     Attributes:
         name: of the method of `Window` that does it.
@@ -46,16 +45,17 @@ COMMANDS = (
     Command("next_mode", pygame.K_TAB, "Tab", "dream, real, side by side"),
     Command("leave", pygame.K_ESCAPE, "Esc", "release the mouse; quit"),
 )
+PER_ROW = 8  # keys of unknown meaning in a row of the help
 HELD_WITH_SHIFT = {pygame.K_TAB: "tab", pygame.K_ESCAPE: "escape"}  # how a game gets the keys that are ours
 
 
 def find_command(key: int) -> Command | None:
-    """The command of a key, given as pygame's code; the game has had its turn before."""
+    """The command of a key, given as pygame's code. Ask only for keys that the game does not use."""
     return next((command for command in COMMANDS if key == command.key or (command.letter and key == ord(command.letter))), None)
 
 
 def help_rows(spec: ControlSpec, meanings: Mapping[str, str], names: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Keys and what they do: first the game's, then the player's.
+    """Keys and what they do: first the game's, then the window's.
 
     Args:
         spec: controls of the game.
@@ -66,12 +66,11 @@ def help_rows(spec: ControlSpec, meanings: Mapping[str, str], names: Mapping[str
     printed |= {key: f"Shift+{key.title()}" for key in HELD_WITH_SHIFT.values() if key in spec.keys}
     rows = [(printed[key], meanings[key]) for key in spec.keys if key in meanings]
     others = [printed[key] for key in spec.keys if key not in meanings]
-    rows += [(" ".join(others), "keys of the game")] if others else []
+    rows += [(" ".join(others[i : i + PER_ROW]), "keys of the game") for i in range(0, len(others), PER_ROW)]
     axes = [axis for axis, limit in zip(("mouse.dx", "mouse.dy"), spec.mouse_limit, strict=True) if limit]
     rows += [("mouse", " and ".join(dict.fromkeys(meanings.get(axis, "look") for axis in axes)))] if axes else []
     rows += [(f"{button} click", meanings.get(f"mouse.{button}", "button of the game")) for button in spec.buttons]
     taken = {name for key, name in names.items() if key in spec.keys} or set(spec.keys)
-    taken |= set() if {"up", "down", "left", "right"} & set(spec.keys) else set(ARROWS)
     for command in COMMANDS:
         free = command.letter and command.letter not in taken
         rows.append((f"{command.label}, {command.letter.upper()}" if free else command.label, command.meaning))

@@ -77,6 +77,6 @@ class Gamepads:
 
 
 def press_names(spec: ControlSpec) -> list[tuple[str, str]]:
-    """What the buttons A, B, X, Y and the shoulders press: the game's mouse buttons, then its keys that do not move."""
+    """What A, B, X, Y and the shoulder buttons press: the game's mouse buttons, then keys other than movement."""
     keys = [key for key in spec.keys if key not in MOVES]
     return [*(("button", name) for name in spec.buttons), *(("key", key) for key in keys)]

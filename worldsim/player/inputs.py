@@ -1,7 +1,7 @@
 """Keyboard and mouse between two frames, kept so that no press is lost.
 
-Keys are told apart by their position on the keyboard, not by the letter printed on them: the keys named w, a, s and d are
-where they are on a US keyboard, whatever the layout.
+A key is known by its position on the keyboard, not by the letter printed on it: the keys named w, a, s and d
+are where they are on a US keyboard, whatever the layout.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ POSITIONS: dict[int, str] = {
 class Latch:
     """Collects events until a frame takes them.
 
-    A key pressed and released between two frames counts as held for the next one. Mouse motion beyond what one step may turn is
-    carried over, up to one more step's worth.
+    A key pressed and released between two frames counts as held for the next one. Mouse motion beyond what one
+    step may turn is carried over, up to one more step's worth.
 
     Args:
         spec: controls that count; arrow keys stand in for w, a, s, d where the game has no arrows.
@@ -84,7 +84,7 @@ class Latch:
 
 
 def layout_names() -> dict[str, str]:
-    """Our name of a letter or digit key -> what the keyboard's own layout prints on it, such as "w" -> "z" on AZERTY.
+    """Our name of a letter or digit key -> what the keyboard prints on it, such as "w" -> "z" on AZERTY.
 
     Needs an open window. A key that the layout gives no character is left out.
     """

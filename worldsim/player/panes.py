@@ -25,7 +25,7 @@ class Place:
 def fit_zoom(frame: tuple[int, int], area: tuple[int, int]) -> float:
     """Largest zoom at which a frame `(width, height)` fits an area.
 
-    It is a whole number, at which pixels are equal squares, unless more than a tenth of the size would be lost.
+    It is a whole number, at which pixels are equal squares, unless a tenth of the size would be lost by that.
     """
     zoom = min(area[0] / frame[0], area[1] / frame[1])
     return float(int(zoom)) if zoom < 1.1 * int(zoom) else max(zoom, 1 / max(frame))
@@ -52,8 +52,15 @@ def arrange(frame: tuple[int, int], count: int, window: tuple[int, int], header:
 
 
 def window_size(frame: tuple[int, int], count: int, zoom: int, screen: tuple[int, int], header: int = 0) -> tuple[int, int]:
-    """Size of a window that shows frames beside each other (very wide ones below), at a zoom or the largest that the screen has
-    room for."""
+    """Size of a window that shows frames beside each other, or very wide ones below each other.
+
+    Args:
+        frame: `(width, height)` of a frame.
+        count: frames.
+        zoom: wanted; it is smaller where the screen has no room.
+        screen: `(width, height)` of the screen.
+        header: pixels to leave above each frame.
+    """
     across, down = (1, count) if frame[0] > 2 * frame[1] else (count, 1)
     gaps = GAP * (across - 1), GAP * (down - 1) + header * down
     room = (screen[0] - gaps[0]) // across, (screen[1] - gaps[1]) // down
@@ -73,7 +80,7 @@ def draw_frames(screen: pygame.Surface, frames: Mapping[str, NDArray[np.uint8]],
 
 
 def draw_picture(screen: pygame.Surface, frame: NDArray[np.uint8], area: pygame.Rect) -> None:
-    """Draws a frame, uint8 `(H, W, 3)`, over the whole area: its pixels become sharp squares of about equal size."""
+    """Draws a frame, uint8 `(H, W, 3)`, over the whole area; its pixels become sharp squares."""
     surface = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
     larger = pygame.transform.scale_by(surface, math.ceil(area.width / surface.get_width()))
     fits = larger if larger.get_size() == area.size else pygame.transform.smoothscale(larger, area.size)

@@ -1,4 +1,4 @@
-"""What a person plays in the window, written to datasets: one for each source, the dream and the real game."""
+"""Records what is played in the window: one dataset for the dream, one for the real game."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Scene(Protocol):
 
 @dataclass
 class History:
-    """The last frames of the real game, each with the controls that produced it: a start context for the dream.
+    """The last frames of the real game, each with the controls that produced it: a context to start a dream.
 
     Attributes:
         frames: uint8 `(H, W, 3)` each.
@@ -292,7 +292,7 @@ class Session:
     def _follow_real(self) -> None:
         """Starts the dream from the real game's last frames, so that both go on from the same moment.
 
-        The model needs a whole window of frames: the real game runs, with nothing held, until there are enough.
+        The model needs a whole window of frames: the real game runs with nothing held until there are enough.
         """
         world = self.dream.world
         self._fill_history()

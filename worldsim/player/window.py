@@ -89,7 +89,7 @@ class Window:
             self.running = False
 
     def handle_events(self) -> None:
-        """Keys are read by position for the game, by symbol for the player's own commands."""
+        """Keys are read by position for the game, by symbol for the window's own commands."""
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 self.running = False
@@ -122,7 +122,7 @@ class Window:
             self.command(event.key)
 
     def command(self, key: int) -> None:
-        """Does what one of the player's own keys stands for."""
+        """Does what one of the window's own keys stands for."""
         command = find_command(key)
         if command is None:
             return
@@ -213,7 +213,7 @@ class Window:
         pygame.mouse.set_visible(not on)
 
     def open(self, zoom: int) -> None:
-        """Opens the window in the middle of the screen, or gives it the size of what it shows, at that zoom if there is room."""
+        """Gives the window the size of what it shows, at that zoom if the screen has room, and centres it."""
         count, desktop, header, size = len(self.scene.panes), pygame.display.get_desktop_sizes()[0], 0, (0, 0)
         for _ in range(4):  # a heading is as high as its text, which depends on the size
             size = window_size(self.frame_size(), count, zoom, desktop, header)

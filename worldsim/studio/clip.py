@@ -1,4 +1,4 @@
-"""Clips as files of the kind that their name says: a video, an animated picture, or all frames in one picture."""
+"""Clips as files, of the kind that the name says: a video, an animation, or all frames in one picture."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def writing_clip(
 ) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
     """Gives a function that adds a frame, uint8 `(H, W, 3)`.
 
-    An .mp4 and a .gif are written frame by frame; a .png shows the frames from left to right. The file appears when the block
-    ends. After Ctrl-C it holds the frames so far; after an error there is none.
+    An .mp4 and a .gif are written frame by frame; a .png shows the frames from left to right. The file appears
+    when the block ends. After Ctrl-C it holds the frames so far; after an error there is none.
 
     >>> with writing_clip(Path("dream.mp4"), (80, 128), fps=17.5, frames=100) as append:
     ...     append(frame)

@@ -11,7 +11,7 @@ from worldsim.envs.games import make_policy
 
 
 def random_controls(spec: ControlSpec, seed: int) -> Iterator[Controls]:
-    """Endless controls of the policy "random", which also records games: each is held for a random number of frames.
+    """Endless controls from the policy "random", which also records games: each is held for a while.
 
     Args:
         spec: controls to give.

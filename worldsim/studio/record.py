@@ -25,7 +25,7 @@ def record_clip(
         world: of batch 1.
         out: file that ends in .mp4, .gif or .png.
         frames: how many.
-        seed: of the first episode, the next ones having the seeds after it, and of the controls if none are given.
+        seed: of the first episode and of random controls; the next episodes have the seeds after it.
         controls: one for each frame but the first; by default random ones.
         scale: every pixel becomes a square of so many.
 
