@@ -15,7 +15,7 @@ from worldsim.kernels.norm_modulate import norm_modulate
 from worldsim.kernels.qkv_write import qkv_write
 from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
-from worldsim.model import attention, dit
+from worldsim.model import attention, blocks, dit
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.sampler import Stream
 
@@ -36,9 +36,10 @@ def use(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return frame_attention(q, k, v, tokens, **options, impl=impl)  # type: ignore[arg-type]
 
     monkeypatch.setattr(attention, "_see", see)
-    monkeypatch.setattr(dit, "modulate", partial(norm_modulate, impl=impl))
+    for module in (blocks, dit):
+        monkeypatch.setattr(module, "modulate", partial(norm_modulate, impl=impl))
     for op in (qkv_write, ring_attention, temporal_decode):
-        monkeypatch.setattr(dit, op.__name__, partial(op, impl=impl))
+        monkeypatch.setattr(blocks, op.__name__, partial(op, impl=impl))
 
 
 def build(config: DiTConfig) -> DiT:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldsim.kernels.qkv_write import qkv_write
 from worldsim.model import rope
-from worldsim.model.dit import normalize
+from worldsim.model.attention import normalize
 
 from .rings import DEVICE, Shape, close
 
