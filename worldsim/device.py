@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from functools import lru_cache
@@ -15,6 +16,15 @@ from worldsim.machine import cpu_instructions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FAST_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # "bf16" is ARM's
+
+
+def _compute_alone() -> None:
+    """For a forked child, in which torch would wait for ever for the threads of its parent."""
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compute_alone)
 
 
 def pick_device(name: str = "auto") -> torch.device:
