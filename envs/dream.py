@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldsim.envs.dreams import Dreams, DreamState, check_rewards
+from worldsim.envs.dreams import Dreams, DreamState
 from worldsim.envs.games import GameSpec
-from worldsim.envs.view import ViewEnv
+from worldsim.envs.options import WorldOptions, check_reset_options, check_rewards, check_seed
+from worldsim.envs.view import RENDER_MODES, ViewEnv, check_render_mode
 from worldsim.world import World
 
 
@@ -33,18 +35,19 @@ class DreamEnv(ViewEnv):
     Args:
         world: name, folder or Hub id; or a loaded `World` of batch 1.
         obs: "pixels" or "latent".
+        obs_size: `(H, W)` that pixels are scaled to; by default they are not. Convolutions for Atari, such as the CnnPolicy of
+            Stable-Baselines3, need at least 36 rows and columns, which `doom/take-cover-strip` has not: give `(64, 64)`.
         actions: "native" (a dict of keys, mouse and buttons) or "flat" (Discrete or MultiDiscrete, as the game declares).
         stack: frames seen at a time, along the last axis.
         horizon: steps until truncation; None for never, "game" for what the real game does.
         render_mode: None, "human" or "rgb_array".
         rewards: whether a world without a reward head is refused.
         game: that the world was learned from, if it is no registered one; see `worldsim.envs.games.find_game`.
-        options: `device`, `dtype`, `num_steps`, `temperature`, `context_level`, `compiled`; see `World`. A temperature above 1
-            and a higher context level make the dream less certain, and so harder to exploit.
+        device, dtype, num_steps, temperature, context_level, compiled: see `WorldOptions`; not for a loaded world.
 
     Raises:
-        EnvError: if an option is unknown or out of range.
-        WorldError: if there is no such world.
+        EnvError: if an option is out of range.
+        WorldError: if there is no such world, or another environment uses it.
     """
 
     def __init__(
@@ -52,16 +55,26 @@ class DreamEnv(ViewEnv):
         world: str | Path | World,
         *,
         obs: str = "pixels",
+        obs_size: Sequence[int] | None = None,
         actions: str = "native",
         stack: int = 1,
         horizon: int | str | None = None,
         render_mode: str | None = None,
         rewards: bool = True,
         game: str | GameSpec | None = None,
-        **options: Any,
+        device: str = "auto",
+        dtype: str = "auto",
+        num_steps: int | None = None,
+        temperature: float = 1.0,
+        context_level: float | None = None,
+        compiled: bool = False,
     ) -> None:
-        self._dreams = Dreams(world, 1, {"obs": obs, "actions": actions, "stack": stack}, horizon, options, game)
+        check_render_mode(render_mode, RENDER_MODES)
+        view = {"obs": obs, "obs_size": obs_size, "actions": actions, "stack": stack}
+        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
+        self._dreams = Dreams(world, 1, view, horizon, options, game)
         self.world = self._dreams.world
+        self.world.claim(self)
         if rewards:
             check_rewards(self.world)
         if multiprocessing.parent_process() is not None:
@@ -71,9 +84,10 @@ class DreamEnv(ViewEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
         """Starts from one of the world's start contexts, `options["start"]` or one drawn from the seed."""
+        start, seed = check_reset_options(options, ["start"]).get("start"), check_seed(seed)
         super().reset(seed=seed)
-        self._dreams.reset([0], [seed], (options or {}).get("start"))
-        self._over = False
+        self._dreams.reset([0], [seed], start)
+        self._begin()
         return self._observation(), {"has_frame": True, "end_probability": 0.0}
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -101,8 +115,18 @@ class DreamEnv(ViewEnv):
     def set_state(self, state: DreamState) -> NDArray[Any]:
         """Goes back, or over, to a state of this or another environment of the same world; returns its observation."""
         self._dreams.set_state(state, [0], None)
-        self._over = bool(state.over[0])
+        self._begin(over=bool(state.over[0]))
         return self._dreams.obs[0].cpu().numpy().copy()
+
+    def close(self) -> None:
+        """Closes the window, and lets others have the world."""
+        super().close()
+        self.world.release(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """For copies and pickles, whose world is a copy too."""
+        self.__dict__.update(state)
+        self.world.claim(self)
 
     def _observation(self) -> NDArray[Any]:
         if self._screen is not None:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.envs.games import GameSpec, find_game, known_game
-from worldsim.envs.view import View, check_choice, flat_axes, horizon_steps
+from worldsim.envs.options import WorldOptions, horizon_steps
+from worldsim.envs.view import View
 from worldsim.errors import EnvError
 from worldsim.world import World, WorldState
-
-DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
-WORLD_OPTIONS = ("device", "dtype", "num_steps", "temperature", "context_level", "compiled")
+from worldsim.world.checks import check_seeds
 
 
 class Turn(NamedTuple):
@@ -62,14 +61,13 @@ class Dreams:
     Args:
         world: name, folder, Hub id, or a loaded `World` of that batch.
         batch: dreams, `B`.
-        view: options of `View`: `obs`, `actions`, `stack`.
+        view: options of `View`: `obs`, `obs_size`, `actions`, `stack`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
-        options: of the world: `device`, `dtype` ("auto", "float32" or "bfloat16"), `num_steps`, `temperature`, `context_level`,
-            `compiled`; see `World`.
+        options: of the world, where it is not loaded.
         game: that the world was learned from, for its flat actions and horizon; by default found by its name.
 
     Raises:
-        EnvError: if an option is unknown or out of range.
+        EnvError: if an option is out of range.
         GameError: if a game is given, and there is none.
         WorldError: if there is no such world, or not enough memory.
     """
@@ -80,26 +78,40 @@ class Dreams:
         batch: int,
         view: dict[str, Any],
         horizon: int | str | None,
-        options: dict[str, Any],
+        options: WorldOptions,
         game: str | GameSpec | None = None,
     ) -> None:
-        self.world = world if isinstance(world, World) else _load(world, batch, options)
-        if self.world.batch != batch:
-            raise EnvError(f"the world has a batch of {self.world.batch}, and {batch} are needed; load it with batch={batch}.")
+        self.world = options.open(world, batch)
         config = self.world.config
         size, latent = (config.height, config.width), int(np.prod(self.world.latent_shape))
         self.batch = batch
         spec = known_game(config.game) if game is None else find_game(game)
-        self.view = View(config.control_spec, size, latent, flat_axes(spec), **view)
+        self.view = View(config.control_spec, size, latent, *(spec.axes, spec.meanings) if spec else (), **view)
         self.horizon = horizon_steps(horizon, spec, config.frame_skip)
         self.obs = torch.zeros(())
         self.latent = torch.zeros(())
         self.age = np.zeros(batch, np.int64)
         self.over = np.ones(batch, bool)
 
-    def reset(self, rows: Sequence[int], seed: int | Sequence[int | None] | None, start: int | None) -> None:
-        """Begins some dreams anew; see `World.restart`. What they see is in `obs`."""
-        latent = self.world.restart(rows, seed=seed, start=start)
+    def reset(
+        self,
+        rows: Sequence[int],
+        seed: int | Sequence[int | None] | None,
+        start: int | Sequence[int | None] | None,
+    ) -> None:
+        """Begins some dreams anew; see `World.restart`. What they see is in `obs`.
+
+        Args:
+            rows: which.
+            seed: as for `World.restart`.
+            start: a start context for all, or one for each of `rows`, None for one drawn from the seed.
+        """
+        if isinstance(start, Sequence):
+            seeds = check_seeds(seed, rows)
+            pairs = zip(rows, seeds, start, strict=True)
+            latent = torch.cat([self.world.restart([row], seed=[own], start=begin) for row, own, begin in pairs])
+        else:
+            latent = self.world.restart(rows, seed=seed, start=start)
         self._put(rows, self.view.first(self._see(latent)), latent)
         self.age[rows], self.over[rows] = 0, False
 
@@ -117,7 +129,7 @@ class Dreams:
 
     def frames(self) -> NDArray[np.uint8]:
         """The current frames, uint8 `(B, H, W, 3)`, as a copy."""
-        return (self.world.decode(self.latent) if self.view.latent else self.obs[..., -3:]).cpu().numpy().copy()
+        return (self.obs[..., -3:] if self._shows_frames else self.world.decode(self.latent)).cpu().numpy().copy()
 
     def get_state(self, rows: Sequence[int]) -> DreamState:
         """Copies the state of some dreams."""
@@ -129,14 +141,19 @@ class Dreams:
         if state.obs.shape[1:] != self.view.observation_space.shape:
             raise EnvError(
                 f"the state's observations are {tuple(state.obs.shape[1:])}, those here {self.view.observation_space.shape}; "
-                "make both environments with the same obs and stack."
+                "make both environments with the same obs, obs_size and stack."
             )
         self.world.set_state(state.world, rows, seed=seed)
         self._put(rows, state.obs.to(self.world.device), state.latent.to(self.world.device))
         self.age[rows], self.over[rows] = state.age, state.over
 
+    @property
+    def _shows_frames(self) -> bool:
+        """Whether observations hold the frames as they are."""
+        return not self.view.latent and self.view.obs_size is None
+
     def _see(self, latent: Tensor) -> Tensor:
-        return self.view.flatten(latent) if self.view.latent else self.world.decode(latent)
+        return self.view.flatten(latent) if self.view.latent else self.view.scale(self.world.decode(latent))
 
     def _put(self, rows: Sequence[int], obs: Tensor, latent: Tensor) -> None:
         """New tensors with some rows replaced, since those handed out must stay as they are."""
@@ -144,20 +161,3 @@ class Dreams:
             self.obs, self.latent = (part.new_zeros(self.batch, *part.shape[1:]) for part in (obs, latent))
         self.obs, self.latent = self.obs.clone(), self.latent.clone()
         self.obs[rows], self.latent[rows] = obs, latent
-
-
-def _load(world: str | Path, batch: int, options: dict[str, Any]) -> World:
-    for name in options:
-        check_choice("an option", name, WORLD_OPTIONS)
-    dtype = options.get("dtype", "auto")
-    check_choice("dtype", dtype, tuple(DTYPES))
-    return World.load(world, batch=batch, **{**options, "dtype": DTYPES[dtype]})
-
-
-def check_rewards(world: World) -> None:
-    """Raises `EnvError` where a world cannot teach anything."""
-    if world.config.dynamics.reward_bins == 0:
-        raise EnvError(
-            f"world {world.config.name!r} has no reward head (reward_bins is 0), so that no agent can learn in it; "
-            "train it with rewards, or pass rewards=False to only watch."
-        )

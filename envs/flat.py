@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,10 @@ class FlatActions:
             chosen.append(np.abs(vectors[:, None, own] - table[:, own]).sum(-1).argmin(1))
         return np.stack(chosen, 1) if len(chosen) > 1 else chosen[0]
 
+    def describe(self, meanings: Mapping[str, str]) -> list[list[str]]:
+        """What the options of each axis do; `meanings` says what the controls do, by name."""
+        return [[_describe(option, meanings) for option in axis] for axis in self.axes]
+
     def keys(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         """Keys held (pygame codes, sorted) -> option of each axis. Turning is on the arrows, the left button on the space bar."""
         keyed: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -84,6 +89,14 @@ def _axes(spec: ControlSpec) -> Axes:
         axes.append(tuple(Controls(mouse=(turn, 0) if i == 0 else (0, turn)) for turn in turns))
     axes += [(Controls(buttons={button}),) for button in spec.buttons]
     return tuple((Controls(), *axis) for axis in axes if axis) or ((Controls(),),)
+
+
+def _describe(controls: Controls, meanings: Mapping[str, str]) -> str:
+    parts = [meanings.get(key, key) for key in sorted(controls.keys)]
+    moves = zip(("mouse.dx", "mouse.dy"), controls.mouse, strict=True)
+    parts += [f"{meanings.get(axis, axis)} {motion:+g}" for axis, motion in moves if motion]
+    parts += [meanings.get(f"mouse.{button}", f"{button} click") for button in sorted(controls.buttons)]
+    return " + ".join(parts) or "rest"
 
 
 def _codes(controls: Controls) -> set[int]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> NDArray[Any]:
-        obs, infos = self.env.reset(seed=self._seeds, options=self._options[0])  # type: ignore[arg-type]
+        obs, infos = self.env.reset(seed=self._seeds, options=_joined(self._options))  # type: ignore[arg-type]
         self.reset_infos = _rows(infos, self.num_envs)
         self._reset_seeds()
         self._reset_options()
@@ -86,7 +86,29 @@ class SB3VecEnv(VecEnv):
         return [None] * self.num_envs if frames is None else frames
 
 
-def _rows(infos: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """One dict per row of what Gymnasium gives as arrays with masks."""
-    names = [name for name in infos if f"_{name}" in infos and not isinstance(infos[name], dict)]
-    return [{name: infos[name][row].item() for name in names if infos[f"_{name}"][row]} for row in range(count)]
+def _joined(options: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Options of every row -> those of the one environment: `start` differs by row, all others must agree."""
+    names = {name for row in options for name in row}
+    for name in names - {"start"}:
+        if any(row.get(name) != options[0].get(name) for row in options):
+            raise EnvError(f"option {name!r} differs between the environments; only 'start' may.")
+    joined = {name: options[0][name] for name in names - {"start"}}
+    return joined | ({"start": [row.get("start") for row in options]} if "start" in names else {})
+
+
+def _rows(infos: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+    """One dict per row of what Gymnasium gives as arrays, or dicts of arrays, with masks."""
+    return [_row(infos, row) for row in range(count)]
+
+
+def _row(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
+    """What infos say of a row; what has no mask is of every row."""
+    named = {name: values for name, values in infos.items() if not (name.startswith("_") and name[1:] in infos)}
+    return {name: _value(values, row) for name, values in named.items() if f"_{name}" not in infos or infos[f"_{name}"][row]}
+
+
+def _value(values: Any, row: int) -> Any:
+    if isinstance(values, Mapping):
+        return _row(values, row)
+    value = values[row]
+    return value.item() if isinstance(value, np.generic) else value

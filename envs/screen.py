@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +43,19 @@ def open_display(otherwise: str) -> None:
 
 
 class Screen:
-    """Opens with the first frame, and keeps to the rate.
+    """A window of its own, which opens with the first frame and keeps to the rate.
+
+    A window that the user closes stays closed, and frames are shown no more.
 
     Args:
         fps: frames per second.
     """
 
+    _open: ClassVar[WeakSet[Screen]] = WeakSet()
+
     def __init__(self, fps: int) -> None:
         self.fps = fps
+        self.closed_by_user = False
         self._window: Any = None
         self._clock: Any = None
 
@@ -59,26 +65,51 @@ class Screen:
         Raises:
             DisplayError: if no window can open.
         """
-        if self._window is None:
+        if self._window is None and not self.closed_by_user:
             open_display("use render_mode='rgb_array'.")
         import pygame
 
         try:
+            if pygame.display.get_init():
+                _close_unwanted()
+            if self.closed_by_user:
+                return
             if self._window is None:
-                self._window = pygame.display.set_mode((frame.shape[1] * ZOOM, frame.shape[0] * ZOOM))
+                self._window = pygame.Window("worldsim", (frame.shape[1] * ZOOM, frame.shape[0] * ZOOM))
                 self._clock = pygame.time.Clock()
-            pygame.event.pump()
+                self._open.add(self)
             surface = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
-            self._window.blit(pygame.transform.scale_by(surface, ZOOM), (0, 0))
-            pygame.display.flip()
+            self._window.get_surface().blit(pygame.transform.scale_by(surface, ZOOM), (0, 0))
+            self._window.flip()
         except pygame.error as error:
             raise DisplayError(f"no window can open ({error}); without a display, use render_mode='rgb_array'.") from error
         self._clock.tick(self.fps)
 
     def close(self) -> None:
-        """Closes the window; calling it again does nothing."""
-        if self._window is not None:
-            import pygame
+        """Closes the window, and leaves all others open; calling it again does nothing."""
+        if self._window is None:
+            return
+        import pygame
 
+        self._window.destroy()
+        self._window = None
+        self._open.discard(self)
+        if not self._open and pygame.display.get_init() and pygame.display.get_surface() is None:
             pygame.display.quit()
-            self._window = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles open a window of their own."""
+        return {**self.__dict__, "_window": None, "_clock": None}
+
+
+def _close_unwanted() -> None:
+    """Closes the windows whose X was clicked."""
+    import pygame
+
+    pygame.event.pump()
+    pygame.event.clear(pygame.MOUSEMOTION)  # nobody else takes them, and a full queue would lose the clicks
+    clicked = [event.window for event in pygame.event.get(pygame.WINDOWCLOSE)]
+    for screen in list(Screen._open):
+        if screen._window in clicked:
+            screen.closed_by_user = True
+            screen.close()

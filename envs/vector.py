@@ -13,10 +13,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.envs.dreams import Dreams, DreamState, Turn, check_rewards
+from worldsim.envs.dreams import Dreams, DreamState, Turn
 from worldsim.envs.games import GameSpec
-from worldsim.envs.view import check_choice
-from worldsim.errors import EnvError
+from worldsim.envs.options import WorldOptions, check_reset_options, check_rewards, check_seed
+from worldsim.envs.view import check_render_mode
+from worldsim.errors import EnvError, check_choice, check_int, shown
 from worldsim.world import World
 
 OUTPUTS = ("numpy", "torch")
@@ -30,10 +31,15 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
     `output="torch"` observations, rewards and ends are tensors on the device that nothing copies, and `final_obs` is one tensor
     `(num_envs, ...)` of which the masked rows count.
 
+    Gymnasium's wrappers that keep statistics, such as `RecordEpisodeStatistics`, `NormalizeReward` and `NormalizeObservation`,
+    compute in NumPy: put them around an environment with NumPy output, and `gymnasium.wrappers.vector.NumpyToTorch` around them
+    where tensors are wanted.
+
     Args:
         world: name, folder or Hub id; or a loaded `World` of that batch.
         num_envs: dreams.
-        obs, actions, stack, game, options: as for `DreamEnv`.
+        obs, obs_size, actions, stack, game: as for `DreamEnv`.
+        device, dtype, num_steps, temperature, context_level, compiled: as for `DreamEnv`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
         max_episode_steps: takes the place of the horizon where given.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, or its value.
@@ -41,8 +47,8 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         render_mode: None or "rgb_array".
 
     Raises:
-        EnvError: if an option is unknown or out of range.
-        WorldError: if there is no such world, or memory for fewer dreams.
+        EnvError: if an option is out of range.
+        WorldError: if there is no such world, memory for fewer dreams only, or another environment uses the world.
     """
 
     metadata = {  # noqa: RUF012 (Gymnasium's own convention)
@@ -57,6 +63,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         num_envs: int = 1,
         *,
         obs: str = "pixels",
+        obs_size: Sequence[int] | None = None,
         actions: str = "native",
         stack: int = 1,
         horizon: int | str | None = None,
@@ -65,14 +72,22 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         output: str = "numpy",
         render_mode: str | None = None,
         game: str | GameSpec | None = None,
-        **options: Any,
+        device: str = "auto",
+        dtype: str = "auto",
+        num_steps: int | None = None,
+        temperature: float = 1.0,
+        context_level: float | None = None,
+        compiled: bool = False,
     ) -> None:
-        check_choice("output", output, OUTPUTS)
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, ("rgb_array",))
+        num_envs = check_int("num_envs", num_envs, 1, error=EnvError)
+        check_choice("output", output, OUTPUTS, EnvError)
+        check_render_mode(render_mode, ("rgb_array",))
         limit = horizon if max_episode_steps is None else max_episode_steps
-        self._dreams = Dreams(world, num_envs, {"obs": obs, "actions": actions, "stack": stack}, limit, options, game)
+        view = {"obs": obs, "obs_size": obs_size, "actions": actions, "stack": stack}
+        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
+        self._dreams = Dreams(world, num_envs, view, limit, options, game)
         self.world, self.view = self._dreams.world, self._dreams.view
+        self.world.claim(self)
         check_rewards(self.world)
         self.num_envs, self.render_mode, self.output = num_envs, render_mode, output
         self.autoreset_mode = _mode(autoreset_mode)
@@ -89,15 +104,18 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
 
         Args:
             seed: of row 0, row i taking `seed + i`; or one per row. None goes on from what the last seeds lead to.
-            options: `start`, a start context for all; `reset_mask`, bool `(num_envs,)`, with a seed per row as for all.
+            options: `start`, a start context for all or one for each row, None for one drawn from the row's seed;
+                `reset_mask`, bool `(num_envs,)`, with seeds and starts of all rows.
+
+        Raises:
+            EnvError: if a seed, a start or an option is none of these.
         """
-        super().reset(seed=seed if isinstance(seed, int) else None)
-        rows = self._rows((options or {}).get("reset_mask"))
-        if seed is not None and not isinstance(seed, (int, np.integer)):
-            if len(seed) != self.num_envs:
-                raise EnvError(f"{len(seed)} seeds for {self.num_envs} dreams; give one seed, or one per dream.")
-            seed = [seed[row] for row in rows]
-        self._dreams.reset(rows, seed, (options or {}).get("start"))
+        given = check_reset_options(options, ["start", "reset_mask"])
+        rows = self._rows(given.get("reset_mask"))
+        seeds, start = self._each("seed", seed), self._each("start", given.get("start"))
+        seeds = [check_seed(seeds[row]) for row in rows] if isinstance(seeds, list) else check_seed(seeds)
+        super().reset(seed=seeds if isinstance(seeds, int) else None)
+        self._dreams.reset(rows, seeds, [start[row] for row in rows] if isinstance(start, list) else start)
         self._started = True
         chosen = np.isin(np.arange(self.num_envs), rows)
         return self._out(self._dreams.obs), _infos(np.zeros(self.num_envs), chosen)
@@ -130,8 +148,22 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         return obs, reward.cpu().numpy(), ended, cut, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
-        """The current frames, uint8 `(H, W, 3)` each."""
+        """The current frames, uint8 `(H, W, 3)` each.
+
+        Raises:
+            EnvError: before the first `reset`.
+        """
+        if self.render_mode is not None and not self._started:
+            raise EnvError("render() before reset(); call reset(seed=...) first.")
         return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
+
+    def get_action_meanings(self) -> list[Any]:
+        """What the actions of one dream do; see `View.action_meanings`."""
+        return self.view.action_meanings()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Lets others have the world."""
+        self.world.release(self)
 
     def get_state(self, rows: Sequence[int] | None = None) -> DreamState:
         """A copy of all that the futures of some dreams depend on; by default of all. Setting it gives bit-equal futures."""
@@ -155,12 +187,20 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         self._started = True
         return self._out(self._dreams.obs)
 
+    def _each(self, name: str, values: Any) -> Any:
+        """One value, or a list of one for each dream."""
+        if not isinstance(values, Sequence | np.ndarray | Tensor) or isinstance(values, str) or np.ndim(values) == 0:
+            return values
+        if len(values) != self.num_envs:
+            raise EnvError(f"{len(values)} {name}s for {self.num_envs} dreams; give one {name}, or one per dream.")
+        return list(values)
+
     def _rows(self, mask: Any) -> list[int]:
         if mask is None:
             return list(range(self.num_envs))
         array = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
         if not isinstance(array, np.ndarray) or array.shape != (self.num_envs,) or array.dtype != np.bool_ or not array.any():
-            raise EnvError(f"reset_mask was {mask!r}; give a bool array of shape ({self.num_envs},) with at least one True.")
+            raise EnvError(f"reset_mask was {shown(mask)}; give a bool array of shape ({self.num_envs},) with at least one True.")
         return np.flatnonzero(array).tolist()
 
     def _out(self, obs: Tensor) -> Array:
@@ -180,7 +220,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
 def _mode(given: AutoresetMode | str) -> AutoresetMode:
     if isinstance(given, AutoresetMode):
         return given
-    check_choice("autoreset_mode", given, tuple(mode.value for mode in AutoresetMode))
+    check_choice("autoreset_mode", given, [mode.value for mode in AutoresetMode], EnvError)
     return AutoresetMode(given)
 
 

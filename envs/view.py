@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -12,12 +12,13 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.flat import FlatActions
-from worldsim.envs.games import Axes, GameSpec
+from worldsim.envs.games import Axes
 from worldsim.envs.screen import Screen
-from worldsim.errors import ControlError, EnvError, suggest
+from worldsim.errors import ControlError, EnvError, check_choice, check_int, shown
 
 OBSERVATIONS, ACTIONS, RENDER_MODES = ("pixels", "latent"), ("native", "flat"), ("human", "rgb_array")
 LATENT_LIMIT = 10.0  # latents have unit scale, so that this clips nothing but makes the space bounded
@@ -30,8 +31,10 @@ class View:
         spec: controls of the game.
         size: `(H, W)` of its frames.
         latent: numbers in the latent of a frame; 0 where there is no tokenizer.
-        axes: of the flat view of the actions; see `FlatActions`.
+        axes: of the flat actions; see `FlatActions`.
+        meanings: what controls do, by name; see `GameSpec`.
         obs: "pixels", uint8 `(H, W, 3 * stack)`; or "latent", float32 `(stack * h * w * C,)`, the grid flattened.
+        obs_size: `(H, W)` that pixels are scaled to; by default they are not.
         actions: "native", a dict (see `ControlSpec.action_space`); or "flat", Discrete or MultiDiscrete.
         stack: frames seen at a time, the newest last; an episode begins with its first frame repeated.
 
@@ -45,36 +48,53 @@ class View:
         size: tuple[int, int],
         latent: int,
         axes: Axes = (),
+        meanings: Mapping[str, str] | None = None,
         *,
         obs: str = "pixels",
+        obs_size: Sequence[int] | None = None,
         actions: str = "native",
         stack: int = 1,
     ) -> None:
-        check_choice("obs", obs, OBSERVATIONS)
-        check_choice("actions", actions, ACTIONS)
-        if stack < 1:
-            raise EnvError(f"stack was {stack}; give the number of frames to see at a time, at least 1.")
+        check_choice("obs", obs, OBSERVATIONS, EnvError)
+        check_choice("actions", actions, ACTIONS, EnvError)
+        self.stack = check_int("stack", stack, 1, error=EnvError)
         if obs == "latent" and not latent:
             raise EnvError("obs='latent' needs a tokenizer; give the world whose tokenizer to use, as world=...")
-        self.spec, self.stack, self.latent = spec, stack, obs == "latent"
+        self.spec, self.latent, self.meanings = spec, obs == "latent", dict(meanings or {})
+        self.obs_size = _check_size(obs_size, self.latent)
         self.flat = FlatActions(spec, axes)
         self.is_flat = actions == "flat"
         self.observation_space = (
-            spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, (stack * latent,), np.float32)
+            spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, (self.stack * latent,), np.float32)
             if self.latent
-            else spaces.Box(0, 255, (*size, 3 * stack), np.uint8)
+            else spaces.Box(0, 255, (*(self.obs_size or size), 3 * self.stack), np.uint8)
         )
         self.action_space: spaces.Space[Any] = self.flat.space if self.is_flat else spec.action_space()
 
     def vector(self, action: Any) -> NDArray[np.float32]:
-        """An action of one agent, a `Controls` or, in the native view, a vector -> control vector `(A,)`."""
+        """An action of one agent -> control vector `(A,)`.
+
+        Args:
+            action: an element of the action space; a `Controls`; in the native view a vector; or the number 0, rest.
+
+        Raises:
+            ControlError: if it is none of these.
+        """
         if isinstance(action, Controls):
             return self.spec.to_vector(action)
+        if isinstance(action, int) and not isinstance(action, bool) and action == 0:
+            return np.zeros(self.spec.size, np.float32)  # `gymnasium.utils.play` has no other idea of rest
         if self.is_flat:
             return self.vectors(_array(action)[None], 1)[0]
         if isinstance(action, Mapping):
             return self.vectors({name: _array(part)[None] for name, part in action.items()}, 1)[0]
-        return self.spec.check_vector(action)
+        vector = _array(action)
+        if vector.shape != (self.spec.size,):
+            raise ControlError(
+                f"the action was {shown(action)}; give {self.action_space}, or a vector of {self.spec.size} numbers: "
+                f"{', '.join(self.spec.names)}."
+            )
+        return self.spec.check_vector(vector)
 
     def vectors(self, actions: Any, batch: int) -> NDArray[np.float32]:
         """Actions of `batch` agents, arrays or tensors -> control vectors `(B, A)`.
@@ -95,6 +115,14 @@ class View:
         """Latents `(R, h, w, C)` -> what an agent sees of them, `(R, h * w * C)`."""
         return latents.flatten(1).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 
+    def scale(self, frames: Tensor) -> Tensor:
+        """Frames, uint8 `(R, H, W, 3)` -> uint8 `(R, *obs_size, 3)`."""
+        if self.obs_size is None:
+            return frames
+        images = frames.permute(0, 3, 1, 2).to(torch.float32)
+        scaled = F.interpolate(images, self.obs_size, mode="bilinear", antialias=True)
+        return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
     def first(self, seen: Tensor) -> Tensor:
         """Observation at an episode's start, of what is seen there."""
         return torch.tile(seen, (self.stack,))
@@ -112,6 +140,14 @@ class View:
             keyed[codes] = (chosen if chosen.ndim else int(chosen)) if self.is_flat else self.spec.to_action(vector)
         return keyed
 
+    def action_meanings(self) -> list[Any]:
+        """What the options of a Discrete space do, a list of them for each axis of a MultiDiscrete one; in the native view
+        what each control does."""
+        if not self.is_flat:
+            return [self.meanings.get(name, name) for name in self.spec.names]
+        meanings = self.flat.describe(self.meanings)
+        return meanings if len(meanings) > 1 else meanings[0]
+
 
 class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
     """What dreams and twins have in common as environments: spaces, rendering, and the order of calls.
@@ -119,18 +155,18 @@ class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
     Args:
         view: of the agent.
         fps: of the game; `render_fps` is the whole number next to it.
-        render_mode: None, "rgb_array", or "human" for a window.
+        render_mode: None, "rgb_array", or "human" for a window. A window that the user closes stays closed; the environment
+            goes on.
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 18}  # noqa: RUF012 (Gymnasium's own convention)
 
     def __init__(self, view: View, fps: float, render_mode: str | None) -> None:
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         self.view, self.control_spec, self.fps, self.render_mode = view, view.spec, fps, render_mode
         self.metadata = {**self.metadata, "render_fps": round(fps)}
         self.observation_space, self.action_space = view.observation_space, view.action_space
-        self._over = True
+        self._begun, self._over = False, True
         self._screen = Screen(round(fps)) if render_mode == "human" else None
 
     @abstractmethod
@@ -138,7 +174,16 @@ class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
         """The current frame, uint8 `(H, W, 3)`, as a copy."""
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The current frame, uint8 `(H, W, 3)`; with "human" it is shown instead, as every step already does."""
+        """The current frame, uint8 `(H, W, 3)`; with "human" it is shown instead, as every step already does.
+
+        Raises:
+            EnvError: before the first `reset`.
+            DisplayError: if no window can open.
+        """
+        if self.render_mode is None:
+            return None
+        if not self._begun:
+            raise EnvError("render() before reset(); call reset(seed=...) first.")
         if self._screen is not None:
             self._screen.show(self.frame())
         return self.frame() if self.render_mode == "rgb_array" else None
@@ -147,41 +192,41 @@ class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
         """For `gymnasium.utils.play`, which knows no mouse: turning is on the arrows, the left button on the space bar."""
         return self.view.keys_to_action()
 
+    def get_action_meanings(self) -> list[Any]:
+        """What the actions do; see `View.action_meanings`."""
+        return self.view.action_meanings()
+
     def close(self) -> None:
         if self._screen is not None:
             self._screen.close()
+
+    def _begin(self, over: bool = False) -> None:
+        self._begun, self._over = True, over
 
     def _check_running(self) -> None:
         if self._over:
             raise EnvError("the episode is over, or has not begun; call reset() before the next step().")
 
 
-def flat_axes(game: GameSpec | None) -> Axes:
-    """The axes of the flat actions that a game declares; none where its spec is unknown."""
-    return game.axes if game else ()
+def check_render_mode(render_mode: str | None, allowed: Sequence[str]) -> None:
+    if render_mode is not None:
+        check_choice("render_mode", render_mode, allowed, EnvError)
 
 
-def horizon_steps(horizon: int | str | None, game: GameSpec | None, frame_skip: int) -> int | None:
-    """Steps after which an episode is truncated: as given, or "game" for what the game does (never, if it is unknown).
-
-    Raises:
-        EnvError: if it is neither.
-    """
-    if horizon == "game":
-        return game.steps(frame_skip) if game else None
-    if horizon is not None and (not isinstance(horizon, int) or horizon < 1):
-        raise EnvError(f"horizon was {horizon!r}; give a number of steps of at least 1, None for no end, or 'game'.")
-    return horizon
-
-
-def check_choice(what: str, given: str, allowed: tuple[str, ...]) -> None:
-    if given not in allowed:
-        raise EnvError(f"{what} was {given!r}; allowed: {', '.join(allowed)}.{suggest(str(given), allowed)}")
+def _check_size(size: Sequence[int] | None, latent: bool) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    if latent:
+        raise EnvError("obs_size scales pixels; leave it out with obs='latent'.")
+    if not isinstance(size, Sequence | np.ndarray) or isinstance(size, str) or len(size) != 2:
+        raise EnvError(f"obs_size was {shown(size)}; give (height, width) in pixels.")
+    height, width = (check_int("obs_size", side, 1, error=EnvError) for side in size)
+    return height, width
 
 
 def _array(value: Any) -> NDArray[Any]:
     """A number, array or tensor as an array of numbers."""
     array = value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise ControlError(f"an action was {value!r}; give numbers.")
+        raise ControlError(f"an action was {shown(value)}; give numbers.")
     return array

@@ -12,7 +12,7 @@ from __future__ import annotations
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.doom import SPECS
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
-from worldsim.envs.games.spec import GAMES, Axes, Bar, Game, GameSpec, check_env, find_game, known_game, make, register
+from worldsim.envs.games.spec import GAMES, Axes, Bar, Game, GameSpec, check_game, find_game, known_game, make, register
 
 __all__ = [
     "GAMES",
@@ -22,7 +22,7 @@ __all__ = [
     "Game",
     "GameSpec",
     "Policy",
-    "check_env",
+    "check_game",
     "find_game",
     "known_game",
     "make",

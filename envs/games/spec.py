@@ -74,7 +74,8 @@ class GameSpec:
         policies: policies that play for recordings -> share of the episodes. A policy is one of `POLICIES`, or
             "module:function", which takes a `ControlSpec`.
         best_reward: largest reward of a tic; with it dream scores above what is possible are found.
-        bars: scores that agents trained in dreams should exceed.
+        solved: score, mean over episodes, from which the game counts as solved.
+        bars: other scores that agents trained in dreams should exceed.
         symmetric: whether the game is the same with left and right swapped, in frames and controls, so that training
             may mirror its recordings.
 
@@ -98,6 +99,7 @@ class GameSpec:
     objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     policies: Mapping[str, float] = field(default_factory=lambda: {"random": 1.0})
     best_reward: float | None = None
+    solved: float | None = None
     bars: tuple[Bar, ...] = ()
     symmetric: bool = False
 
@@ -150,11 +152,17 @@ class GameSpec:
         if render_mode is not None:
             wanted["render_mode"] = render_mode
         env = (load_attribute(self.make) if isinstance(self.make, str) else self.make)(**wanted)
-        size = overrides.get("height", self.height), overrides.get("width", self.width)
-        check_env(env, self.control_spec, size, self.name)
+        if not isinstance(env, gymnasium.Env):
+            raise GameError(f"the game {self.name} is {type(env).__name__}; make has to return a gymnasium.Env.")
         if not all(env.has_wrapper_attr(name) for name in ("control_spec", "fps", "frame_skip")):
             env = _Described(env, self)
+        check_game(env, self.name, (overrides.get("height", self.height), overrides.get("width", self.width)))
         return env
+
+    def scores_to_beat(self) -> tuple[Bar, ...]:
+        """`solved` and `bars`."""
+        solved = () if self.solved is None else (Bar("lower bound above what counts as solved", self.solved),)
+        return (*solved, *self.bars)
 
     def steps(self, frame_skip: int) -> int | None:
         """Steps of `frame_skip` tics after which the game truncates an episode; None if it never does."""
@@ -223,16 +231,28 @@ def make(game: str | GameSpec, *, render_mode: str | None = None, **overrides: A
     return find_game(game).start(render_mode=render_mode, **overrides)
 
 
-def check_env(env: Game, control_spec: ControlSpec, size: tuple[int, int], name: str) -> None:
-    """Raises `GameError` unless an environment shows frames `(H, W)` of that size and takes those controls."""
+def check_game(env: Game, name: str = "given", size: tuple[int, int] | None = None) -> None:
+    """Raises `GameError` unless an environment is one that a world can be learned from.
+
+    Args:
+        env: with the attributes `control_spec`, `fps` and `frame_skip`.
+        name: for the message.
+        size: `(H, W)` that its frames must have; by default any.
+    """
     if not isinstance(env, gymnasium.Env):
-        raise GameError(f"the game {name} is {type(env).__name__}; it must be a gymnasium.Env.")
-    frame, given = gymnasium.spaces.Box(0, 255, (*size, 3), np.uint8), env.observation_space
-    if given != frame:
-        raise GameError(f"observations of the game {name} are {given}; they must be {frame}: RGB frames of its spec's size.")
-    action = control_spec.action_space()
-    if env.action_space != action:
-        raise GameError(f"actions of the game {name} are {env.action_space}; they must be control_spec.action_space(), {action}.")
+        raise GameError(f"the game {name} is {type(env).__name__}; give a gymnasium.Env, a GameSpec or the name of a game.")
+    for attribute in ("control_spec", "fps", "frame_skip"):
+        if not env.has_wrapper_attr(attribute):
+            raise GameError(f"the game {name} has no attribute {attribute!r}; describe it with a GameSpec, and give that.")
+    given, spec = env.observation_space, env.get_wrapper_attr("control_spec")
+    shape = (*size, 3) if size else "(H, W, 3)"
+    framed = isinstance(given, gymnasium.spaces.Box) and given.dtype == np.uint8 and len(given.shape) == 3 and given.shape[2] == 3
+    if not framed or (size is not None and given.shape != shape):
+        raise GameError(f"observations of the game {name} are {given}; they must be RGB frames, uint8 of shape {shape}.")
+    if env.action_space != spec.action_space():
+        raise GameError(
+            f"actions of the game {name} are {env.action_space}; they must be control_spec.action_space(), {spec.action_space()}."
+        )
 
 
 def load_attribute(path: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -264,6 +266,40 @@ def first_frame_sum(name: str) -> int:
 def test_games_start_in_spawned_workers():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(first_frame_sum, ("doom/my-way-home",)) == first_frame_sum("doom/my-way-home")
+
+
+FORK = """
+import os, sys
+from worldsim.envs.games import make
+from worldsim.controls import Controls
+env = make("doom/take-cover")
+env.reset(seed=0)
+child = os.fork()
+if child == 0:
+    try:
+        env.step(Controls())
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+    env.close()
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+print(env.step(Controls())[4]["tics"])
+env.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_leaves_the_game_to_its_parent():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    refused, tics = done.stdout.splitlines()
+    assert refused.startswith("GameError this Doom belongs to the process that started it") and tics == "2"
+
+
+def test_a_running_game_is_not_copied(start):
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(GameError, match="a running Doom cannot be copied or pickled"):
+            copied(start("doom/take-cover"))
 
 
 def test_import_needs_no_vizdoom_and_make_says_what_to_install():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import FrameStackObservation, NumpyToTorch, RecordEpisodeStatistics, RecordVideo, TimeLimit
 
-from worldsim.controls import Controls
+from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.dream import DreamEnv, warn_of_processes
+from worldsim.envs.games import find_game
+from worldsim.envs.twin import TwinEnv
+from worldsim.envs.vector import DreamVectorEnv
+from worldsim.envs.view import ACTIONS, View
 from worldsim.errors import ControlError, EnvError, WorldError, WorldsimError
 from worldsim.world import World, WorldConfig, export_world
 
@@ -198,11 +204,133 @@ def test_a_window_shows_the_frames(tiny_world_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = dream(tiny_world_path, render_mode="human")
     frame = env.reset(seed=0)[0]
-    shown = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
-    assert np.array_equal(shown, frame.repeat(6, 0).repeat(6, 1)) and env.render() is None
+    screen = env._screen
+    assert screen is not None and env.render() is None
+    shown = pygame.surfarray.array3d(screen._window.get_surface()).swapaxes(0, 1)
+    assert np.array_equal(shown, frame.repeat(6, 0).repeat(6, 1))
     env.close()
     env.close()
-    assert pygame.display.get_surface() is None
+    assert screen._window is None and not pygame.display.get_init()
+
+
+def test_rendering_waits_for_a_reset(tiny_world_path: Path) -> None:
+    env = dream(tiny_world_path, render_mode="rgb_array")
+    with pytest.raises(EnvError, match=r"render\(\) before reset\(\); call reset"):
+        env.render()
+    batch = DreamVectorEnv(tiny_world_path, 2, device="cpu", render_mode="rgb_array")
+    with pytest.raises(EnvError, match=r"render\(\) before reset\(\); call reset"):
+        batch.render()
+    other = dream(tiny_world_path, render_mode="rgb_array")
+    other.reset(seed=0)
+    env.set_state(other.get_state())
+    assert np.array_equal(env.render(), other.render())  # type: ignore[arg-type]
+
+
+def test_numpy_numbers_are_as_good(tiny_world_path: Path) -> None:
+    env, other = dream(tiny_world_path, horizon=np.int64(2), stack=np.int32(2)), dream(tiny_world_path, horizon=2, stack=2)
+    one = env.reset(seed=np.int64(3), options={"start": np.int32(1)})[0]  # type: ignore[arg-type]
+    assert np.array_equal(one, other.reset(seed=3, options={"start": 1})[0])
+    assert [env.step(LEFT)[3] for _ in range(2)] == [False, True]
+    env.reset(seed=np.uint64(2**64 - 1))  # type: ignore[arg-type]
+
+
+def test_unknown_options_are_refused_as_python_does(tiny_world_path: Path) -> None:
+    for kind in (DreamEnv, DreamVectorEnv, TwinEnv):
+        with pytest.raises(TypeError, match=r"__init__\(\) got an unexpected keyword argument 'temprature'"):
+            kind(world=tiny_world_path, temprature=1.0)  # type: ignore[call-arg]
+    with pytest.raises(EnvError, match=r"device, temperature given with a loaded world; give them to World.load"):
+        DreamEnv(World.load(tiny_world_path, device="cpu"), device="cpu", temperature=2.0)
+
+
+def test_a_world_has_one_environment_at_a_time(tiny_world: World) -> None:
+    first = DreamEnv(tiny_world)
+    with pytest.raises(WorldError, match=r"in use by another DreamEnv.*World.load"):
+        DreamVectorEnv(tiny_world, 1)
+    with pytest.raises(WorldError, match="in use by another DreamEnv"):
+        gymnasium.make_vec("WorldSim/Dream-v0", num_envs=2, vectorization_mode="sync", world=tiny_world)
+    first.close()
+    batch = DreamVectorEnv(tiny_world, 1)
+    with pytest.raises(WorldError, match="in use by another DreamVectorEnv"):
+        DreamEnv(tiny_world)
+    batch.close()
+    DreamEnv(tiny_world).reset(seed=0)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"])
+def test_copies_go_on_as_the_original_does(tiny_world_path: Path, copied: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = dream(tiny_world_path, render_mode="human")
+    env.reset(seed=4)
+    env.step(LEFT)
+    other = copied(env)
+    assert other.world is not env.world
+    for _ in range(3):
+        one, two = env.step(LEFT), other.step(LEFT)
+        assert np.array_equal(one[0], two[0]) and one[1:] == two[1:]
+    with pytest.raises(WorldError, match="in use by another DreamEnv"):
+        DreamEnv(other.world)
+    env.close()
+    other.close()
+
+
+def test_pixels_come_in_another_size(tiny_world_path: Path) -> None:
+    env = dream(tiny_world_path, obs_size=[64, 72], stack=2, render_mode="rgb_array")
+    frame, _ = env.reset(seed=0)
+    assert env.observation_space.shape == frame.shape == (64, 72, 6)
+    whole = env.render()
+    assert whole is not None and whole.shape == (32, 48, 3)
+    assert np.abs(frame[:, :, 3:].mean((0, 1)) - whole.mean((0, 1))).max() < 1
+    small = dream(tiny_world_path, obs_size=(16, 24))
+    halved = small.reset(seed=0)[0].astype(float)
+    blocks = whole.astype(float).reshape(16, 2, 24, 2, 3).mean((1, 3))
+    assert np.corrcoef(halved.ravel(), blocks.ravel())[0, 1] > 0.9
+
+
+def test_convolutions_for_atari_take_the_strip_in_another_size(short_world_path: Path) -> None:
+    sb3 = pytest.importorskip("stable_baselines3")
+    env = dream(short_world_path, obs_size=(64, 64), actions="flat")
+    sb3.PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
+
+
+def test_actions_say_what_they_do() -> None:
+    spec = find_game("doom/defend-the-center")
+    views = {actions: View(spec.control_spec, (80, 128), 0, spec.axes, spec.meanings, actions=actions) for actions in ACTIONS}
+    assert views["flat"].action_meanings() == [["rest", "turn -2.5", "turn +2.5", "turn -10", "turn +10"], ["rest", "fire"]]
+    assert views["native"].action_meanings() == ["turn", "mouse.dy", "fire"]
+    dodge = find_game("toy/dodge")
+    flat = View(dodge.control_spec, (32, 48), 0, dodge.axes, dodge.meanings, actions="flat")
+    assert flat.action_meanings() == ["rest", "left", "right"]
+    unknown = View(ControlSpec(keys=("a",), buttons=("left",)), (32, 48), 0, actions="flat")
+    assert unknown.action_meanings() == [["rest", "a"], ["rest", "left click"]]
+
+
+@pytest.mark.filterwarnings("ignore:.*matplotlib is not installed")
+@pytest.mark.parametrize("view", [{}, {"actions": "flat"}])
+def test_gymnasiums_own_player_plays(tiny_world_path: Path, view: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from gymnasium.utils.play import play
+
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = gymnasium.make("WorldSim/Dream-v0", world=str(tiny_world_path), device="cpu", render_mode="rgb_array", **view)
+    actions: list[Any] = []
+
+    def after(before: Any, obs: Any, action: Any, *rest: Any) -> None:
+        actions.append(action)
+        if len(actions) == 1:
+            pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_d))
+        if len(actions) == 3:
+            pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+    play(env, callback=after, fps=1000, seed=0)
+    held = [env.unwrapped.view.vector(action) for action in actions]  # type: ignore[attr-defined]
+    assert not held[0].any() and held[-1].tolist() == [0, 1, 0, 0, 0]
+
+
+def test_torchrl_makes_it_by_its_name(tiny_world_path: Path) -> None:
+    libs = pytest.importorskip("torchrl.envs")
+    for name in ("WorldSim/Dream-v0", "worldsim:WorldSim/Dream-v0"):
+        env = libs.GymEnv(name, world=str(tiny_world_path), obs="latent", actions="flat", device="cpu")
+        assert env.rollout(3)["next", "reward"].shape == (3, 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*matplotlib is not installed")
@@ -225,13 +353,18 @@ def test_keys_to_actions(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"obs": "latents"}, r"obs was 'latents'; allowed: pixels, latent\. Did you mean 'latent'"),
-        ({"actions": "discrete"}, r"actions was 'discrete'; allowed: native, flat"),
+        ({"obs": "latents"}, r"obs was 'latents'; allowed: 'pixels', 'latent'\. Did you mean 'latent'"),
+        ({"actions": "discrete"}, r"actions was 'discrete'; allowed: 'native', 'flat'"),
         ({"stack": 0}, r"stack was 0"),
-        ({"horizon": 0}, r"horizon was 0; give a number of steps"),
-        ({"render_mode": "ansi"}, r"render_mode was 'ansi'; allowed: human, rgb_array"),
-        ({"temprature": 1.0}, r"an option was 'temprature'.*Did you mean 'temperature'"),
-        ({"dtype": "float16"}, r"dtype was 'float16'; allowed: auto, float32, bfloat16"),
+        ({"horizon": 0}, r"horizon was 0; give a whole number of at least 1"),
+        ({"render_mode": "ansi"}, r"render_mode was 'ansi'; allowed: 'human', 'rgb_array'"),
+        ({"horizon": "never"}, r"horizon was 'never'; allowed: 'game'"),
+        ({"stack": "2"}, r"stack was '2'; give a whole number of at least 1"),
+        ({"device": "gpu"}, r"device was 'gpu'"),
+        ({"obs_size": 64}, r"obs_size was 64; give \(height, width\) in pixels"),
+        ({"obs_size": (64, 0)}, r"obs_size was 0; give a whole number of at least 1"),
+        ({"obs": "latent", "obs_size": (64, 64)}, r"obs_size scales pixels; leave it out with obs='latent'"),
+        ({"dtype": "float16"}, r"dtype was 'float16'; allowed: 'auto', 'float32', 'bfloat16'"),
         ({"temperature": -1.0}, r"temperature was -1.0; give a number of at least 0"),
         ({"context_level": 1.0}, r"context_level was 1.0; give a number of at least 0 and below 1"),
         ({"num_steps": 0}, r"num_steps was 0; give a whole number of at least 1"),
@@ -248,7 +381,11 @@ def test_wrong_options(tiny_world_path: Path, options: dict[str, Any], message: 
         ("native", {"keys": np.zeros(3), "mouse": np.zeros(2), "buttons": np.zeros(1)}, r"action\['keys'\] has shape \(1, 3\)"),
         ("native", {"keys": np.zeros(2)}, r"action was \['keys'\]; give a dict with keys, mouse, buttons"),
         ("native", {"keys": "ad", "mouse": np.zeros(2), "buttons": np.zeros(1)}, r"an action was 'ad'; give numbers"),
-        ("native", np.zeros(2), r"last axis must be 5"),
+        ("native", np.zeros(2), r"the action was array\(\[0., 0.\]\); give Dict.*, or a vector of 5 numbers: a, d, mouse.dx"),
+        ("native", "a", r"an action was 'a'; give numbers"),
+        ("native", 1, r"the action was 1; give Dict.*, or a vector of 5 numbers"),
+        ("native", None, r"an action was None; give numbers"),
+        ("flat", "a", r"an action was 'a'; give numbers"),
         ("flat", np.zeros(3), r"actions were float64 of shape \(1, 3\); give whole numbers.*MultiDiscrete"),
         ("flat", np.zeros(2, int), r"actions were int64 of shape \(1, 2\)"),
         ("flat", np.array([0, 5, 0]), r"actions were \[\[0, 5, 0\]\]; each must be one of MultiDiscrete\(\[3 5 2\]\)"),
@@ -271,10 +408,13 @@ def test_calls_out_of_order(tiny_world_path: Path) -> None:
     env.step(LEFT)
     with pytest.raises(EnvError, match=r"the episode is over.*call reset"):
         env.step(LEFT)
-    with pytest.raises(
-        WorldError, match="seed was 18446744073709551616; give a whole number from 0 to 18,446,744,073,709,551,615"
-    ):
-        env.reset(seed=2**64)
+    for seed in (2**64, -1, 1.5, "1"):
+        with pytest.raises(EnvError, match=r"seed was .*; give a whole number from 0 to 18,446,744,073,709,551,615"):
+            env.reset(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(WorldError, match="start was 3; give a whole number from 0 to 2"):
+        env.reset(options={"start": 3})
+    with pytest.raises(EnvError, match=r"reset\(\) has no option 'strat'; it has: start. Did you mean 'start'\?"):
+        env.reset(options={"strat": 1})
     with pytest.raises(WorldError, match=r"start was 3; give a whole number from 0 to 2"):
         env.reset(options={"start": 3})
 

@@ -231,10 +231,10 @@ class Jumps(Plain):
         (
             Tall,
             {},
-            r"observations of the game mine/plain are Box.*\(32, 32, 3\).*; they must be Box.*\(16, 32, 3\)",
+            r"observations of the game mine/plain are Box.*\(32, 32, 3\).*; they must be RGB .* of shape \(16, 32, 3\)",
         ),
         (Jumps, {}, r"actions of the game mine/plain are Discrete\(4\); they must be control_spec.action_space\(\)"),
-        (dict, {}, r"the game mine/plain is dict; it must be a gymnasium.Env"),
+        (dict, {}, r"the game mine/plain is dict; make has to return a gymnasium.Env"),
         (Plain, {"frame_skip": 4}, r"mine/plain has no option 'frame_skip'; it has: none"),
         (Plain, {"frame_skip": 3, "lives": 2}, r"mine/plain has no option 'lives'; it has: none"),
         ("nowhere:Plain", {}, r"nowhere:Plain cannot be loaded: No module named 'nowhere'"),

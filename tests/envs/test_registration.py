@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 
@@ -15,6 +16,7 @@ from worldsim.envs.dream import DreamEnv
 from worldsim.envs.games import GAMES
 from worldsim.envs.registration import env_id
 from worldsim.errors import WorldError
+from worldsim.world import find_world, read_config
 from worldsim.worlds import shipped_worlds
 
 
@@ -44,6 +46,24 @@ def test_any_folder_becomes_an_environment_with_or_without_the_prefix(tiny_world
         env.reset(seed=0)
         assert [env.step(env.action_space.sample())[3] for _ in range(2)] == [False, True]
         assert isinstance(env.unwrapped, DreamEnv)
+
+
+def test_specs_say_when_an_episode_ends_and_when_a_game_is_solved() -> None:
+    for name in shipped_worlds():
+        for id in (env_id(name), env_id(name, real=True)):
+            assert gymnasium.spec(id).max_episode_steps == 2100 // read_config(find_world(name)).frame_skip
+    for game, solved in (("doom/take-cover", 750.0), ("toy/dodge", 180.0), ("doom/my-way-home", None)):
+        assert gymnasium.spec(env_id(game, real=True)).reward_threshold == solved
+
+
+def test_dreams_and_twins_end_where_the_game_does_unless_told_otherwise() -> None:
+    name = env_id("toy/dodge", real=True)
+    for limit, ends in ((None, True), (-1, False)):
+        env = gymnasium.make(name, **{} if limit is None else {"max_episode_steps": limit})
+        env.reset(seed=1)
+        moves = [{"keys": np.array(keys)} for keys in ([1, 0], [0, 0], [0, 0], [0, 0], [0, 1], [0, 0], [0, 0], [0, 0])]
+        cut = [env.step(moves[step % 8])[3] for step in range(200)]
+        assert cut == [False] * 199 + [ends]
 
 
 def test_specs_go_to_json_and_back(tiny_world_path: Path) -> None:

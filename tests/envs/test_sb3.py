@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from worldsim.errors import EnvError
 
@@ -38,6 +39,34 @@ def test_ends_are_told_as_stable_baselines_wants(short_world_path: Path) -> None
                 assert not np.array_equal(infos[row]["terminal_observation"], obs[row])
             cut += infos[row]["TimeLimit.truncated"]
     assert cut > 0
+
+
+def test_rows_have_options_and_dicts_of_their_own(short_world_path: Path) -> None:
+    options: dict[str, Any] = {"actions": "flat", "autoreset_mode": "SameStep", "device": "cpu", "dtype": "float32"}
+    batch = gymnasium.make_vec("WorldSim/Dream-v0", num_envs=4, world=str(short_world_path), horizon=3, obs="latent", **options)
+    env = SB3VecEnv(RecordEpisodeStatistics(batch))
+    by_start = []
+    for start in range(3):
+        env.set_options({"start": start})
+        by_start.append(np.asarray(env.reset())[0])
+    env.set_options([{"start": 2}, {}, {"start": 0}, {"start": 1}])
+    obs = np.asarray(env.reset())
+    assert all(np.array_equal(obs[row], by_start[start]) for row, start in ((0, 2), (2, 0), (3, 1)))
+    env.set_options([{"reset_mask": row} for row in range(4)])
+    with pytest.raises(EnvError, match="option 'reset_mask' differs between the environments; only 'start' may"):
+        env.reset()
+    env.set_options()
+    env.reset()
+    over = 0
+    for _ in range(6):
+        _, _, dones, infos = env.step(np.zeros((4, 3), int))
+        for row in range(4):
+            assert ("episode" in infos[row]) == dones[row]
+            if dones[row]:
+                over += 1
+                assert set(infos[row]["episode"]) == {"r", "l", "t"} and 1 <= infos[row]["episode"]["l"] <= 3
+                assert type(infos[row]["episode"]["r"]) is float
+    assert over >= 4
 
 
 def test_ppo_learns_in_it(tiny_world_path: Path) -> None:

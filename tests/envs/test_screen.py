@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from worldsim.envs.screen import INVISIBLE
+from worldsim.envs.screen import INVISIBLE, Screen
 
 OPEN = """
 from worldsim.envs.screen import open_display
@@ -31,6 +33,33 @@ def test_without_a_display_no_invisible_window_opens(environment: dict[str, str]
     message = done.stderr.splitlines()[-1]
     assert "DisplayError" in message and message.endswith("without a display, use a file.")
     assert all(f"{name}={value}" in message for name, value in environment.items())
+
+
+def test_every_screen_has_a_window_and_its_x_closes_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    one, two = Screen(1000), Screen(1000)
+    frames = [np.full((8, 12, 3), level, np.uint8) for level in (40, 90)]
+
+    def show() -> None:
+        for screen, frame in zip((one, two), frames, strict=True):
+            screen.show(frame)
+
+    show()
+    assert one._window is not two._window
+    shown = [pygame.surfarray.array3d(screen._window.get_surface())[0, 0, 0] for screen in (one, two)]
+    assert shown == [40, 90]
+    pygame.event.post(pygame.event.Event(pygame.WINDOWCLOSE, window=one._window))
+    show()
+    show()
+    assert one.closed_by_user and one._window is None, "and it stays closed"
+    assert not two.closed_by_user and two._window is not None
+    one.close()
+    show()
+    copied = copy.copy(two)
+    assert copied._window is None and two._window is not None
+    two.close()
+    assert not pygame.display.get_init()
 
 
 @pytest.mark.parametrize("driver", INVISIBLE)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers.vector import NumpyToTorch, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import NormalizeObservation, NormalizeReward, NumpyToTorch, RecordEpisodeStatistics
 
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.vector import DreamVectorEnv
@@ -196,6 +201,17 @@ def test_states_move_between_rows(tiny_world_path: Path) -> None:
         env.set_state(env.get_state([0, 1]), [1, 2, 3])
 
 
+def test_every_row_has_a_start_of_its_own(tiny_world_path: Path) -> None:
+    env = dreams(tiny_world_path, obs="latent", autoreset_mode="Disabled")
+    by_start = [env.reset(seed=0, options={"start": start})[0][0] for start in range(3)]
+    own, _ = env.reset(seed=0, options={"start": [2, 0, None, np.int64(1)]})
+    assert all(np.array_equal(own[row], by_start[start]) for row, start in ((0, 2), (1, 0), (3, 1)))
+    assert np.array_equal(own[2], env.reset(seed=0)[0][2]), "drawn from its seed"
+    mask = np.array([True, False, False, True])
+    again, _ = env.reset(seed=5, options={"start": [1, 2, 2, 0], "reset_mask": mask})
+    assert np.array_equal(again[0], by_start[1]) and np.array_equal(again[3], by_start[0])
+
+
 def test_partial_resets_take_the_seeds_of_their_rows(tiny_world_path: Path) -> None:
     env, mask = dreams(tiny_world_path, autoreset_mode="Disabled"), np.array([False, True, False, True])
     whole, _ = env.reset(seed=7)
@@ -271,13 +287,41 @@ def test_make_vec(tiny_world_path: Path) -> None:
     assert isinstance(sync, SyncVectorEnv)
 
 
+ASYNC = """
+import sys
+import gymnasium, torch, worldsim
+torch.set_num_threads(2)
+options = {"world": sys.argv[1], "device": "cpu", "dtype": "float32", "actions": "flat", "obs": "latent"}
+env = gymnasium.make_vec("WorldSim/Dream-v0", num_envs=2, vectorization_mode="async", **options)
+env.reset(seed=0)
+print(*env.step(env.action_space.sample() * 0)[1])
+env.close()
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_worlds_in_forked_processes_step(tiny_world_path: Path) -> None:
+    """In a process of its own, whose torch has threads, as the children of the fork do not."""
+    command = [sys.executable, "-c", ASYNC, str(tiny_world_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    batch = dreams(tiny_world_path, 2, obs="latent")
+    batch.reset(seed=0)
+    expected = batch.step(np.zeros((2, 3), int))[1]
+    assert np.allclose([float(reward) for reward in printed.split()], expected, atol=1e-3)
+
+
 def test_gymnasium_wrappers(tiny_world_path: Path) -> None:
     env = RecordEpisodeStatistics(dreams(tiny_world_path, horizon=5, autoreset_mode="SameStep"))
     env.reset(seed=0)
     infos = [env.step(env.action_space.sample())[4] for _ in range(5)][-1]
     assert np.array_equal(infos["episode"]["l"], [5] * 4) and infos["_episode"].all()
 
-    tensors = NumpyToTorch(dreams(tiny_world_path))
+    tensors = NumpyToTorch(NormalizeObservation(NormalizeReward(dreams(tiny_world_path, obs="latent"))))
     assert isinstance(tensors.reset(seed=0)[0], torch.Tensor)
     assert isinstance(tensors.step(torch.zeros((4, 3), dtype=torch.int64))[1], torch.Tensor)
 
@@ -285,10 +329,10 @@ def test_gymnasium_wrappers(tiny_world_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"output": "jax"}, r"output was 'jax'; allowed: numpy, torch"),
+        ({"output": "jax"}, r"output was 'jax'; allowed: 'numpy', 'torch'"),
         ({"autoreset_mode": "NextSteps"}, r"autoreset_mode was 'NextSteps'.*Did you mean 'NextStep'"),
-        ({"render_mode": "human"}, r"render_mode was 'human'; allowed: rgb_array"),
-        ({"num_envs": 0}, r"batch was 0; give a whole number of at least 1"),
+        ({"render_mode": "human"}, r"render_mode was 'human'; allowed: 'rgb_array'"),
+        ({"num_envs": 0}, r"num_envs was 0; give a whole number of at least 1"),
         ({"num_envs": 10**9}, r"1000000000 worlds need about .* GiB, and cpu has .* GiB free; at most \d+ fit"),
     ],
 )
@@ -312,6 +356,12 @@ def test_wrong_calls(tiny_world_path: Path) -> None:
         env.step(still)
     with pytest.raises(EnvError, match="3 seeds for 4 dreams"):
         env.reset(seed=[1, 2, 3])
+    with pytest.raises(EnvError, match="2 starts for 4 dreams"):
+        env.reset(options={"start": [0, 1]})
+    with pytest.raises(EnvError, match="seed was -1; give a whole number"):
+        env.reset(seed=[1, -1, 3, 4])
+    with pytest.raises(EnvError, match=r"reset\(\) has no option 'mask'; it has: start, reset_mask"):
+        env.reset(options={"mask": np.ones(4, bool)})
     env.reset(seed=0)
     for wrong, message in (
         (still[:3], "for .3,. worlds; give one for each of 4"),

@@ -59,7 +59,7 @@ def transfer(
         rows = runs.rows()
         levels = runs.levels(rows[DREAM])
         measured = {"rows": rows, "levels": levels, "heads": runs.heads()}
-    figures = {**runs.circumstances(), **measured, **summarise(rows, levels, runs.config, runs.game.bars)}
+    figures = {**runs.circumstances(), **measured, **summarise(rows, levels, runs.config, runs.game.scores_to_beat())}
     if json is not None:
         write_json(json, figures)
     if card is not None:
