@@ -59,7 +59,7 @@ def test_specs_say_when_an_episode_ends_and_when_a_game_is_solved() -> None:
 def test_dreams_and_twins_end_where_the_game_does_unless_told_otherwise() -> None:
     name = env_id("toy/dodge", real=True)
     for limit, ends in ((None, True), (-1, False)):
-        env = gymnasium.make(name, **{} if limit is None else {"max_episode_steps": limit})
+        env = gymnasium.make(name, max_episode_steps=limit)
         env.reset(seed=1)
         moves = [{"keys": np.array(keys)} for keys in ([1, 0], [0, 0], [0, 0], [0, 0], [0, 1], [0, 0], [0, 0], [0, 0])]
         cut = [env.step(moves[step % 8])[3] for step in range(200)]

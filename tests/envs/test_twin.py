@@ -119,7 +119,7 @@ def test_options_of_the_dream_are_taken_and_checked(tiny_world_path: Path) -> No
     TwinEnv("toy/dodge", dtype="float32", device="cpu", **options).reset(seed=0)
     for name, value in (("num_steps", 0), ("temperature", -1), ("device", "gpu"), ("dtype", "float16"), ("context_level", 2)):
         with pytest.raises(WorldsimError, match=f"{name} was {value!r}"):
-            TwinEnv("toy/dodge", **{name: value})
+            TwinEnv("toy/dodge", **{name: value})  # type: ignore[arg-type]
 
 
 def test_any_game_with_our_controls_has_a_twin(tiny_world_path: Path) -> None:
@@ -179,7 +179,7 @@ class Buttons(Walker):
 def test_what_is_no_game_is_refused_in_one_line(game: Any, message: str, tiny_world_path: Path) -> None:
     for options in ({}, {"world": tiny_world_path}):
         with pytest.raises(GameError, match=message):
-            TwinEnv(game(), **options)
+            TwinEnv(game(), **options)  # type: ignore[arg-type]
 
 
 @needs_doom
