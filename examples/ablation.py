@@ -91,8 +91,8 @@ def measure(name: str, config: TrainConfig, args: Args) -> dict[str, Any]:
 def row(figures: dict[str, Any]) -> list[float]:
     """Next frame over copy-last, eight frames on over copy-last, and what mirrored controls cost there; dB."""
     forced, free = figures["psnr"]["teacher-forced"], figures["psnr"]["free-running"]
-    luckless = ", expected" if "model, expected" in forced else ""
-    model, mirrored = f"model{luckless}", f"mirrored controls{luckless}"
+    suffix = ", expected" if "model, expected" in forced else ""
+    model, mirrored = f"model{suffix}", f"mirrored controls{suffix}"
     first, later = (table[model][i]["value"] - table["copy-last-frame"][i]["value"] for table, i in ((forced, 0), (free, 1)))
     return [first, later, free[model][1]["value"] - free[mirrored][1]["value"]]
 

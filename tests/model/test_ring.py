@@ -24,7 +24,9 @@ def test_rows_taken_are_copies() -> None:
     taken = one.take([2, 0])
     assert torch.equal(taken.keys, one.keys[:, [2, 0]]) and torch.equal(taken.values, one.values[:, [2, 0]])
     assert taken.position.tolist() == [2, 0]
-    one.keys.zero_(), one.values.zero_(), one.clear()
+    one.keys.zero_()
+    one.values.zero_()
+    one.clear()
     assert taken.keys.abs().min() > 0 and taken.values.abs().min() > 0 and taken.position.tolist() == [2, 0]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -75,6 +76,13 @@ def test_random_numbers_are_drawn_when_a_frame_is_due(model: DiT) -> None:
     frames = Stream(model, GRID, 2).rollout(context(), clip()[1][:, CONTEXT:], noted())
     next(frames), next(frames)
     assert taken == [0, 1]
+
+
+def test_a_copy_captures_graphs_of_its_own(model: DiT) -> None:
+    """Those of the original read and write the ring of the original."""
+    stream = Stream(model, GRID, 2)
+    stream._graphs = {("imagine",): lambda *_: pytest.fail("a graph of the original was replayed")}  # type: ignore[dict-item]
+    assert not copy.deepcopy(stream)._graphs and stream._graphs
 
 
 def test_shapes_and_ranges(model: DiT) -> None:

@@ -115,6 +115,10 @@ class Stream:
         self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy or a pickle, which captures graphs of its own."""
+        return {**self.__dict__, "_graphs": {}}
+
     @torch.inference_mode()
     def imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The frame that `controls` `(B, A)` produce.
