@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from worldsim.data import Dataset, check
 from worldsim.data.format import data_path, video_path
 from worldsim.data.tables import read_rows, write_rows
@@ -15,6 +17,17 @@ def problems(root: Path) -> str:
 
 def test_a_whole_dataset_has_no_problems(sources: list[Path]) -> None:
     assert check(sources[1], progress=False) == {"episodes": 3, "frames": 63, "problems": []}
+
+
+def test_older_recordings_are_decoded(sources: list[Path]) -> None:
+    for path in (sources[1] / "meta/episodes/chunk-000").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["content_hash"]), path)
+    assert check(sources[1], progress=False)["problems"] == []
+    video = video_path(sources[1], 2)
+    content = bytearray(video.read_bytes())
+    content[40:-2000] = bytes(len(content) - 2040)
+    video.write_bytes(content)
+    assert "file-002.mp4 is damaged" in problems(sources[1])
 
 
 def test_other_content_is_found(sources: list[Path]) -> None:

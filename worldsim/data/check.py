@@ -1,4 +1,4 @@
-"""Finds out whether a dataset is whole: counts, rows against videos, and content against the hashes taken when recording."""
+"""Finds out whether a dataset is whole: counts, rows against videos, content against recorded hashes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from worldsim.files import is_temporary, read_json
 def check(root: str | Path, *, progress: bool = True) -> dict[str, Any]:
     """Reads a whole dataset and lists what is wrong with it. Nothing is changed.
 
-    Videos are compared with their rows by their index and, where the recording has a content hash, by that; older ones
-    are decoded.
+    The frames of a video are counted by its index and compared with the rows. Content is compared with the hash that
+    was taken when it was recorded; where there is none, because the recording is older, the video is decoded.
 
     Args:
         root: folder of the dataset.
         progress: show a progress bar.
 
     Returns:
-        `episodes` and `frames` that were found, and `problems`, one sentence each, which is empty for a whole dataset.
+        `episodes` and `frames` that were found, and `problems`, one sentence each: none in a whole dataset.
 
     Raises:
         DataError: if there is no dataset at `root`.
@@ -100,12 +100,13 @@ def _totals_problems(root: Path, episodes: list[EpisodeInfo]) -> Iterator[str]:
     row = 0
     for episode in episodes:
         if episode.first_row != row:
-            yield f"episode {episode.index} begins at row {episode.first_row} instead of {row}; record on, which numbers anew."
+            begins = f"episode {episode.index} begins at row {episode.first_row} instead of {row}"
+            yield f"{begins}; recording into the dataset mends that."
             break
         row += episode.length
     content = read_json(root / INFO_PATH)
     for name, found in (("total_episodes", len(episodes)), ("total_frames", sum(e.length for e in episodes))):
         if content.get(name) != found:
-            yield f"{INFO_PATH} says {name} {content.get(name)}, there are {found}; record on, which counts anew."
+            yield f"{INFO_PATH} says {name} {content.get(name)}, there are {found}; recording into the dataset mends that."
     for path in (*orphans(root), *(path for path in root.rglob("*") if is_temporary(path))):
-        yield f"{path} belongs to no finished episode; record on, which clears it away."
+        yield f"{path} belongs to no finished episode; recording into the dataset moves it aside."

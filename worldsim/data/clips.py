@@ -1,7 +1,7 @@
 """Clips of episodes: the one place where actions are shifted onto the frames that they produced.
 
-A recording keeps on row t the frame t, the action taken there, and the reward and end that this action led to. What
-the action produced is frame t + 1. In a clip, entry t of everything belongs to frame t.
+Row t of a recording holds frame t, the action taken there, and the reward and end that this action led to. The action
+produced frame t + 1. In a clip, entry t of everything belongs to frame t.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class Clips:
     """A batch of B clips of T entries; a clip may run past the end of its episode, but not before its beginning.
 
     Attributes:
-        rows: int64 `(B, T)`, where each frame stands among all frames of the dataset, one episode after the other; past
-            the end of an episode, that of its last frame.
+        rows: int64 `(B, T)`, index of each frame among all frames of the dataset, one episode after the other. Past
+            the end of an episode it is that of its last frame.
         controls: float32 `(B, T, A)` that produced the entry, in the units of the control spec; 0 where not `known`.
-        rewards: float32 `(B, T)`, likewise.
-        ends: bool `(B, T)`: the episode terminated in place of this frame.
-        real: bool `(B, T)`: the frame exists.
-        known: bool `(B, T)`: a recorded action produced the entry, be it a frame or an end. False for an episode's first
-            frame and for what would come after its end.
+        rewards: float32 `(B, T)` of the step that produced the entry; 0 where not `known`.
+        ends: bool `(B, T)`, whether the episode terminated in place of this frame.
+        real: bool `(B, T)`, whether the frame exists.
+        known: bool `(B, T)`, whether a recorded action produced the entry, be it a frame or an end. False for an
+            episode's first frame and for what would come after its end.
         frames: uint8 RGB `(B, T, H, W, 3)`, black where not `real`; `(B, T, 0, 0, 3)` where they were not
             asked for.
     """

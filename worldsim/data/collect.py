@@ -98,8 +98,8 @@ def collect(
 ) -> dict[str, Any]:
     """Records episodes until the dataset at `out` holds `frames` training frames and `eval_frames` held-out ones.
 
-    The same call again resumes: episodes already there count. Ctrl-C and SIGTERM keep every finished episode, close the
-    games and raise KeyboardInterrupt.
+    The same call again resumes: episodes already there count. Ctrl-C and SIGTERM keep every finished episode, close
+    the games and raise KeyboardInterrupt.
 
     Args:
         make_env: picklable; makes an environment with uint8 `(H, W, 3)` observations and the attributes `control_spec`,

@@ -111,7 +111,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Names its episodes and their content: any added, removed or changed one changes it.
 
-        Content hashes are those of the recording; of the files only the size is looked at (see `worldsim.data.check`).
+        It trusts the hashes taken when recording, and looks only at the size of the videos; see `worldsim.data.check`.
         """
         sizes = [os.path.getsize(path) if (path := video_path(self.root, e.index)).exists() else 0 for e in self.episodes]
         contents = [self.content_hash(i) for i in range(len(self))]
@@ -119,7 +119,7 @@ class Dataset:
         return hashlib.sha256(json.dumps([self.info.game, named]).encode()).hexdigest()[:16]
 
     def content_hash(self, i: int) -> str:
-        """SHA-256 of the frames and rows of episode `i`, as recorded; computed where the recording is older than such hashes.
+        """SHA-256 of the frames and rows of episode `i` as recorded; computed now where the recording holds none.
 
         Raises:
             DataError: if it is computed and a file is missing or damaged.

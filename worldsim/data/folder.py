@@ -44,8 +44,10 @@ def check_recordable(root: str | Path, info: DatasetInfo | None = None) -> None:
 
 
 def clean(root: Path) -> None:
-    """Removes what a killed recorder left of an episode: temporary files that only we name so. Finished files of an episode
-    without metadata are moved to the folder "orphans", never deleted. The dataset must be locked.
+    """Clears away what a killed recorder left of an episode; the dataset must be locked.
+
+    Temporary files, whose names only we give, are removed. Finished files of an episode without metadata are moved to
+    the folder "orphans", never deleted.
     """
     remove_partial(root)
     for folder in (root / "meta", *root.glob("data/chunk-*"), *root.glob("meta/episodes/chunk-*")):

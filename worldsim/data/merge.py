@@ -83,7 +83,7 @@ def merge(
 
 
 def _hold_out(pieces: Sequence[_Piece], recorder: Recorder, share: float) -> set[str]:
-    """Hashes of the episodes to hold out: the first by hash, which is as good as random, until there are enough frames."""
+    """Hashes of the episodes to hold out: in the order of their hashes, which is random, until there are enough frames."""
     there = {episode.content_hash: episode for episode in recorder.episodes.values()}
     lengths = {piece.content: piece.episode.length for piece in pieces} | {
         content: episode.length for content, episode in there.items() if content is not None

@@ -58,7 +58,7 @@ class EpisodeWriter:
         truncated: bool,
         state: NDArray[Any] | None = None,
     ) -> None:
-        """Adds a frame, the action taken at it, and the reward and end that this action produced: all of it, or nothing.
+        """Adds a frame, the action taken at it, and the reward and end that this action produced; all or nothing.
 
         Args:
             frame: uint8 RGB `(H, W, 3)`.
