@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from av.video.stream import VideoStream
 
@@ -138,6 +141,18 @@ def test_truncated_metadata(small: Path) -> None:
         Dataset(small)
     path.unlink()
     assert len(Dataset(small)) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("length", None), ("length", 0), ("episode_index", -1), ("split", "test"), ("policy", 3)]
+)
+def test_impossible_metadata(small: Path, column: str, value: Any) -> None:
+    path = episode_path(small, 1)
+    table = pq.read_table(path)
+    at = table.column_names.index(column)
+    pq.write_table(table.set_column(at, column, pa.array([value])), path)
+    with pytest.raises(DataError, match=r"meta/episodes/chunk-000/file-001\.parquet is damaged"):
+        Dataset(small)
 
 
 def test_damaged_or_newer_info(small: Path) -> None:

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from worldsim.data.format import VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, damaged, location
+from worldsim.data.format import LABELS, VIDEO_KEY, DatasetInfo, EpisodeInfo, Rows, check_labels, check_whole, damaged, location
 from worldsim.data.stats import Stats, summarise
 from worldsim.files import named_errors, replacing
 
 TASKS_PATH = "meta/tasks.parquet"
 STATS_COLUMN = "worldsim_stats"  # of an episode's metadata; one column, since parquet spends half a kilobyte on each
 
-_NUMBERS = {"index": "episode_index", "length": "length", "first_row": "dataset_from_index"}
+_NUMBERS = {"index": ("episode_index", 0), "length": ("length", 1), "first_row": ("dataset_from_index", 0)}  # and the least
 _PARTS = ("data", f"videos/{VIDEO_KEY}", "meta/episodes")
 _TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "content_hash")
 
@@ -137,9 +137,10 @@ def read_episode_and_stats(path: Path) -> tuple[EpisodeInfo, Stats]:
     rows = _read_table(path).to_pylist()
     try:
         (row,) = rows
-        labels = {name: row[name] for name in ("seed", *_TEXTS, "begun_at") if name in row}
-        numbers = {name: row[column] for name, column in _NUMBERS.items()}
-        return EpisodeInfo(**numbers, **labels), json.loads(row.get(STATS_COLUMN, "{}"))
+        labels = check_labels(**{name: row[name] for name in LABELS if name in row})
+        numbers = {name: check_whole(column, row[column], least, 2**62) for name, (column, least) in _NUMBERS.items()}
+        episode = EpisodeInfo(**numbers, game=row["game"], content_hash=row.get("content_hash"), **labels)
+        return episode, json.loads(row.get(STATS_COLUMN, "{}"))
     except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
 
