@@ -7,7 +7,6 @@ import pytest
 import torch
 from conftest import TINY_DIT, randomize
 
-from worldsim.errors import TrainingError
 from worldsim.model.dit import DiT, Prediction
 from worldsim.model.heads import nearest_code
 from worldsim.model.noise import NoiseConfig
@@ -50,13 +49,8 @@ def test_a_batch_is_reproducible_and_hides_what_has_no_picture() -> None:
     assert one.shortcuts == 2 and (one.step_sizes[:2] >= 0.5).all() and (one.step_sizes[2:] <= 0.25).all()
 
 
-def test_not_every_row_may_end() -> None:
-    with pytest.raises(TrainingError, match="give at least 0 and less than 1"):
-        DynamicsObjective(ending_share=1.0)
-
-
 def test_end_windows_teach_the_end_head_alone() -> None:
-    given, objective = windows(), DynamicsObjective(noise=NoiseConfig(shortcut_share=0, pure_share=1))
+    given, objective = windows(), DynamicsObjective(noise=NoiseConfig(context_share=0, shortcut_share=0, pure_share=1))
     batch = make_batch(given, objective, CPU, 1, end_windows=2, excess=4.0)
     assert not batch.windows.real[6:].any() and batch.windows.real[1:6].all()
     assert batch.windows.known[6:].all() and (batch.levels[1:] == 1).all()

@@ -135,22 +135,11 @@ def test_shortcut_targets_may_come_late(square: Path, tmp_path: Path, monkeypatc
     assert all(taught[turn:]) and turn == pytest.approx(0.75 * len(taught), abs=4)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.5])
-def test_a_share_is_a_share(share: float) -> None:
-    with pytest.raises(TrainingError, match=r"teacher_share was .*; give a share from 0 to 1"):
-        DynamicsStage(teacher_share=share)
-
-
 def test_a_budget_of_nothing_is_refused(square: Path, tmp_path: Path) -> None:
     for budget in (0, -1, float("nan")):
         with pytest.raises(TrainingError, match="give more than 0, such as 2h"):
             train(CONFIG, square, tmp_path / "run", budget=budget)
     assert not (tmp_path / "run").exists()
-
-
-def test_windows_of_one_frame_have_no_half() -> None:
-    with pytest.raises(TrainingError, match="cannot be halved; give frames=2"):
-        DynamicsStage(frames=1, short_share=0.5)
 
 
 def test_killed_training_resumes_from_its_checkpoint(square: Path, tmp_path: Path) -> None:

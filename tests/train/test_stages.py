@@ -21,7 +21,9 @@ def test_operations_of_a_step_are_counted(copies: int, shortcut_share: float) ->
     torch.manual_seed(0)
     sizes = replace(TINY_DIT, width=128, hidden=320, depth=3, temporal="time", temporal_every=2, controls=2)
     objective = DynamicsObjective(copies=copies)
-    objective = replace(objective, noise=replace(objective.noise, shortcut_share=shortcut_share, pure_share=1.0))
+    objective = replace(
+        objective, noise=replace(objective.noise, shortcut_share=shortcut_share, context_share=0.0, pure_share=1.0)
+    )
     stage, model = DynamicsStage(sizes, objective, batch=4, frames=4), DiT(sizes)
     shape = (4, 4)
     windows = Windows(

@@ -25,6 +25,7 @@ from worldsim.model.dit import DiT
 from worldsim.model.heads import nearest_code
 from worldsim.model.noise import add_noise
 from worldsim.model.sampler import Stream
+from worldsim.train.checks import check_fields
 from worldsim.train.progress import Phase
 from worldsim.train.store import LatentStore, Windows
 
@@ -56,6 +57,10 @@ class CodeCalibration:
     largest: float = 3.0
     share: float = 0.06
 
+    def __post_init__(self) -> None:
+        counts = {"rounds": 0, "batches": 1, "batch": 1, "frames": 1}
+        check_fields(self, counts, {"temperature": 1e-3, "smoothing": 1e-3, "largest": 0}, ("rate", "share"))
+
 
 @dataclass(frozen=True)
 class EndCalibration:
@@ -76,6 +81,9 @@ class EndCalibration:
     bound: float = 20.0
     halvings: int = 60
     share: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("windows", "others", "batch", "halvings"), 1), {"bound": 0}, ("share",))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor
 from worldsim.errors import TrainingError
 from worldsim.model.heads import nearest_code
 from worldsim.train import checkpoint
+from worldsim.train.checks import check_fields
 from worldsim.train.progress import Phase
 from worldsim.train.store import LatentStore
 
@@ -35,6 +36,9 @@ class CodebookConfig:
     rounds: int = 20
     chunk: int = 8192
     share: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("samples", "first", "rounds", "chunk"), 1), shares=("share",))
 
 
 def fit_codebook(

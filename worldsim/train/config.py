@@ -9,10 +9,11 @@ import torch
 
 from worldsim.data import Dataset
 from worldsim.device import pick_device
-from worldsim.errors import TrainingError
+from worldsim.errors import ConfigError, check_number
 from worldsim.model.dit import DiTConfig
 from worldsim.model.tokenizer import TokenizerConfig
 from worldsim.train.calibrate import CodeCalibration, EndCalibration
+from worldsim.train.checks import check_fields
 from worldsim.train.codebook import CodebookConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import LoopConfig
@@ -39,6 +40,9 @@ class TokenizerStage:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1e-3, ema=0.995))
     batch: int = 32
     scale_images: int = 2048
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"batch": 1, "scale_images": 1})
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,9 @@ class DynamicsStage:
     ends: EndCalibration = field(default_factory=EndCalibration)
 
     def __post_init__(self) -> None:
+        check_fields(self, {"batch": 1, "frames": 1}, shares=("short_share", "teacher_share", "restart"))
         if self.short_share and self.frames < 2:
-            raise TrainingError(f"windows of {self.frames} frame cannot be halved; give frames=2 or more, or short_share=0.")
-        if not 0 <= self.teacher_share <= 1:
-            raise TrainingError(f"teacher_share was {self.teacher_share}; give a share from 0 to 1.")
+            raise ConfigError("frames was 1, which cannot be halved; give at least 2, or a short_share of 0.")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,10 @@ class TrainConfig:
     mirrored: bool = False
     cache: CacheConfig = field(default_factory=CacheConfig)
     previews: PreviewConfig = field(default_factory=PreviewConfig)
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"starts": 1, "num_steps": 1}, shares=("context_level", "draw_level"))
+        check_number("tokenizer_share", self.tokenizer_share, 0, 1, below=True)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.errors import TrainingError
+from worldsim.errors import check_choice, check_number
 from worldsim.model.dit import DiT, Prediction
 from worldsim.model.heads import nearest_code, two_hot
 from worldsim.model.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
+from worldsim.train.checks import check_fields
 from worldsim.train.store import LatentStore, Windows
 
 
@@ -37,6 +38,7 @@ class DynamicsObjective:
             natural. Other losses leave them out, since what leads to an end is not what usually comes.
         code_weight: weight of the cross-entropy of codewords, where the model has them.
         space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
+        level_floor: smallest level that errors of velocities are divided by.
         bidirectional_share: chance that a batch lets every frame see all frames, for offline tasks.
     """
 
@@ -51,10 +53,15 @@ class DynamicsObjective:
     code_weight: float = 0.03
     bidirectional_share: float = 0.0
     space: str = "x"
+    level_floor: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 <= self.ending_share < 1:
-            raise TrainingError(f"ending_share was {self.ending_share}; give at least 0 and less than 1.")
+        weights = ("hard_weight", "reward_weight", "end_weight", "code_weight", "level_floor")
+        check_fields(
+            self, {"copies": 0}, dict.fromkeys(weights, 0.0) | {"end_boost": 1e-3}, ("hard_share", "bidirectional_share")
+        )
+        check_number("ending_share", self.ending_share, 0, 1, below=True)
+        check_choice("space", self.space, ("x", "v"))
 
     def without_shortcuts(self) -> DynamicsObjective:
         """The same, trained on recorded frames alone."""
@@ -170,7 +177,7 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
     windows, levels = batch.windows, batch.levels
     token_error = (prediction.x.float() - targets).square().mean(-1).flatten(2)
     if objective.space == "v":
-        token_error = token_error / levels.clamp_min(0.05).square()[..., None]
+        token_error = token_error / levels.clamp_min(objective.level_floor).square()[..., None]
     hard = token_error.topk(max(1, int(objective.hard_share * token_error.shape[-1])), dim=-1).values.mean(-1)
     frame_error = token_error.mean(-1)
     weight = loss_weight(objective.noise, levels) * windows.real

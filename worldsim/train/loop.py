@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from worldsim.device import compute_dtype
-from worldsim.errors import TrainingError
+from worldsim.errors import ConfigError, TrainingError
 from worldsim.train import checkpoint
+from worldsim.train.checks import check_fields
 from worldsim.train.muon import Muon
 
 
@@ -61,8 +62,11 @@ class LoopConfig:
     check_every: int = 50
 
     def __post_init__(self) -> None:
-        if self.compile_steps < 1 or self.stall < 1:
-            raise TrainingError(f"compile_steps was {self.compile_steps} and stall {self.stall}; give at least 1 for each.")
+        counts = {"warmup": 1, "ema_warmup": 0, "seed": 0, "compile_steps": 1, "check_every": 1}
+        numbers = {"learning_rate": 0, "weight_decay": 0, "clip": 0, "stall": 1, "first_checkpoint": 0, "checkpoint_minutes": 0}
+        check_fields(self, counts, numbers, ("momentum", "decay", "ema"))
+        if not self.decay:
+            raise ConfigError("decay was 0; give a share above 0, such as 0.5.")
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate at a step, with `progress` the share of the budget used."""
@@ -70,6 +74,7 @@ class LoopConfig:
 
 
 TRUNK = ("blocks.", "encoder.", "decoder.")
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}{postfix}]"
 CHECKPOINT = ("model", "average", "optimizers", "step", "elapsed")  # what a checkpoint holds
 Losses = dict[str, Tensor]
 
@@ -132,15 +137,16 @@ class Loop:
             self.save()  # a disk without room for it is found before the work, not after
         begun_at, first, reported = time.monotonic(), self.step, time.monotonic()
         due_at = begun_at + self.config.first_checkpoint
-        with tqdm(total=round(self.budget), initial=round(self.elapsed), unit="s", desc=f"training {self.name}") as bar:
+        with tqdm(total=round(self.budget), initial=round(self.elapsed), desc=f"training {self.name}", bar_format=BAR) as bar:
             while self.elapsed < self.budget:
                 if self.uncounted == self.config.compile_steps:
-                    bar.set_postfix_str("compiling, which does not count")
+                    bar.set_postfix_str("first steps, which may compile and do not count")
                 begun = time.monotonic()
                 due = begun - reported > self.config.report_seconds
                 parts = self.train_step(due)
                 now = time.monotonic()
                 self.elapsed += self._count(now - begun)
+                bar.update(min(round(self.elapsed), bar.total) - bar.n)
                 if due:
                     self._report(bar, parts, now - begun)
                     reported = now
@@ -194,7 +200,6 @@ class Loop:
         shown = {name: f"{value:.4g}" for name, value in values.items() if name != "gradient"}
         share = f"{self.flops / seconds / self.peak:.0%}" if self.flops else "-"
         bar.set_postfix(step=self.step, rate=f"{self.images / seconds:.0f}/s", gemm=share, **shown)
-        bar.update(round(self.elapsed) - bar.n)
         for name, value in {**values, "images_per_second": self.images / seconds, "elapsed": self.elapsed}.items():
             self.log.add_scalar(name, value, self.step)
 

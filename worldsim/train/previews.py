@@ -15,6 +15,7 @@ from worldsim.device import autocast, compute_dtype
 from worldsim.model.dit import DiT
 from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.train.checks import check_fields
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class PreviewConfig:
     dreams: int = 3
     frames: int = 33
     every: int = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("images", "dreams", "frames", "every"), 1))
 
 
 @torch.inference_mode()

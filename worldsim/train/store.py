@@ -21,6 +21,7 @@ from worldsim.device import autocast, compute_dtype
 from worldsim.errors import DataError
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.train.cache import cached_array
+from worldsim.train.checks import check_fields
 from worldsim.train.progress import Phase
 
 
@@ -40,9 +41,12 @@ class CacheConfig:
     threads: int = 2
     ahead: int = 4
 
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("frame_bytes", "batch", "threads", "ahead"), 1))
+
     def frames(self, dataset: Dataset) -> int:
         """How many frames of a dataset are kept."""
-        return min(self.frame_bytes // math.prod(dataset.frame_shape), dataset.total_frames)
+        return min(max(1, self.frame_bytes // math.prod(dataset.frame_shape)), dataset.total_frames)
 
 
 class FrameStore:

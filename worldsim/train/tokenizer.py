@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.model.tokenizer import Tokenizer
+from worldsim.train.checks import check_fields
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class TokenizerObjective:
     hard_weight: float = 0.5
     absolute_weight: float = 0.02
     latent_noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"patch": 1}, dict.fromkeys(("hard_weight", "absolute_weight", "latent_noise"), 0.0), ("hard_share",))
 
 
 def tokenizer_loss(model: Tokenizer, images: Tensor, noise: Tensor, objective: TokenizerObjective) -> tuple[Tensor, Tensor]:
