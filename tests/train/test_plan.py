@@ -72,8 +72,8 @@ def test_a_damaged_checkpoint_is_found_before_the_work(run: Run) -> None:
 
 
 def test_a_world_to_start_from_has_its_tokenizer(run: Run) -> None:
-    config = WorldConfig("x", "x", 32, 32, 1.0, 1, run.dataset.spec, TINY_TOKENIZER, TINY_DIT)
     sizes = replace(TINY_DIT, controls=2)
+    config = WorldConfig("x", "x", 32, 32, 1.0, 1, run.dataset.spec, TINY_TOKENIZER, sizes)
     start = Start("abc", config, Tokenizer(TINY_TOKENIZER), DiT(sizes))
     assert list(seconds(make_plan(run, 100, start))) == [
         "encode latents",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_DIT, TINY_TOKENIZER, randomize
+from conftest import TINY_DIT, TINY_SPEC, TINY_TOKENIZER, randomize
 
 from worldsim.errors import FileError, TrainingError
 from worldsim.model.dit import DiT
@@ -23,7 +23,7 @@ CONFIG = TrainConfig("test/square", TokenizerStage(TINY_TOKENIZER), DynamicsStag
 
 
 def start(name: str) -> Start:
-    config = WorldConfig("x", "x", 32, 32, 1.0, 1, None, TINY_TOKENIZER, TINY_DIT)  # type: ignore[arg-type]
+    config = WorldConfig("x", "x", 32, 32, 1.0, 1, TINY_SPEC, TINY_TOKENIZER, TINY_DIT)
     return Start(name, config, Tokenizer(TINY_TOKENIZER), DiT(TINY_DIT))
 
 
