@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import tyro
 
-from worldsim.eval.figures import EvalConfig
+from worldsim.eval.config import EvalConfig
 from worldsim.eval.report import evaluate
 from worldsim.presets import find_preset
 from worldsim.train.calibrate import CodeCalibration

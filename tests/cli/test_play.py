@@ -37,6 +37,11 @@ def test_wrong_options_are_one_line(failure: Failure, tiny_world_path: Path, com
     assert "cannot write" in failure(command, str(tiny_world_path), "--out", "/dev/null/clip.mp4")
 
 
+def test_clips_that_are_denoised_together_are_short(failure: Failure, tiny_world_path: Path) -> None:
+    line = failure("generate", "--frames", "100000000", str(tiny_world_path), "--out", "clip.mp4")
+    assert line == "worldsim: frames was 100000000; give a whole number from 1 to 1,000."
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("speed", "nan"), ("zoom", "100000"), ("seed", "-1"), ("num-steps", "0"), ("sensitivity", "0")]
 )

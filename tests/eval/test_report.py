@@ -14,9 +14,8 @@ from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 from worldsim.data import Dataset, PolicySource, collect
 from worldsim.envs.games.doom import TAKE_COVER
 from worldsim.errors import DataError, FileError, WorldsimError
+from worldsim.eval.config import EvalConfig, ProbeConfig
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.figures import EvalConfig
-from worldsim.eval.objects import ProbeConfig
 from worldsim.eval.report import evaluate, format_figures
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from tyro.conf import OmitArgPrefixes
+from typing import Annotated
 
 from worldsim.bench.config import EnvConfig, KernelsConfig, StreamConfig, TrainStepsConfig
-from worldsim.cli.options import Json, write_json
+from worldsim.cli.options import FLAT, Json, write_json
 
 
-def stream(config: OmitArgPrefixes[StreamConfig], *, json: Json = None) -> None:
+def stream(config: Annotated[StreamConfig, FLAT], *, json: Json = None) -> None:
     """Times frames, decoding and the write into the context included."""
     from worldsim.bench.stream import bench_stream
 
     write_json(json, bench_stream(config))
 
 
-def env(config: OmitArgPrefixes[EnvConfig], *, json: Json = None) -> None:
+def env(config: Annotated[EnvConfig, FLAT], *, json: Json = None) -> None:
     """Times steps, ends and resets included."""
     from worldsim.bench.env import bench_env
 
     write_json(json, bench_env(config))
 
 
-def train(config: OmitArgPrefixes[TrainStepsConfig], *, json: Json = None) -> None:
+def train(config: Annotated[TrainStepsConfig, FLAT], *, json: Json = None) -> None:
     """Times training steps."""
     from worldsim.bench.train import bench_train
 
     write_json(json, bench_train(config))
 
 
-def kernels(config: OmitArgPrefixes[KernelsConfig], *, plot: Path | None = None, json: Json = None) -> None:
+def kernels(config: Annotated[KernelsConfig, FLAT], *, plot: Path | None = None, json: Json = None) -> None:
     """Times the kernels on a GPU; or compiles them, which needs none.
 
     Args:

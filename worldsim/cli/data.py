@@ -33,15 +33,15 @@ def collect(
     """Records a game.
 
     Args:
-        game: Such as doom/take-cover, or module:attribute of a GameSpec of your own.
-        out: Folder of the dataset; by default data/ and the game's name.
-        frames: Training frames; by default what the game's world is trained on.
-        eval_frames: Held-out frames, from episodes that training never sees.
-        policy: Who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
+        game: such as doom/take-cover, or module:attribute of a GameSpec of your own.
+        out: folder of the dataset; by default data/ and the game's name.
+        frames: training frames; by default what the game's world is trained on.
+        eval_frames: held-out frames, from episodes that training never sees.
+        policy: who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
             mixture that the game declares.
-        processes: Games played at a time; by default one per core.
-        seed: Of all episodes.
-        lossless: Store frames bit for bit.
+        processes: games played at a time; by default one per core.
+        seed: of all episodes.
+        lossless: store frames bit for bit.
     """
     check_least(0, frames=frames, eval_frames=eval_frames, seed=seed)
     check_least(1, processes=processes)
@@ -69,9 +69,9 @@ def merge(sources: Positional[tuple[str, ...]], *, out: Path, eval_share: float 
     """Joins recordings; one that is already in the dataset is skipped.
 
     Args:
-        sources: Folders of recordings of the same game.
-        out: Folder of the joined dataset; may exist.
-        eval_share: Hold out this share of all frames, in whole episodes; by default every episode keeps its split.
+        sources: folders of recordings of the same game.
+        out: folder of the joined dataset; may exist.
+        eval_share: hold out this share of all frames, in whole episodes; by default every episode keeps its split.
     """
     from worldsim.data import merge as run
 
@@ -86,7 +86,7 @@ def check(dataset: Positional[Path], *, json: Json = None) -> None:
     """Reads a whole dataset; the exit status is 1 if something is wrong with it.
 
     Args:
-        dataset: Folder of the dataset.
+        dataset: folder of the dataset.
     """
     from worldsim.data import check as run
     from worldsim.data.check import format_check

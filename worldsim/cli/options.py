@@ -18,7 +18,8 @@ from worldsim import files
 from worldsim.errors import DataError, WorldsimError, check_int, shown, suggest
 
 Device = Literal["auto", "cpu", "cuda"]
-Json = Annotated[Path | None, arg(help="File for the figures.", help_behavior_hint="")]
+FLAT = arg(name="")  # for a config: its fields are options of the command, without a prefix
+Json = Annotated[Path | None, arg(help="file for the figures.", help_behavior_hint="")]
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import Positional
 
 from worldsim.cli.app import main
-from worldsim.cli.options import Device, check_least
+from worldsim.cli.options import FLAT, Device, check_least
+from worldsim.errors import check_int
 from worldsim.player import PlayConfig
 
 PLAY = PlayConfig()
+LONGEST = 1000  # frames that are denoised all together
 
 
-def play(config: OmitArgPrefixes[PlayConfig] = PLAY) -> None:
+def play(config: Annotated[PlayConfig, FLAT] = PLAY) -> None:
     """Opens a window."""
     from worldsim.player import play as open_window
 
@@ -39,13 +42,13 @@ def record(
     """Saves a clip of random play; Ctrl-C keeps the frames made so far.
 
     Args:
-        world: Name, folder or Hub id.
-        out: An .mp4, a .gif, or a .png that shows the frames from left to right.
-        frames: How many.
-        seed: Of the start, the controls and the noise. Where an episode ends, another begins, with the next seed.
-        num_steps: Network calls per frame; by default the world's own.
-        scale: Pixels of the clip per pixel of a frame.
-        device: Where the world runs.
+        world: name, folder or Hub id.
+        out: an .mp4, a .gif, or a .png that shows the frames from left to right.
+        frames: how many.
+        seed: of the start, the controls and the noise. Where an episode ends, another begins, with the next seed.
+        num_steps: network calls per frame; by default the world's own.
+        scale: pixels of the clip per pixel of a frame.
+        device: where the world runs.
     """
     check_least(0, seed=seed)
     _check_clip(world, out, frames, scale)
@@ -68,17 +71,18 @@ def generate(
     """Saves a picture or a clip.
 
     Args:
-        world: Name, folder or Hub id.
-        out: A .png shows the frames from left to right, an .mp4 or .gif one after another.
-        frames: How many, denoised all together.
-        num_steps: Network calls.
-        seed: Of the controls and the noise.
-        scale: Pixels of the clip per pixel of a frame.
-        device: Where the world runs.
+        world: name, folder or Hub id.
+        out: a .png shows the frames from left to right, an .mp4 or .gif one after another.
+        frames: how many, denoised all together.
+        num_steps: network calls.
+        seed: of the controls and the noise.
+        scale: pixels of the clip per pixel of a frame.
+        device: where the world runs.
     """
     check_least(1, num_steps=num_steps)
     check_least(0, seed=seed)
     _check_clip(world, out, frames, scale)
+    check_int("frames", frames, 1, LONGEST)
     from itertools import islice
 
     from worldsim.studio.clip import writing_clip

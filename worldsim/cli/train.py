@@ -25,13 +25,13 @@ def train(
     """Trains a world.
 
     Args:
-        name: Of a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
-        budget: Training time in all, such as 90s, 10m or 2h.
-        data: Dataset; by default data/NAME, which is recorded first if it does not exist.
-        out: Run folder, which ends up with the world in `world/`; by default runs/NAME.
-        start: World to begin with, whose tokenizer is kept; by default both networks begin with random weights.
-        device: Where to train.
-        compile: Compile the networks, which pays off after some minutes.
+        name: of a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
+        budget: training time in all, such as 90s, 10m or 2h.
+        data: dataset; by default data/NAME, which is recorded first if it does not exist.
+        out: run folder, which ends up with the world in `world/`; by default runs/NAME.
+        start: world to begin with, whose tokenizer is kept; by default both networks begin with random weights.
+        device: where to train.
+        compile: compile the networks, which pays off after some minutes.
     """
     seconds = parse_duration(budget)
     from worldsim.envs.games import find_game

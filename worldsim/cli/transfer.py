@@ -34,20 +34,20 @@ def transfer(
     """Trains agents inside worlds alone, plays the real game with them, and writes a card.
 
     Args:
-        name: Of a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
-        worlds: Names, folders or Hub ids; by default they are trained, one per seed.
-        shuffled: Worlds trained on shuffled actions; by default one is trained.
-        budget: Training time of each world, such as 90s, 10m or 2h.
-        start: World that they begin with; by default each begins with random weights.
-        seeds: Of the worlds.
-        data: Dataset that the worlds are trained on; by default data/ and the name of their preset, recorded if missing.
-        out: Folder of worlds, policies and finished runs; by default runs/transfer/NAME.
-        card: Markdown file for the tables, with its plot beside it; by default docs/transfer-NAME.md.
-        config: How much of everything.
-        refit_frames: Real frames to record with the policies trained in the first world, which is then trained further on
+        name: of a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
+        worlds: names, folders or Hub ids; by default they are trained, one per seed.
+        shuffled: worlds trained on shuffled actions; by default one is trained.
+        budget: training time of each world, such as 90s, 10m or 2h.
+        start: world that they begin with; by default each begins with random weights.
+        seeds: of the worlds.
+        data: dataset that the worlds are trained on; by default data/ and the name of their preset, recorded if missing.
+        out: folder of worlds, policies and finished runs; by default runs/transfer/NAME.
+        card: markdown file for the tables, with its plot beside it; by default docs/transfer-NAME.md.
+        config: how much of everything.
+        refit_frames: real frames to record with the policies trained in the first world, which is then trained further on
             them for a row of its own; 0 for none.
-        refit_budget: Time of that training.
-        device: Where the worlds run.
+        refit_budget: time of that training.
+        device: where the worlds run.
     """
     seconds, more = parse_duration(budget), parse_duration(refit_budget, "refit_budget")
     check_least(0, refit_frames=refit_frames, seeds=min(seeds, default=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from worldsim.data import Clips, Dataset
 from worldsim.envs.games import Game
-from worldsim.errors import ConfigError, check_int
 from worldsim.eval import objects, pictures
 from worldsim.eval.clips import Place, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.config import EvalConfig
 from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_rows, predicted_controls
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
-from worldsim.eval.objects import ProbeConfig, object_classes
+from worldsim.eval.objects import object_classes
 from worldsim.eval.probe import Boxes, Probe
 from worldsim.world import World
 
@@ -29,46 +29,6 @@ ROWS = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL], MIRRORED, SHUFFLED, EXPECTED[MI
 SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL])  # rows in which objects are looked for
 
 Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    """How much is measured.
-
-    Attributes:
-        clips: held-out clips, each a context and `max(horizons)` frames to predict; fewer where the dataset has no more.
-        horizons: frames after the context at which figures are given, counted from 1.
-        num_steps: network calls per frame; by default the world's own.
-        seed: of clips, noise, policies and games.
-        batch: clips imagined at a time.
-        objects: whether to count objects, in games whose objects are known (needs the real game).
-        probe: training of the object probe.
-        dreams: long dreams in which objects are counted.
-        dream_frames: frames of each.
-        pictured: clips on the contact sheet and in the video.
-    """
-
-    clips: int = 64
-    horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    num_steps: int | None = None
-    seed: int = 0
-    batch: int = 16
-    objects: bool = True
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
-    dreams: int = 8
-    dream_frames: int = 1000
-    pictured: int = 4
-
-    def __post_init__(self) -> None:
-        for name, least in {"clips": 2, "batch": 1, "dreams": 1, "dream_frames": 1, "pictured": 1}.items():
-            check_int(name, getattr(self, name), least)
-        check_int("seed", self.seed, 0, 2**31 - 1)
-        if not self.horizons:
-            raise ConfigError("horizons was (); give at least one number of frames.")
-        for frames in self.horizons:
-            check_int("horizons", frames, 1)
-        if self.num_steps is not None:
-            check_int("num_steps", self.num_steps, 1)
 
 
 @dataclass(frozen=True)

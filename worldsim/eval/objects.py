@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ from tqdm import tqdm, trange
 
 from worldsim.data import Dataset, DatasetInfo
 from worldsim.envs.games import Game, find_game, known_game, make_policy
-from worldsim.errors import check_int
 from worldsim.eval.clips import Place
+from worldsim.eval.config import ProbeConfig
 from worldsim.eval.probe import (
     SMALLEST,
     WIDTHS,
@@ -38,25 +37,6 @@ from worldsim.world import World
 POLICY = "random"
 EVERY = 4  # every fourth frame is used to train the probe: neighbours are alike
 FIRST_SEED = 2**32  # recorded episodes have seeds of 31 bits
-
-
-@dataclass(frozen=True)
-class ProbeConfig:
-    """How the probe is trained.
-
-    Attributes:
-        frames: real frames to train on.
-        steps: training steps.
-        seed: of games, weights and batches.
-    """
-
-    frames: int = 6000
-    steps: int = 1500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("frames", 1), ("steps", 1), ("seed", 0)):
-            check_int(name, getattr(self, name), least)
 
 
 class Play(NamedTuple):

@@ -10,8 +10,9 @@ from typing import Any
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError, printable
+from worldsim.eval.config import EvalConfig
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.figures import FREE, MODES, EvalConfig, measure
+from worldsim.eval.figures import FREE, MODES, measure
 from worldsim.eval.probe import SMALLEST
 from worldsim.files import check_writable, check_writable_folder, plain, text_table, write_json
 from worldsim.machine import describe_machine

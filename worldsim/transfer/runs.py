@@ -22,7 +22,8 @@ from worldsim.envs.games import GameSpec, find_game
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import DataError, WorldError
-from worldsim.eval.figures import EvalConfig, measure
+from worldsim.eval.config import EvalConfig
+from worldsim.eval.figures import measure
 from worldsim.eval.replay import replay
 from worldsim.eval.report import check_fit
 from worldsim.machine import describe_machine

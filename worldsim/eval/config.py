@@ -1,0 +1,66 @@
+"""What `worldsim eval` measures, and how much. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldsim.errors import ConfigError, check_int
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """How the probe is trained.
+
+    Attributes:
+        frames: real frames to train on.
+        steps: training steps.
+        seed: of games, weights and batches.
+    """
+
+    frames: int = 6000
+    steps: int = 1500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("steps", 1), ("seed", 0)):
+            check_int(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much is measured.
+
+    Attributes:
+        clips: held-out clips, each a context and `max(horizons)` frames to predict; fewer where the dataset has no more.
+        horizons: frames after the context at which figures are given, counted from 1.
+        num_steps: network calls per frame; by default the world's own.
+        seed: of clips, noise, policies and games.
+        batch: clips imagined at a time.
+        objects: whether to count objects, in games whose objects are known (needs the real game).
+        probe: training of the object probe.
+        dreams: long dreams in which objects are counted.
+        dream_frames: frames of each.
+        pictured: clips on the contact sheet and in the video.
+    """
+
+    clips: int = 64
+    horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    num_steps: int | None = None
+    seed: int = 0
+    batch: int = 16
+    objects: bool = True
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    dreams: int = 8
+    dream_frames: int = 1000
+    pictured: int = 4
+
+    def __post_init__(self) -> None:
+        for name, least in {"clips": 2, "batch": 1, "dreams": 1, "dream_frames": 1, "pictured": 1}.items():
+            check_int(name, getattr(self, name), least)
+        check_int("seed", self.seed, 0, 2**31 - 1)
+        if not self.horizons:
+            raise ConfigError("horizons was (); give at least one number of frames.")
+        for frames in self.horizons:
+            check_int("horizons", frames, 1)
+        if self.num_steps is not None:
+            check_int("num_steps", self.num_steps, 1)
