@@ -39,7 +39,7 @@ class Player:
         shape, vector = (self.config.height, self.config.width, 3), self.config.control_spec.to_vector(Controls())
         for t in range(frames):
             frame = self.rng.integers(256, size=shape, dtype=np.uint8)
-            self.recordings.append(source, frame, vector, 1.0, ends and t == frames - 1, False, seed=1)
+            self.recordings.append(source, frame, vector, 1.0, ends and t == frames - 1, False, {}, seed=1)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from worldsim.controls import Controls
 from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
+from worldsim.data.merge import merge
+from worldsim.envs.games import find_game, make_policy
 from worldsim.errors import GameError
 from worldsim.player import PlayConfig
 from worldsim.player.session import Session
@@ -177,7 +181,23 @@ def test_every_recording_holds_frames_of_one_source(make: Make, tmp_path: Path) 
     dream, real = (Dataset(next(tmp_path.glob(f"*-{name}-*"))) for name in ("dream", "real"))
     assert dream.total_frames == 5 and dream.episodes[0].world_hash is not None
     assert real.total_frames == 6 and real.episodes[0].world_hash is None
+    assert dream.info.state == () and real.info.state == ("player", "brick", "height")
+    assert real.rows.states[:, 2].tolist() == [0, 6, 12, 18, 0, 6], "the state is that of the frame"
     assert np.abs(real.frames(0).astype(int) - np.stack(seen)).mean() < 12
+
+
+def test_a_recording_joins_those_of_policies(make: Make, tmp_path: Path) -> None:
+    game = find_game("toy/dodge")
+    restless = [PolicySource("restless", partial(make_policy, "restless", game.control_spec))]
+    collected = tmp_path / "collected"
+    collect(game.start, restless, collected, game=game.name, frames=20, state=game.states, progress=False)
+    session = make()
+    session.next_mode()
+    session.toggle_recording()
+    dodge(session, 5)
+    session.toggle_recording()
+    figures = merge([collected, next(tmp_path.glob("*-real-*"))], tmp_path / "both", eval_share=0.1, progress=False)
+    assert figures["added"] == len(Dataset(collected)) + 1 and figures["frames"]["eval"] > 0
 
 
 def test_side_by_side_records_both(make: Make, tmp_path: Path) -> None:

@@ -194,6 +194,17 @@ def test_closing_the_window_ends_cleanly(screen: Screen) -> None:
 
 
 @needs_screen
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_being_ended_saves_the_recording(screen: Screen, number: int, status: int) -> None:
+    screen.do("key", "F2")
+    until((screen.folder / "recordings").exists)
+    time.sleep(1)
+    screen.player.send_signal(number)
+    assert screen.end() == (status, "")
+    assert Dataset(next((screen.folder / "recordings").glob("test-tiny-dream-*"))).total_frames > 0
+
+
+@needs_screen
 def test_losing_the_screen_ends_without_a_traceback(screen: Screen) -> None:
     screen.server.kill()
     status, said = screen.end()

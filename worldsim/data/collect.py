@@ -336,7 +336,7 @@ def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise DataError(f"the game shows {frame.dtype} {frame.shape}; a frame must be uint8 (H, W, 3).")
-    _state(info, job.state)  # raises now rather than after an episode
+    state_values(info, job.state)  # raises now rather than after an episode
     return DatasetInfo(
         game=job.game,
         **{name: env.get_wrapper_attr(name) for name in names},
@@ -364,15 +364,19 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, s
         if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
             raise EOFError
         vector = spec.check_vector(policy.act(info))
-        before, state = np.array(frame), _state(info, job.state)  # a copy: some environments draw into the same array
+        before, state = np.array(frame), state_values(info, job.state)  # a copy: some environments draw into the same array
         frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))
         truncated = truncated or (not terminated and len(writer) + 1 >= job.max_steps)
         writer.append(before, vector, float(reward), terminated, truncated, state)
         over = terminated or truncated
 
 
-def _state(info: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float32]:
-    """The numbers `(S,)` of those names in an environment's `info`."""
+def state_values(info: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float32]:
+    """The numbers of those names in an environment's `info`, float32 `(S,)`.
+
+    Raises:
+        DataError: if one is missing or no number.
+    """
     for name in names:
         value = info.get(name)
         if not isinstance(value, int | float | np.number):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.data import DatasetInfo, EpisodeInfo, Recorder
+from worldsim.data.collect import state_values
 from worldsim.errors import WorldsimError
 from worldsim.world import WorldConfig, world_hash
 
@@ -31,15 +33,23 @@ class Recordings:
         folder: where the datasets go.
         world_folder: of the world being played.
         world: its config.
+        states: names of the real game's state variables, which are recorded with its frames.
         eval_share: share of the frames to hold out.
         notices: gets a line about everything that the player should know.
     """
 
     def __init__(
-        self, folder: Path, world_folder: Path, world: WorldConfig, *, eval_share: float = 0.0, notices: list[str]
+        self,
+        folder: Path,
+        world_folder: Path,
+        world: WorldConfig,
+        *,
+        states: tuple[str, ...] = (),
+        eval_share: float = 0.0,
+        notices: list[str],
     ) -> None:
         self.folder, self.world, self.eval_share, self.notices = folder, world, eval_share, notices
-        self._world_folder = world_folder
+        self._world_folder, self._states = world_folder, {"dream": (), "real": states}
         self._roots: dict[str, Path] = {}
         self._recorders: dict[str, Recorder] = {}
         self._in_episode: set[str] = set()
@@ -60,7 +70,7 @@ class Recordings:
             world, self._frames = self.world, 0
             info = DatasetInfo(world.game, world.control_spec, world.height, world.width, world.fps, world.frame_skip)
             for source in sources:
-                self._recorders[source] = Recorder(self._root(source), info)
+                self._recorders[source] = Recorder(self._root(source), replace(info, state=self._states[source]))
             self.notices.append(f"recording to {', '.join(str(self._roots[source]) for source in self._recorders)}")
 
     def append(
@@ -71,6 +81,7 @@ class Recordings:
         reward: float,
         terminated: bool,
         truncated: bool,
+        info: Mapping[str, Any],
         **labels: Any,
     ) -> None:
         """Adds a frame, the action taken at it and what that led to, where the source is being recorded.
@@ -78,6 +89,7 @@ class Recordings:
         Args:
             source: "dream" or "real".
             frame, vector, reward, terminated, truncated: as for `Recorder.append`.
+            info: what the environment said of the frame; it has the game's state.
             labels: of the episode, if it `begins` here; see `Recorder.begin`.
         """
         if source not in self._recorders:
@@ -88,7 +100,8 @@ class Recordings:
                 split = next_split(recorder.episodes.values(), self.eval_share)
                 recorder.begin(policy="human", split=split, **labels)
                 self._in_episode.add(source)
-            recorder.append(frame, vector, reward, terminated, truncated)
+            state = state_values(info, self._states[source])
+            recorder.append(frame, vector, reward, terminated, truncated, state)
             self._frames += 1
         if terminated or truncated:
             self.end_episode(source)

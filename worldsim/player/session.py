@@ -94,17 +94,28 @@ class History:
         vectors: float32 `(A,)` each.
         age: frames since the episode began, which may be more than are kept.
         seed: of the episode.
+        info: what the game said of the last frame.
     """
 
     frames: deque[NDArray[np.uint8]]
     vectors: deque[NDArray[np.float32]]
     age: int = 0
     seed: int = 0
+    info: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, frame: NDArray[np.uint8], vector: NDArray[np.float32]) -> None:
+    def begin(self, seed: int, frame: NDArray[np.uint8], vector: NDArray[np.float32], info: dict[str, Any]) -> None:
+        """An episode starts, with a frame that no controls produced; `vector` holds nothing."""
+        self.frames.clear()
+        self.vectors.clear()
+        self.add(frame, vector, info)
+        self.age, self.seed = 0, seed
+
+    def add(self, frame: NDArray[np.uint8], vector: NDArray[np.float32], info: dict[str, Any]) -> None:
+        """The next frame, with the controls that produced it."""
         self.frames.append(frame)
         self.vectors.append(vector)
         self.age += 1
+        self.info = info
 
 
 @dataclass
@@ -138,7 +149,12 @@ class Session:
         self.panes: dict[str, Pane] = {}
         self.notices: list[str] = []
         self.recordings = Recordings(
-            config.recordings, self.folder, world.config, eval_share=config.eval_share, notices=self.notices
+            config.recordings,
+            self.folder,
+            world.config,
+            states=game.states if game else (),
+            eval_share=config.eval_share,
+            notices=self.notices,
         )
         self._starts = world.starts, world.start_controls
         window = world.config.dynamics.window
@@ -247,8 +263,9 @@ class Session:
     def _step(self, name: str, vector: NDArray[np.float32]) -> None:
         pane, env = self.panes[name], self.dream if name == "dream" else self.real
         assert env is not None
-        before, labels = pane.frame, self._labels(name) if self.recordings.begins(name) else {}
-        frame, reward, terminated, truncated, _ = env.step(vector)
+        before, known = pane.frame, self._history.info
+        labels = self._labels(name) if self.recordings.begins(name) else {}
+        frame, reward, terminated, truncated, info = env.step(vector)
         if not terminated:  # of an end there is no picture
             pane.frame = frame
         pane.over = terminated or truncated
@@ -257,8 +274,8 @@ class Session:
         if name == "dream":
             self._origin.age += 1
         else:
-            self._history.add(frame, vector)
-        self.recordings.append(name, before, vector, reward, terminated, truncated, **labels)
+            self._history.add(frame, vector, info)
+        self.recordings.append(name, before, vector, reward, terminated, truncated, known, **labels)
         if pane.over:
             self.notices.append(f"{ENDED[name]} ended after {pane.survived} frames")
 
@@ -280,12 +297,8 @@ class Session:
 
     def _start_real(self) -> None:
         assert self.real is not None
-        frame, _ = self.real.reset(seed=self.seed)
-        self._history.frames.clear()
-        self._history.vectors.clear()
-        self._history.age, self._history.seed = 0, self.seed
-        self._history.frames.append(frame)
-        self._history.vectors.append(self.spec.to_vector(Controls()))
+        frame, info = self.real.reset(seed=self.seed)
+        self._history.begin(self.seed, frame, self.spec.to_vector(Controls()), info)
         self.panes["real"] = Pane(frame)
         self.seed += 1
 
@@ -309,10 +322,10 @@ class Session:
         for _ in range(TRIES):
             still = self.spec.to_vector(Controls())
             while len(self._history.frames) < self._history.frames.maxlen:  # type: ignore[operator]
-                frame, _, terminated, truncated, _ = self.real.step(still)
+                frame, _, terminated, truncated, info = self.real.step(still)
                 if terminated or truncated:
                     break
-                self._history.add(frame, still)
+                self._history.add(frame, still, info)
             else:
                 return
             self._start_real()
