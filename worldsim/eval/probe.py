@@ -20,7 +20,7 @@ from worldsim.files import write_bytes
 from worldsim.model.tokenizer import Conv, ResidualBlock, to_images
 
 STRIDE = 2  # pixels per cell of a heat map
-SMALLEST = 2.0  # pixels; what is narrower or lower need not be found
+SMALLEST = 2.0  # pixels; an object that is narrower or lower may be missed
 MARGIN = 2.0  # pixels by which a detection may miss the box of its object
 THRESHOLD = 0.35
 WIDTHS = (24, 48, 64)  # at 1/2, 1/4 and 1/8 of the resolution
@@ -78,7 +78,7 @@ def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int,
 
 
 def heat_map(boxes: Boxes, height: int, width: int, classes: int) -> NDArray[np.float32]:
-    """Target `(classes, height / 2, width / 2)`: 1 at an object's centre, falling off around it, -1 inside what is too small."""
+    """Target `(classes, height / 2, width / 2)`: 1 at an object's centre, less around it, -1 inside small objects."""
     heat = np.zeros((classes, height // STRIDE, width // STRIDE), np.float32)
     rows, columns = np.ogrid[: heat.shape[1], : heat.shape[2]]
     small = is_small(boxes)
@@ -105,7 +105,7 @@ def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 3)`, class, x and y of the centre in pixels, surest first."""
+    """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 3)`, class and centre (x, y) in pixels, most certain first."""
     found: list[NDArray[np.float32]] = []
     for part in torch.from_numpy(frames).split(64) if len(frames) else ():
         chance = probe(to_images(part)).sigmoid()

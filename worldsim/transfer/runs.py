@@ -101,11 +101,10 @@ class Runs:
         recordings = {self.worlds[folder].config.data for folder in (*worlds, *shuffled)}
         if len(recordings) > 1:
             raise WorldError(f"the worlds are of different recordings ({', '.join(sorted(recordings))}); give those of one.")
-        names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "dream_frames", "starts", "games", "head_clips",
-                 "dream_episodes")  # fmt: skip
-        what = {"game": self.train.info.game, "data": self.train.fingerprint, "held_out": self.held_out.fingerprint}
+        names = ("hold", "episodes", "cap_tics", "checkpoints", "dreams", "dream_frames", "starts", "games", "head_clips")
+        what = {"game": self.train.info.game, "data": self.train.fingerprint}
         self.store = Store(out, {**what, **{name: getattr(self.config, name) for name in names}})
-        self.not_replayed: str | None = self.store.result("replay", {}, self._check_replay)["error"]
+        self.not_replayed: str | None = self.store.result("replay", self._scored(), self._check_replay)["error"]
 
     def circumstances(self) -> Result:
         """What was played, with what, and on which machine."""
@@ -157,7 +156,8 @@ class Runs:
 
     def heads(self) -> list[Result]:
         """How well each world predicts rewards and ends, teacher-forced and free-running."""
-        return [self.store.result(f"heads-{self.hashes[folder]}", {}, partial(self._heads, folder)) for folder in self.folders]
+        key = {"held_out": self.held_out.fingerprint}
+        return [self.store.result(f"heads-{self.hashes[folder]}", key, partial(self._heads, folder)) for folder in self.folders]
 
     def _heads(self, folder: Path) -> Result:
         config = EvalConfig(clips=self.config.head_clips, horizons=(32,), objects=False)
@@ -173,7 +173,7 @@ class Runs:
                 act = random_actor(env.action_space, 0)
                 return {**self._score(env, act), **self._score_from_moments(folder, env, dreams, act, act), "real_frames": 0}
 
-        return self._finished(run, {"level": dataclasses.asdict(level)}, make)
+        return self._finished(run, {**self._scored(), "level": dataclasses.asdict(level)}, make)
 
     def constant(self, folder: Path) -> Result:
         """The constant action that does best on seeds of its own."""
@@ -259,7 +259,7 @@ class Runs:
             met = recorded.total_frames - self.train.total_frames
             return {**scores, "chosen": chosen, "checkpoints": log, "real_frames": met}
 
-        return self._finished(run, {**key, "follow": follow and config.checkpoint_episodes}, make)
+        return self._finished(run, {**key, **self._scored(), "follow": follow and config.checkpoint_episodes}, make)
 
     def _finished(self, run: Run, key: Result, make: Callable[[], Result]) -> Result:
         """What a run gave: read back where it is finished, otherwise made now."""
@@ -297,6 +297,10 @@ class Runs:
         if self.not_replayed is None:
             scores["matched_scores"] = play_real_from(env, real, hold, self.held_out, moments, seed).tolist()
         return scores
+
+    def _scored(self) -> Result:
+        """What scores in dreams and from moments depend on."""
+        return {"moments": self.config.dream_episodes, "held_out": self.held_out.fingerprint}
 
     def _moments(self, folder: Path) -> list[Moment]:
         return draw_moments(self.held_out, self._window(folder), self.config.dream_episodes, DREAM_SCORE_SEED)
