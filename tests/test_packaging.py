@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +50,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     call([*pip, "--python", str(prefix / "bin/python"), "install", "--no-deps", "--no-index", str(wheel)])
     (site,) = prefix.glob("lib/python*/site-packages")
-    # The path alone: editable installs of this environment do not come along.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # The paths alone: editable installs of this environment do not come along.
+    paths = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (site / "dependencies.pth").write_text("\n".join(paths) + "\n")
     return prefix
 
 

@@ -109,7 +109,8 @@ def test_names_out_of_a_file_are_safe_to_print(tiny_world_path: Path, recorded_p
 def _estimates(value: Any) -> Any:
     """Figures with their estimates, out of what was made plain for JSON."""
     if isinstance(value, dict) and set(value) == {"value", "ci95", "count"}:
-        return Estimate(**{name: math.nan if part is None else part for name, part in value.items()})
+        known: dict[str, Any] = {name: math.nan if part is None else part for name, part in value.items()}
+        return Estimate(**known)
     if isinstance(value, dict):
         return {name: _estimates(part) for name, part in value.items()}
     return [_estimates(part) for part in value] if isinstance(value, list) else value

@@ -121,7 +121,8 @@ def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     wrong: dict[str, Any]
     for wrong in ({"out": file}, {"card": file / "card.md"}, {"card": tmp_path / "card.txt"}, {"json": tmp_path}):
         with pytest.raises(FileError, match=re.escape(str(*wrong.values()))):
-            check_outputs(**{"out": tmp_path / "out", "card": None, "json": None, **wrong})
+            outputs: dict[str, Any] = {"out": tmp_path / "out", "card": None, "json": None, **wrong}
+            check_outputs(**outputs)
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and file.read_text() == "here already"
 
 
