@@ -107,7 +107,7 @@ def test_a_disk_that_fills_up_costs_the_running_episode_alone(player: Player) ->
     with full_disk(20_000):
         player.play("dream", 200)
         assert not player.recordings.on
-    assert "recording stopped, 1 episodes saved" in player.notices[-1]
+    assert "recording stopped, 1 episode saved" in player.notices[-1]
     player.play("dream", 3)  # goes on without recording
     (folder,) = player.recordings.folder.iterdir()
     assert Dataset(folder).lengths.tolist() == [6]

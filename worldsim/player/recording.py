@@ -152,7 +152,7 @@ class Recordings:
                 saved += len(recorder.episodes)
                 _give_up(recorder)
             self._forget()
-            self.notices.append(f"recording stopped, {saved} episodes saved: {error}")
+            self.notices.append(f"recording stopped, {saved} episode{'' if saved == 1 else 's'} saved: {error}")
 
     def _forget(self) -> None:
         """Drops the recorders, and folders in which nothing was saved."""
