@@ -11,7 +11,8 @@ from typing import Any
 import gymnasium
 import pytest
 
-from worldsim.cli.app import COMMANDS, find_command, parse
+from worldsim.cli.app import COMMANDS, find_command, load, parse
+from worldsim.cli.options import option_types
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -49,32 +50,45 @@ def test_examples_run(page: Path, tiny_world_path: Path, tmp_path: Path, monkeyp
             value.close()
 
 
-def commands(page: Path) -> list[list[str]]:
-    """Words of every line of shell, those inside sentences included."""
+def shell(page: Path) -> list[list[str]]:
+    """Words of every line of shell."""
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    inline = re.findall(r"`((?:worldsim|make|python) [^`\n]+)`", BLOCK.sub("", page.read_text()))
-    return [words for line in [*lines, *inline] if (words := shlex.split(line, comments=True))]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
-def test_commands_exist_and_take_these_options(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+def inline(page: Path) -> list[list[str]]:
+    """Words of commands inside sentences, which need not be whole."""
+    return [shlex.split(code) for code in re.findall(r"`((?:worldsim|make) [^`\n]+)`", BLOCK.sub("", page.read_text()))]
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if shell(page)], ids=name)
+def test_commands_can_be_typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for program, *words in commands(page):
+    for program, *words in shell(page):
         if program == "worldsim":
             command, rest = find_command(words)
-            if command in COMMANDS and "--help" not in rest:
-                parse(command, rest or placeholders(command))
+            parse(command, rest)
         elif program == "make":
-            assert set(words) <= set(targets), words
+            assert set(words) <= make_targets(), words
         elif program == "python" and words[0].startswith("examples/"):
             assert (ROOT / words[0]).is_file(), words
     assert not list(tmp_path.iterdir())
 
 
-def placeholders(command: str) -> list[str]:
-    """A sentence may name a command without what it needs."""
-    return [] if command in ("play", "worlds") or command.startswith("bench") else ["NAME"]
+@pytest.mark.parametrize("page", [page for page in PAGES if inline(page)], ids=name)
+def test_commands_in_sentences_exist(page: Path) -> None:
+    for program, *words in inline(page):
+        if program == "make":
+            assert set(words) <= make_targets(), words
+            continue
+        command, rest = find_command(words)
+        given = {word.removeprefix("--") for word in rest if word.startswith("--")} - {"help"}
+        known = option_types(load(command)) if command in COMMANDS else {}
+        assert {option for option in given if not option.endswith("*")} <= set(known), words
 
 
 def test_extras_of_pip_lines_exist() -> None:
@@ -88,6 +102,13 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:worldsim|envs|kernels|tests|docs|examples)/[\w/.-]*)`", page.read_text())
+    missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
+    assert not missing
 
 
 def test_the_readme_is_a_page() -> None:

@@ -95,7 +95,7 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
         function: of the command; its parameters, and the fields of dataclasses among them, are the options.
         arguments: as given.
     """
-    takes = _option_types(function)
+    takes = option_types(function)
     first: list[str] = []
     options: list[str] = []
     rest = list(arguments)
@@ -121,7 +121,7 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
     return first + options
 
 
-def _option_types(function: Callable[..., Any]) -> dict[str, Any]:
+def option_types(function: Callable[..., Any]) -> dict[str, Any]:
     """Type of every option by its name; `bool` for flags, which take no value."""
     hints, types = get_type_hints(function, include_extras=True), {}
     for name, parameter in inspect.signature(function).parameters.items():
