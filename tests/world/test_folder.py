@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from worldsim.errors import WorldError
-from worldsim.world import World, find_world, load_world, read_config, world_hash
+from worldsim.world import find_world, load_world
 from worldsim.worlds import shipped_worlds
 
 
@@ -50,15 +48,9 @@ def test_odd_names_are_refused_in_one_printable_line(name: Any) -> None:
     assert str(caught.value).isprintable() and len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize(("name", "meant"), [("doom/my-way-hone", "doom/my-way-home"), ("take-over", "doom/take-cover")])
-def test_unknown_name_suggests(name: str, meant: str) -> None:
-    with pytest.raises(WorldError, match=rf"no world '{name}'.* Did you mean '{meant}'\?"):
-        find_world(name)
-
-
-def test_unknown_name_unlike_any_suggests_nothing() -> None:
-    with pytest.raises(WorldError, match=r"no world '/nowhere'.* or give a folder\.$"):
-        find_world("/nowhere")
+def test_unknown_names_suggest_the_nearest() -> None:
+    with pytest.raises(WorldError, match=r"no world 'doom/take-cove'; shipped: .* Did you mean 'doom/take-cover'\?"):
+        find_world("doom/take-cove")
 
 
 def test_shipped_worlds_are_found_and_whole() -> None:
@@ -113,54 +105,3 @@ def test_weights_do_not_follow_the_file(copy: Path) -> None:
         file.seek(-1000, os.SEEK_END)
         file.write(bytes(1000))
     assert torch.equal(dynamics.patch.weight, before) and dynamics.patch.weight.requires_grad
-
-
-def test_missing_file(copy: Path) -> None:
-    (copy / "starts.safetensors").unlink()
-    with pytest.raises(WorldError, match=r"starts\.safetensors is missing"):
-        World.load(copy)
-
-
-@pytest.mark.parametrize("file", ["tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors"])
-def test_truncated_file(copy: Path, file: str) -> None:
-    whole = (copy / file).read_bytes()
-    (copy / file).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(WorldError, match=f"{file} cannot be read .* copy the folder again"):
-        World.load(copy)
-
-
-def test_wrong_shape(copy: Path) -> None:
-    config = json.loads((copy / "config.json").read_text())
-    config["dynamics"]["hidden"] = 64
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WorldError, match=r"blocks\.0\.enter\.weight is shape \(96, 32\), config\.json says \(128, 32\)"):
-        World.load(copy)
-
-
-def test_newer_format(copy: Path) -> None:
-    config = json.loads((copy / "config.json").read_text()) | {"format_version": 99}
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WorldError, match="has format 99, this worldsim reads up to 2; upgrade"):
-        World.load(copy)
-
-
-def test_older_format_is_read_under_its_old_names(copy: Path, tiny_world_path: Path) -> None:
-    config = json.loads((copy / "config.json").read_text()) | {"format_version": 1}
-    config["steps"] = config.pop("num_steps") + 1
-    (copy / "config.json").write_text(json.dumps(config))
-    old, new = read_config(copy), read_config(tiny_world_path)
-    assert old.num_steps == new.num_steps + 1 and replace(old, num_steps=new.num_steps) == new and old.format_version == 2
-
-
-@pytest.mark.parametrize("text", ["{", '{"format_version": 1, "colour": 3}', "[]"])
-def test_broken_config(copy: Path, text: str) -> None:
-    (copy / "config.json").write_text(text)
-    with pytest.raises(WorldError, match="copy the folder again"):
-        World.load(copy)
-
-
-def test_hash_follows_the_weights(tiny_world_path: Path, copy: Path) -> None:
-    assert world_hash(copy) == world_hash(tiny_world_path)
-    with (copy / "dynamics.safetensors").open("ab") as file:
-        file.write(b" ")
-    assert world_hash(copy) != world_hash(tiny_world_path)

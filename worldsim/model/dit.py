@@ -175,6 +175,15 @@ class DiT(nn.Module):
     column_speeds: Tensor
     codebook: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        return self.patch.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.patch.weight.dtype
+
     def reset_parameters(self) -> None:
         """Draws all weights anew from torch's global generator; on the meta device there are none."""
         if self.patch.weight.is_meta:

@@ -55,6 +55,13 @@ class Ring:
         self.values[layer][rows, slot] = value.to(self.values.dtype)
         return self.keys[layer], self.values[layer]
 
+    def write_layers(self, keys: Tensor, values: Tensor) -> None:
+        """Puts one frame's keys and values of all layers, `(layers, B, N, H, D)`, into the current slot."""
+        rows = torch.arange(keys.shape[1], dtype=torch.int64, device=keys.device)
+        slot = self.position % self.window
+        self.keys[:, rows, slot] = keys.to(self.keys.dtype)
+        self.values[:, rows, slot] = values.to(self.values.dtype)
+
     def valid(self) -> Tensor:
         """`(B, S)` bool: slots that hold a frame of this row's episode, the current one included."""
         return torch.arange(self.window, device=self.position.device, dtype=torch.int64) <= self.position[:, None]

@@ -108,11 +108,10 @@ class Stream:
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
-        weight = model.patch.weight
         self.model, self.num_steps, self.prompt = model, num_steps, prompt
         self.context_level, self.draw_level, self.temperature = context_level, draw_level, temperature
-        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], weight.device, weight.dtype)
-        self.dtype, self.device, self.batch = weight.dtype, weight.device, batch
+        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.dtype)
+        self.dtype, self.device, self.batch = model.dtype, model.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -23,7 +23,10 @@ from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.world.chance import Chance
 from worldsim.world.checks import Rows, Seed, check_rows, check_seeds
 from worldsim.world.config import WorldConfig
-from worldsim.world.folder import find_world, load_world
+from worldsim.world.folder import find_world, load_world, world_hash
+from worldsim.world.runtimes import make_runtime, openvino_found, pick_runtime
+from worldsim.world.runtimes.cache import graph_folder
+from worldsim.world.runtimes.quantize import measure_ranges
 from worldsim.world.starts import Starts
 from worldsim.world.state import Step, WorldState
 
@@ -55,6 +58,9 @@ class World:
         temperature: of random events, at least 0; above 1 the dream is less predictable. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
+        runtime: who executes a step: "torch", "openvino", "openvino-int8", or "auto" for OpenVINO where its graphs are kept on
+            this machine and otherwise torch; see `worldsim.world.runtimes`. `World.runtime.name` says which it is.
+        graphs: folder in which compiled graphs are kept; None to keep nothing.
 
     Raises:
         WorldError: if an option is out of range, or the batch does not fit into memory.
@@ -76,6 +82,8 @@ class World:
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
+        runtime: str = "auto",
+        graphs: Path | None = None,
     ):
         self.config, self.batch = config, check_int("batch", batch, 1, error=WorldError)
         self.device = pick_device(device)
@@ -83,15 +91,32 @@ class World:
             raise WorldError(
                 f"dtype was {shown(dtype)}; allowed: torch.float32, torch.bfloat16, or None for the faster one here."
             )
-        self.dtype = dtype or compute_dtype(self.device)
+        name = pick_runtime(
+            runtime,
+            device=self.device,
+            batch=self.batch,
+            dtype=dtype,
+            compiled=compiled,
+            prompt=config.dynamics.prompt,
+            folder=graphs,
+        )
+        self.dtype = dtype or (compute_dtype(self.device) if name == "torch" else torch.float32)
         self.grid = config.tokenizer.grid(config.height, config.width)
         self._check_memory()
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.dynamics = dynamics.to(self.device, self.dtype).eval()
         self.compiled = compiled
-        network: Any = torch.compile(self.dynamics, dynamic=False) if compiled else self.dynamics
-        self._decode: Any = torch.compile(self.tokenizer.decode_frames) if compiled else self.tokenizer.decode_frames
-        self.stream = Stream(network, self.grid, self.batch, draw_level=config.draw_level)
+        self.runtime = make_runtime(
+            name,
+            self.tokenizer,
+            self.dynamics,
+            batch=self.batch,
+            grid=self.grid,
+            compiled=compiled,
+            folder=graphs,
+            ranges=lambda: measure_ranges(self.dynamics, config, starts, start_controls),
+        )
+        self.stream = Stream(self.runtime.network, self.grid, self.batch, draw_level=config.draw_level)
         self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
@@ -115,18 +140,20 @@ class World:
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
+        runtime: str = "auto",
     ) -> World:
         """Loads a shipped world by name, any world by path, or one from the Hugging Face Hub by its id.
 
         Args:
             name: "doom/take-cover", a folder, or "user/repository".
-            batch, device, dtype, num_steps, temperature, context_level, compiled: see `World`.
+            batch, device, dtype, num_steps, temperature, context_level, compiled, runtime: see `World`.
 
         Raises:
             WorldError: if there is no such world, its folder is damaged, or an option is out of range.
         """
+        folder = find_world(name)
         return cls(
-            *load_world(find_world(name)),
+            *load_world(folder),
             batch=batch,
             device=device,
             dtype=dtype,
@@ -134,6 +161,8 @@ class World:
             temperature=temperature,
             context_level=context_level,
             compiled=compiled,
+            runtime=runtime,
+            graphs=graph_folder(world_hash(folder)) if openvino_found() else None,
         )
 
     def claim(self, owner: object) -> None:
@@ -310,7 +339,7 @@ class World:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`, on the world's device."""
-        return self._decode(latents.to(self.dtype))
+        return self.runtime.decode(latents.to(self.dtype))
 
     @torch.no_grad()
     def encode(self, frames: NDArray[np.uint8]) -> Tensor:

@@ -1,0 +1,93 @@
+"""Compiled graphs in the user's cache folder: written whole or not at all, rebuilt where damaged, safe to delete at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1  # of what is kept here; raised whenever graphs are made in another way
+
+
+def cache_folder() -> Path:
+    """Where compiled graphs are kept: `$WORLDSIM_CACHE`, otherwise a folder `worldsim` in the user's cache folder."""
+    if given := os.environ.get("WORLDSIM_CACHE"):
+        return Path(given).expanduser()
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "worldsim"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "worldsim"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "worldsim"
+
+
+def graph_folder(world_hash: str) -> Path:
+    """Where this machine keeps the graphs of a world, for this version of OpenVINO and this processor."""
+    processor = re.sub(r"\W+", "-", f"{platform.machine()}-{processor_name()}").strip("-")
+    return cache_folder() / "graphs" / f"{world_hash}-{FORMAT}-openvino-{version('openvino')}-{processor}"
+
+
+def processor_name() -> str:
+    """Model of the processor, or an empty string."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def keep(path: Path, write: Callable[[Path], None]) -> Path | None:
+    """Lets `write` fill a temporary folder and moves it to `path`; None where the cache cannot be written, which is not an error.
+
+    Of two processes that write the same, the first one's stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError:
+        return None
+    try:
+        write(temporary)
+        if not path.exists():
+            temporary.replace(path)
+        return path
+    except OSError:
+        return path if path.exists() else None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def keep_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes a small JSON file; does nothing where the cache cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        temporary.write_text(json.dumps(values))
+        temporary.replace(path)
+    except OSError:
+        return
+
+
+def kept_json(path: Path) -> dict[str, Any] | None:
+    """What `keep_json` wrote; None where there is nothing readable."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def clear_cache() -> int:
+    """Deletes all compiled graphs; returns the bytes freed."""
+    folder = cache_folder() / "graphs"
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    shutil.rmtree(folder, ignore_errors=True)
+    return freed

@@ -1,0 +1,162 @@
+"""One streaming call of the DiT as a function of tensors alone, for engines that compile static graphs.
+
+`DiT.forward` writes keys and values into the ring while it runs. Here the ring is an input, the slot of the current frame is
+masked, and the frame's own keys and values join the attention beside it and come out as results. The values are the same to
+rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldsim.model import rope
+from worldsim.model.dit import Attention, Block, DiT
+from worldsim.world.runtimes.quantize import Ranges, quantized_linear
+
+EPS = 1e-6
+MASKED = -1e9  # added to attention logits of slots that hold no past frame
+
+
+class StepGraph(nn.Module):
+    """One frame per row against a ring of past frames; see `forward`.
+
+    Args:
+        dit: the dynamics, in float32.
+        grid: latent grid `(h, w)`.
+        write_only: stop after the last layer that the ring keeps, and give keys and values alone (the commit).
+        ranges: largest activations by name of linear layer; those layers compute in int8. None for float32 throughout.
+    """
+
+    def __init__(self, dit: DiT, grid: tuple[int, int], *, write_only: bool = False, ranges: Ranges | None = None):
+        super().__init__()
+        self.dit, self.write_only, self.ranges = dit, write_only, ranges or {}
+        self.temporal = [i for i in range(dit.config.depth) if dit.config.kind(i) != "space"]
+        space = F.pad(rope.space_angles(*grid, dit.row_speeds, dit.column_speeds), (0, 0, 1, 0))
+        still = F.pad(space, (dit.time_speeds.shape[0], 0))
+        self.register_buffer("space", space)
+        self.register_buffer("still_cos", still.cos()[:, None])
+        self.register_buffer("still_sin", still.sin()[:, None])
+
+    space: Tensor
+    still_cos: Tensor
+    still_sin: Tensor
+
+    def forward(
+        self,
+        z: Tensor,
+        controls: Tensor,
+        level: Tensor,
+        step_size: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        angles: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """All float32.
+
+        Args:
+            z: noisy latents `(B, h, w, C)`.
+            controls: `(B, A)`, in the model's units.
+            level: noise level `(B,)`.
+            step_size: `(B,)`.
+            keys, values: of the ring, `(layers, B, S, N, G, D)`.
+            mask: `(B, S)`, 0 for slots that hold a past frame, `MASKED` for the others and the current one.
+            angles: time angles `(B, pairs)` of the frame.
+
+        Returns:
+            Keys and values of the frame `(layers, B, N, G, D)`; unless `write_only`, then also clean latents `(B, h * w, C)`,
+            reward logits `(B, bins)`, end logit `(B, 1)` and, with codewords, their logits `(B, h * w, codes)`.
+        """
+        dit, tokens = self.dit, self.space.shape[0]
+        condition = dit.condition(level, step_size, controls)
+        x = torch.cat([dit.register(controls)[:, None], dit.patch(z.flatten(1, 2))], dim=1)
+        full = torch.cat([angles[:, None].expand(-1, tokens, -1), self.space.expand(z.shape[0], -1, -1)], dim=-1)
+        turned = full.cos()[:, :, None], full.sin()[:, :, None]
+        new_keys, new_values = [], []
+        for i, block in enumerate(dit.blocks):
+            assert isinstance(block, Block)
+            shift1, scale1, gate1, shift2, scale2, gate2 = block.modulation(condition)[:, None].chunk(6, dim=-1)
+            y = normalize(x) * (1 + scale1) + shift1
+            q, k, v = self._qkv(i, block.attention, y, turned)
+            if i in self.temporal:
+                new_keys.append(k)
+                new_values.append(v)
+                if self.write_only and i == self.temporal[-1]:
+                    break
+                slot = len(new_keys) - 1
+                seen = attend_time if block.attention.kind == "time" else attend_joint
+                y = seen(q, k, v, keys[slot], values[slot], mask)
+            else:
+                y = attend_space(q, k, v)
+            x = x + gate1 * self._linear(f"blocks.{i}.attention.out", block.attention.out, y.flatten(2))
+            y = normalize(x) * (1 + scale2) + shift2
+            up, gate = self._linear(f"blocks.{i}.enter", block.enter, y).chunk(2, dim=-1)
+            x = x + gate2 * self._linear(f"blocks.{i}.leave", block.leave, F.silu(gate) * up)
+        written = torch.stack(new_keys), torch.stack(new_values)
+        return written if self.write_only else (*written, *self._heads(x, condition))
+
+    def _heads(self, x: Tensor, condition: Tensor) -> tuple[Tensor, ...]:
+        dit = self.dit
+        shift, scale = dit.final_modulation(condition)[:, None].chunk(2, dim=-1)
+        y = normalize(x) * (1 + scale) + shift
+        patches, readout = y[:, 1:], y[:, 0]
+        code = () if dit.code_head is None else (dit.code_head(patches),)
+        return dit.final(patches), dit.reward_head(readout), dit.end_head(readout), *code
+
+    def _qkv(self, layer: int, attention: Attention, y: Tensor, turned: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries `(B, N, H, D)`, keys and values `(B, N, G, D)`, normed and rotated."""
+        heads, groups = attention.heads, attention.kv_heads
+        qkv = self._linear(f"blocks.{layer}.attention.qkv", attention.qkv, y).unflatten(
+            -1, (heads + 2 * groups, attention.head_dim)
+        )
+        q, k, v = qkv.split((heads, groups, groups), dim=2)
+        q, k = normalize(q) * attention.query_norm.weight, normalize(k) * attention.key_norm.weight
+        cos, sin = (self.still_cos, self.still_sin) if attention.kind == "space" else turned
+        return rope.rotate(q, cos, sin), rope.rotate(k, cos, sin), v
+
+    def _linear(self, name: str, linear: nn.Linear, x: Tensor) -> Tensor:
+        return quantized_linear(x, linear, self.ranges[name]) if name in self.ranges else linear(x)
+
+
+def normalize(x: Tensor) -> Tensor:
+    """RMS norm over the last axis."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
+
+
+def attend_space(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention inside a frame: `q` `(B, N, H, D)`, `k`, `v` `(B, N, G, D)` -> `(B, N, H, D)`."""
+    q, k, v = (a.transpose(1, 2) for a in (q, *_shared(q, k, v)))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+
+
+def attend_time(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Attention along each position, over the ring `(B, S, N, G, D)` and the frame itself.
+
+    Past and present are added apart: joining them would copy the ring, whose size is what this costs.
+    """
+    batch, tokens, heads, size = q.shape
+    groups = k.shape[2]
+    q = (q * size**-0.5).reshape(batch, tokens, groups, heads // groups, size)
+    past = (q[:, None] * keys[:, :, :, :, None]).sum(-1) + mask[:, :, None, None, None]
+    present = (q * k[:, :, :, None]).sum(-1)[:, None]
+    weights = torch.cat([past, present], dim=1).softmax(1)
+    slots = keys.shape[1]
+    mixed = (weights[:, :slots, ..., None] * values[:, :, :, :, None]).sum(1)
+    return (mixed + weights[:, slots, ..., None] * v[:, :, :, None]).reshape(batch, tokens, heads, size)
+
+
+def attend_joint(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Attention over all tokens of the ring `(B, S, N, G, D)` and of the frame itself."""
+    tokens = q.shape[1]
+    k, v = torch.cat([keys.flatten(1, 2), k], dim=1), torch.cat([values.flatten(1, 2), v], dim=1)
+    seen = F.pad(mask.repeat_interleave(tokens, 1), (0, tokens))[:, None, None]
+    q, k, v = (a.transpose(1, 2) for a in (q, *_shared(q, k, v)))
+    return F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2)
+
+
+def _shared(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values once per query head, where several share one."""
+    times = q.shape[2] // k.shape[2]
+    return (k, v) if times == 1 else (k.repeat_interleave(times, 2), v.repeat_interleave(times, 2))

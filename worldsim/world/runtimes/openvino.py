@@ -1,0 +1,192 @@
+"""The networks as graphs of OpenVINO, which runs small batches on a CPU two to four times as fast as PyTorch does."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from torch import Tensor, nn
+
+from worldsim.device import compute_dtype
+from worldsim.model import rope
+from worldsim.model.dit import DiT, Modulations, Prediction
+from worldsim.model.ring import Ring
+from worldsim.model.tokenizer import Tokenizer
+from worldsim.world.runtimes import cache
+from worldsim.world.runtimes.graph import MASKED, StepGraph
+from worldsim.world.runtimes.quantize import Ranges
+
+
+class Graph:
+    """A compiled graph: tensors in, tensors out, all on the CPU. Inputs are read where they lie.
+
+    Args:
+        compiled: by `compile_graph`.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel):
+        self.request = compiled.create_infer_request()
+        self.outputs = len(compiled.outputs)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        for i, tensor in enumerate(inputs):
+            self.request.set_input_tensor(i, openvino.Tensor(tensor.numpy(), shared_memory=True))
+        self.request.infer()
+        return tuple(torch.from_numpy(np.array(self.request.get_output_tensor(i).data)) for i in range(self.outputs))
+
+
+def compile_graph(make: Callable[[], nn.Module], example: tuple[Tensor, ...], path: Path | None, precision: str) -> Graph:
+    """Converts a module for tensors of these shapes, or takes the graph kept at `path`, and compiles it.
+
+    Args:
+        make: the module; called only if no graph is kept.
+        example: inputs of the shapes and dtypes it will get.
+        path: folder for the graph; None to keep nothing.
+        precision: "f32" or "bf16", of what is not int8.
+    """
+    core = openvino.Core()
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if path is not None and path.is_dir():
+        try:
+            return Graph(core.compile_model(core.read_model(path / "graph.xml"), "CPU", options))
+        except Exception:  # whatever a damaged file makes of it: the folder is ours, and is made again
+            shutil.rmtree(path, ignore_errors=True)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sizes become constants, as they should
+        model = openvino.convert_model(make().eval(), example_input=example)
+    model.reshape({i: list(tensor.shape) for i, tensor in enumerate(example)})
+    if path is not None:
+        cache.keep(path, lambda folder: openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False))
+    return Graph(core.compile_model(model, "CPU", options))
+
+
+class OpenVINONetwork:
+    """Stands in for a `DiT` that streams; whole clips are the `DiT`'s own work.
+
+    Args:
+        dit: the dynamics, in float32 on the CPU.
+        grid: latent grid `(h, w)`.
+        batch: rows of every call, `B`.
+        folder: of kept graphs; None to keep nothing.
+        ranges: for int8; None for float32, or bfloat16 where the processor multiplies it faster.
+    """
+
+    def __init__(self, dit: DiT, grid: tuple[int, int], batch: int, folder: Path | None, ranges: Ranges | None = None):
+        self._made_of = (dit, grid, batch, folder, ranges)
+        self.config, self.codebook, self.time_speeds = dit.config, dit.codebook, dit.time_speeds
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        ring = Ring(dit.config, batch, 1 + grid[0] * grid[1], self.device, self.dtype)
+        floats: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+        example = (
+            torch.zeros(batch, *grid, dit.config.latent_channels, **floats),
+            torch.zeros(batch, dit.config.controls, **floats),
+            torch.ones(batch, **floats),
+            torch.zeros(batch, **floats),
+            ring.keys,
+            ring.values,
+            torch.zeros(batch, dit.config.window, **floats),
+            torch.zeros(batch, len(dit.time_speeds), **floats),
+        )
+
+        def graph(name: str, write_only: bool) -> Graph:
+            path = folder and folder / f"{name}-{'f32' if ranges is None else 'int8'}-{batch}"
+            return compile_graph(
+                lambda: StepGraph(dit, grid, write_only=write_only, ranges=ranges), example, path, fast_precision()
+            )
+
+        self._step, self._write = graph("step", False), graph("write", True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenVINONetwork, self._made_of  # graphs cannot be copied: they are compiled again
+
+    def __call__(
+        self,
+        z: Tensor,
+        levels: Tensor,
+        step_sizes: Tensor,
+        controls: Tensor,
+        *,
+        ring: Ring,
+        prompt: Tensor | None = None,
+        modulations: Modulations | None = None,
+    ) -> Prediction:
+        """As `DiT.forward` with a ring, of one frame per row; the ring is only read."""
+        assert prompt is None
+        _, _, x, reward, end, *code = self._step(*self._inputs(z, levels, step_sizes, controls, ring))
+        height, width = z.shape[2:4]
+        codes = code[0].unflatten(1, (height, width))[:, None] if code else None
+        return Prediction(x.unflatten(1, (height, width))[:, None], reward[:, None], end, codes)
+
+    def write(
+        self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
+    ) -> None:
+        """As `DiT.write`."""
+        assert prompt is None
+        keys, values = self._write(*self._inputs(z, levels, step_sizes, controls, ring))
+        ring.write_layers(keys, values)
+
+    def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
+        """Nothing: the graphs compute their own."""
+        return Modulations((), torch.zeros(*levels.shape, 0, dtype=self.dtype, device=self.device))
+
+    def _inputs(self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring) -> tuple[Tensor, ...]:
+        slots = torch.arange(ring.window, dtype=torch.int64, device=self.device)
+        position = ring.position[:, None]
+        past = (slots < position) & (slots != position % ring.window)
+        mask = torch.where(past, 0.0, MASKED)
+        angles = rope.time_angles(position, self.time_speeds)[:, 0]
+        small = (z[:, 0], controls[:, 0], levels[:, 0], step_sizes[:, 0])
+        return *(part.float().contiguous() for part in small), ring.keys, ring.values, mask.float(), angles
+
+
+class OpenVINODecoder:
+    """`Tokenizer.decode_frames` for any number of rows, by a graph for `batch` of them.
+
+    Args:
+        tokenizer: in float32 on the CPU.
+        grid: latent grid `(h, w)`.
+        batch: rows of every call.
+        folder: of kept graphs; None to keep nothing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, grid: tuple[int, int], batch: int, folder: Path | None):
+        self.batch = batch
+        self._made_of = (tokenizer, grid, batch, folder)
+        example = torch.zeros(batch, *grid, tokenizer.config.latent_channels, dtype=torch.float32, device="cpu")
+        path = folder and folder / f"decode-f32-{batch}"
+        self._graph = compile_graph(lambda: _Decode(tokenizer), (example,), path, fast_precision())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenVINODecoder, self._made_of
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`."""
+        rows = len(latents)
+        missing = -rows % self.batch
+        padded = torch.cat([latents, latents.new_zeros(missing, *latents.shape[1:])]) if missing else latents
+        return torch.cat([self._graph(part.float().contiguous())[0] for part in padded.split(self.batch)])[:rows]
+
+
+class _Decode(nn.Module):
+    def __init__(self, tokenizer: Tokenizer):
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, latents: Tensor) -> Tensor:
+        pixels = (self.tokenizer.decode(latents) * 127.5 + 127.5).round().clamp(0, 255)
+        return pixels.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def fast_precision() -> str:
+    """ "bf16" on processors that multiply it, otherwise "f32"."""
+    return "bf16" if compute_dtype(torch.device("cpu")) == torch.bfloat16 else "f32"
