@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -10,9 +9,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from worldsim.errors import FileError
+from worldsim.files import read_json, write_json
 
 FORMAT = 1  # of what is kept here; raised whenever graphs are made in another way
 
@@ -67,22 +70,16 @@ def keep(path: Path, write: Callable[[Path], None]) -> Path | None:
 
 def keep_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a small JSON file; does nothing where the cache cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        temporary.write_text(json.dumps(values))
-        temporary.replace(path)
-    except OSError:
-        return
+    with suppress(FileError):
+        write_json(path, values)
 
 
 def kept_json(path: Path) -> dict[str, Any] | None:
     """What `keep_json` wrote; None where there is nothing readable."""
     try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path)
+    except FileError:
         return None
-    return values if isinstance(values, dict) else None
 
 
 def clear_cache() -> int:
