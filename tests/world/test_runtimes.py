@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,3 +208,10 @@ def test_graphs_are_counted_by_batch(load: Callable[..., World], cache_folder: P
     load("openvino", 2)
     (folder,) = (cache_folder / "graphs").iterdir()
     assert is_prepared(folder, 2) and not is_prepared(folder, 97)
+
+
+def test_nothing_is_reported(tmp_path: Path) -> None:
+    """OpenVINO's telemetry, which runs at import, notes an identity in the home folder."""
+    program = "import worldsim.world.runtimes.openvino"
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "HOME": str(tmp_path), "CI": ""})
+    assert not list(tmp_path.iterdir())

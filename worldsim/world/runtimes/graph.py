@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.model import rope
-from worldsim.model.dit import Attention, Block, DiT
+from worldsim.model.blocks import Attention, Block
+from worldsim.model.dit import DiT
 from worldsim.world.runtimes.quantize import Ranges, quantized_linear
 
 EPS = 1e-6

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +21,11 @@ from worldsim.model.tokenizer import Tokenizer
 from worldsim.world.runtimes import cache
 from worldsim.world.runtimes.graph import MASKED, StepGraph
 from worldsim.world.runtimes.quantize import Ranges
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports every import over the network
+import openvino  # noqa: E402
+from openvino.frontend import FrontEndManager  # noqa: E402
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: E402
 
 
 class Graph:
@@ -61,13 +66,24 @@ def compile_graph(make: Callable[[], nn.Module], example: tuple[Tensor, ...], pa
             return Graph(core.compile_model(core.read_model(path / "graph.xml"), "CPU", options))
         except Exception:  # whatever a damaged file makes of it: the folder is ours, and is made again
             shutil.rmtree(path, ignore_errors=True)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # sizes become constants, as they should
-        model = openvino.convert_model(make().eval(), example_input=example)
-    model.reshape({i: list(tensor.shape) for i, tensor in enumerate(example)})
+    model = _convert(make().eval(), example)
     if path is not None:
         cache.keep(path, lambda folder: openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False))
     return Graph(core.compile_model(model, "CPU", options))
+
+
+def _convert(module: nn.Module, example: tuple[Tensor, ...]) -> openvino.Model:
+    """The graph of a module for tensors of these shapes.
+
+    `openvino.convert_model` does the same, but reports its use to its maker over the network.
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing makes constants of sizes, as it should
+        decoder = TorchScriptPythonDecoder(module, example_input=example)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    model = frontend.convert(frontend.load(decoder))
+    model.reshape({i: list(tensor.shape) for i, tensor in enumerate(example)})
+    return model
 
 
 class OpenVINONetwork:
