@@ -41,7 +41,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         obs, obs_size, actions, stack, game: as for `DreamEnv`.
         device, dtype, num_steps, temperature, context_level, compiled: as for `DreamEnv`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
-        max_episode_steps: takes the place of the horizon where given.
+        max_episode_steps: takes the place of the horizon where given; -1 for never, as in Gymnasium.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, or its value.
         output: "numpy" or "torch".
         render_mode: None or "rgb_array".
@@ -82,7 +82,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         num_envs = check_int("num_envs", num_envs, 1, error=EnvError)
         check_choice("output", output, OUTPUTS, EnvError)
         check_render_mode(render_mode, ("rgb_array",))
-        limit = horizon if max_episode_steps is None else max_episode_steps
+        limit = horizon if max_episode_steps is None else None if max_episode_steps == -1 else max_episode_steps
         view = {"obs": obs, "obs_size": obs_size, "actions": actions, "stack": stack}
         options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
         self._dreams = Dreams(world, num_envs, view, limit, options, game)

@@ -212,6 +212,14 @@ def test_every_row_has_a_start_of_its_own(tiny_world_path: Path) -> None:
     assert np.array_equal(again[0], by_start[1]) and np.array_equal(again[3], by_start[0])
 
 
+def test_max_episode_steps_goes_before_the_horizon(tiny_world_path: Path) -> None:
+    for steps, ends in ((2, True), (-1, False)):
+        env = dreams(tiny_world_path, obs="latent", horizon=2 if steps == -1 else 9, max_episode_steps=steps)
+        env.reset(seed=0)
+        env.step(np.zeros((4, 3), int))
+        assert env.step(np.zeros((4, 3), int))[3].tolist() == [ends] * 4
+
+
 def test_partial_resets_take_the_seeds_of_their_rows(tiny_world_path: Path) -> None:
     env, mask = dreams(tiny_world_path, autoreset_mode="Disabled"), np.array([False, True, False, True])
     whole, _ = env.reset(seed=7)
