@@ -37,6 +37,7 @@ class Args:
         only: variants to train; by default all.
         clips: held-out clips that each is measured on.
         threads: of torch.
+        compiled: use torch.compile.
     """
 
     name: str = "doom/take-cover"
@@ -46,6 +47,7 @@ class Args:
     only: tuple[str, ...] = ()
     clips: int = 16
     threads: int = 1
+    compiled: bool = True
 
 
 def variants(stage: DynamicsStage) -> dict[str, DynamicsStage]:
@@ -75,7 +77,7 @@ def measure(name: str, config: TrainConfig, args: Args) -> dict[str, Any]:
     folder = args.run / "ablation" / name.replace(" ", "-").replace(":", "")
     done = folder / f"figures-{args.minutes:g}.json"
     if not done.exists():
-        run = Run.open(config, args.data, args.run, "cpu")
+        run = Run.open(config, args.data, args.run, "cpu", args.compiled)
         tokenizer = train_tokenizer(replace(run, compiled=False), 1e-3)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "cache").exists():

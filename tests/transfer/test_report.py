@@ -76,8 +76,10 @@ def test_the_card_holds_what_was_measured(figures: dict[str, Any], dodge: dict[s
 
 def test_bars_and_limits_are_those_of_the_game(figures: dict[str, Any]) -> None:
     assert figures["data"]["game"] == "toy/dodge" and figures["config"]["cap_tics"] == 40
-    assert figures["config"]["best_reward"] == 1.0 and len(figures["bars"]) == 4
-    assert all("upper bound" in bar["bar"] for bar in figures["bars"]), "the small game has no published scores"
+    assert figures["config"]["best_reward"] == 1.0 and len(figures["bars"]) == 5
+    *baselines, solved = figures["bars"]
+    assert all("upper bound" in bar["bar"] for bar in baselines)
+    assert (solved["bar"], solved["needed"]) == ("lower bound above what counts as solved", 180.0), "as its spec says"
 
 
 def test_an_interrupted_run_goes_on(figures: dict[str, Any], dodge: dict[str, Any]) -> None:
