@@ -20,15 +20,15 @@ from worldsim.world import World
 
 
 class DreamEnv(ViewEnv):
-    """One world, imagined frame by frame.
+    """One world, generated frame by frame.
 
     Observation: uint8 `(H, W, 3 * stack)` RGB, or with `obs="latent"` float32 `(stack * h * w * C,)`, which costs no decoding.
 
     Action: an element of `action_space`, a `Controls`, or in the native view a control vector `(A,)`.
 
-    Reward: what the world's reward head expects of the action.
+    Reward: the prediction of the world's reward head for the action.
 
-    Episode end: `terminated` is drawn from the world's end head, `truncated` comes at the horizon and from nothing else.
+    Episode end: `terminated` is drawn from the world's end head, `truncated` comes at the horizon only.
 
     Info: `has_frame` (always True) and `end_probability`.
 
@@ -91,12 +91,12 @@ class DreamEnv(ViewEnv):
         return self._observation(), {"has_frame": True, "end_probability": 0.0}
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
-        """Imagines the frame that the action leads to."""
+        """Generates the next frame under an action."""
         self._check_running()
-        turn = self._dreams.step(self.view.vector(action)[None], np.ones(1, bool))
+        reward, terminated, truncated, probability = self._dreams.step(self.view.vector(action)[None], np.ones(1, bool))
         self._over = bool(self._dreams.over[0])
-        info = {"has_frame": True, "end_probability": float(turn.end_probability[0])}
-        return self._observation(), float(turn.reward[0]), bool(turn.terminated[0]), bool(turn.truncated[0]), info
+        info = {"has_frame": True, "end_probability": float(probability[0])}
+        return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def settle(self) -> None:
         """Finishes the work that the next step would start with; call it while idle."""
@@ -106,25 +106,26 @@ class DreamEnv(ViewEnv):
         return self._dreams.frames()[0]
 
     def get_state(self) -> DreamState:
-        """A copy of all that the future depends on: ring, noise, clock. Setting it gives bit-equal futures on the same machine.
+        """A copy of all that the next frames depend on: ring, random numbers, clock. Setting it gives bit-equal frames on the
+        same machine.
 
-        Wrappers have state of their own, such as the clock of `TimeLimit`; the horizon's is included.
+        The clock of the horizon is included. Wrappers have state of their own, such as the clock of `TimeLimit`, which is not.
         """
         return self._dreams.get_state([0])
 
     def set_state(self, state: DreamState) -> NDArray[Any]:
-        """Goes back, or over, to a state of this or another environment of the same world; returns its observation."""
+        """Continues from a state of this or another environment of the same world; returns its observation."""
         self._dreams.set_state(state, [0], None)
         self._begin(over=bool(state.over[0]))
         return self._dreams.obs[0].cpu().numpy().copy()
 
     def close(self) -> None:
-        """Closes the window, and lets others have the world."""
+        """Closes the window and releases the world, which other environments may then use."""
         super().close()
         self.world.release(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """For copies and pickles, whose world is a copy too."""
+        """Restores a copy or pickle, whose world is a copy too."""
         self.__dict__.update(state)
         self.world.claim(self)
 

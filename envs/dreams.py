@@ -1,4 +1,4 @@
-"""A batch of dreams as agents meet them: observations, clock and ends. When to begin anew is the caller's affair."""
+"""A batch of dreams as agents see them: observations, clocks and ends. The caller decides when a dream restarts."""
 
 from __future__ import annotations
 
@@ -19,26 +19,8 @@ from worldsim.world import World, WorldState
 from worldsim.world.checks import check_seeds
 
 
-class Turn(NamedTuple):
-    """What a step of `B` dreams gives: tensors on the world's device, and arrays that decide what happens next.
-
-    Attributes:
-        obs: `(B, ...)`.
-        reward: float32 `(B,)`.
-        terminated: bool `(B,)`, drawn from the end head.
-        truncated: bool `(B,)`, at the horizon.
-        end_probability: float64 `(B,)`.
-    """
-
-    obs: Tensor
-    reward: Tensor
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    end_probability: NDArray[np.float64]
-
-
 class DreamState(NamedTuple):
-    """Everything that the futures of `R` dreams depend on, apart from weights and options.
+    """All that the next frames of `R` dreams depend on, besides weights and options.
 
     Attributes:
         world: ring and noise.
@@ -99,7 +81,7 @@ class Dreams:
         seed: int | Sequence[int | None] | None,
         start: int | Sequence[int | None] | None,
     ) -> None:
-        """Begins some dreams anew; see `World.restart`. What they see is in `obs`.
+        """Restarts some dreams; see `World.restart`. Their observations are in `obs`.
 
         Args:
             rows: which.
@@ -115,8 +97,19 @@ class Dreams:
         self._put(rows, self.view.first(self._see(latent)), latent)
         self.age[rows], self.over[rows] = 0, False
 
-    def step(self, vectors: NDArray[np.float32], active: NDArray[np.bool_]) -> Turn:
-        """Moves the active dreams on; what is returned for the others means nothing, save that they got no reward and no end."""
+    def step(
+        self, vectors: NDArray[np.float32], active: NDArray[np.bool_]
+    ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+        """Moves the active dreams on by one frame. Their observations are in `obs`; what the others show there is undefined.
+
+        Args:
+            vectors: control vectors `(B, A)`.
+            active: bool `(B,)`; a dream that is not active gets no reward and does not end.
+
+        Returns:
+            Rewards, a float32 tensor `(B,)` on the world's device; and arrays `(B,)` of what was drawn from the end head, what
+            reached the horizon, and the probability of an end.
+        """
         self.latent, reward, end, probability = self.world.imagine(vectors, active)
         self.obs = self.view.next(self.obs, self._see(self.latent))
         self.age += active
@@ -125,7 +118,7 @@ class Dreams:
         truncated = active & (self.age >= self.horizon) if self.horizon is not None else np.zeros(self.batch, bool)
         self.over = terminated | truncated
         reward = torch.where(torch.from_numpy(active).to(reward.device), reward, 0.0)
-        return Turn(self.obs, reward, terminated, truncated, np.where(active, chance, 0.0))
+        return reward, terminated, truncated, np.where(active, chance, 0.0)
 
     def frames(self) -> NDArray[np.uint8]:
         """The current frames, uint8 `(B, H, W, 3)`, as a copy."""
@@ -137,7 +130,7 @@ class Dreams:
         return DreamState(self.world.get_state(rows), self.obs[rows], self.latent[rows], self.age[rows], self.over[rows])
 
     def set_state(self, state: DreamState, rows: Sequence[int], seed: int | Sequence[int | None] | None) -> None:
-        """Puts states into dreams, one for each row or one for all of them; `seed` gives them noise of their own from here on."""
+        """Puts states into dreams, one for each row or one for all of them; `seed` restarts their random numbers."""
         if state.obs.shape[1:] != self.view.observation_space.shape:
             raise EnvError(
                 f"the state's observations are {tuple(state.obs.shape[1:])}, those here {self.view.observation_space.shape}; "
@@ -156,7 +149,7 @@ class Dreams:
         return self.view.flatten(latent) if self.view.latent else self.view.scale(self.world.decode(latent))
 
     def _put(self, rows: Sequence[int], obs: Tensor, latent: Tensor) -> None:
-        """New tensors with some rows replaced, since those handed out must stay as they are."""
+        """Replaces some rows in new tensors, because the old ones were handed out and must not change."""
         if not self.obs.ndim:
             self.obs, self.latent = (part.new_zeros(self.batch, *part.shape[1:]) for part in (obs, latent))
         self.obs, self.latent = self.obs.clone(), self.latent.clone()

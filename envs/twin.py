@@ -1,4 +1,4 @@
-"""The real game behind the spaces, rewards and ends of a dream, so that an agent goes from one to the other unchanged."""
+"""The real game with the spaces, rewards and ends of a dream, so that an agent moves from one to the other unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER = 10**9  # tics
 
 
 class TwinEnv(ViewEnv):
-    """A real game, seen and played as `DreamEnv` is.
+    """A real game with the interface of `DreamEnv`.
 
     Observation, action, reward and the meaning of the options are those of `DreamEnv`; rewards are the game's own, summed over
     the tics of a step. `terminated` comes from the game, `truncated` from the game or at the horizon.
@@ -36,8 +36,8 @@ class TwinEnv(ViewEnv):
         obs, obs_size, actions, stack, render_mode: as for `DreamEnv`.
         horizon: steps until truncation; "game" for what the game's spec says, None for none besides the game's own.
         device, dtype: of the tokenizer.
-        rewards, num_steps, temperature, context_level, compiled: options of the dream that this stands in for. They are checked,
-            so that one set of options makes both, and change nothing here.
+        rewards, num_steps, temperature, context_level, compiled: options of dreams, accepted so that the same options make a
+            dream or its twin. They are checked and have no effect.
 
     Raises:
         EnvError: if an option is out of range, or the game is not the world's.

@@ -1,4 +1,4 @@
-"""Many dreams of one world as a Gymnasium vector environment: one batched model call a step, and no processes."""
+"""Many dreams of one world as a Gymnasium vector environment: one batched network call per step and no extra processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.envs.dreams import Dreams, DreamState, Turn
+from worldsim.envs.dreams import Dreams, DreamState
 from worldsim.envs.games import GameSpec
 from worldsim.envs.options import WorldOptions, check_reset_options, check_rewards, check_seed
 from worldsim.envs.view import check_render_mode
@@ -25,11 +25,11 @@ Array = Any  # NDArray, or Tensor with output="torch"
 
 
 class DreamVectorEnv(VectorEnv[Array, Any, Array]):
-    """`num_envs` dreams that are imagined together. Row i draws the same starts, noise and ends as `DreamEnv` with its seed.
+    """`num_envs` dreams, generated in one batch. Row i draws the same starts, noise and ends as a `DreamEnv` with its seed.
 
     Infos: `has_frame` and `end_probability`, and with SAME_STEP `final_obs` and `final_info`, each with its mask. With
-    `output="torch"` observations, rewards and ends are tensors on the device that nothing copies, and `final_obs` is one tensor
-    `(num_envs, ...)` of which the masked rows count.
+    `output="torch"` observations, rewards and ends are tensors on the world's device, and `final_obs` is one tensor
+    `(num_envs, ...)`, in which the rows of the mask are valid.
 
     Gymnasium's wrappers that keep statistics, such as `RecordEpisodeStatistics`, `NormalizeReward` and `NormalizeObservation`,
     compute in NumPy: put them around an environment with NumPy output, and `gymnasium.wrappers.vector.NumpyToTorch` around them
@@ -100,10 +100,10 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
     def reset(  # type: ignore[override]
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """Begins all dreams anew, or those of `options["reset_mask"]`.
+        """Restarts all dreams, or those of `options["reset_mask"]`.
 
         Args:
-            seed: of row 0, row i taking `seed + i`; or one per row. None goes on from what the last seeds lead to.
+            seed: of row 0, row i taking `seed + i`; or one per row. None continues from the last seeds.
             options: `start`, a start context for all or one for each row, None for one drawn from the row's seed;
                 `reset_mask`, bool `(num_envs,)`, with seeds and starts of all rows.
 
@@ -121,7 +121,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         return self._out(self._dreams.obs), _infos(np.zeros(self.num_envs), chosen)
 
     def step(self, actions: Any) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """Imagines the next frame of every dream; dreams that are over begin anew as the autoreset mode says.
+        """Generates the next frame of every dream; dreams that are over restart as the autoreset mode says.
 
         Raises:
             EnvError: before the first reset, or with DISABLED if a dream is over that was not reset.
@@ -133,16 +133,16 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         if self.autoreset_mode == AutoresetMode.DISABLED and before.any():
             over = np.flatnonzero(before).tolist()
             raise EnvError(f"dreams {over} are over; call reset(options={{'reset_mask': terminated | truncated}}) first.")
-        turn = self._dreams.step(self.view.vectors(actions, self.num_envs), ~before)
+        reward, ended, cut, probability = self._dreams.step(self.view.vectors(actions, self.num_envs), ~before)
         infos: dict[str, Any] = {}
         again = before
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            again = turn.terminated | turn.truncated
-            infos = self._final(turn, again) if again.any() else {}
+            again = ended | cut
+            infos = self._final(self._dreams.obs, probability, again) if again.any() else {}
         if again.any():
             self._dreams.reset(np.flatnonzero(again).tolist(), None, None)
-        infos |= _infos(np.where(again, 0.0, turn.end_probability))
-        obs, reward, ended, cut = self._out(self._dreams.obs), turn.reward, turn.terminated, turn.truncated
+        infos |= _infos(np.where(again, 0.0, probability))
+        obs = self._out(self._dreams.obs)
         if self.output == "torch":
             return obs, reward, *(torch.from_numpy(end).to(reward.device) for end in (ended, cut)), infos  # type: ignore[return-value]
         return obs, reward.cpu().numpy(), ended, cut, infos
@@ -162,23 +162,23 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         return self.view.action_meanings()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Lets others have the world."""
+        """Releases the world, which other environments may then use."""
         self.world.release(self)
 
     def get_state(self, rows: Sequence[int] | None = None) -> DreamState:
-        """A copy of all that the futures of some dreams depend on; by default of all. Setting it gives bit-equal futures."""
+        """A copy of all that the next frames of some dreams depend on; by default of all. Setting it gives bit-equal frames."""
         return self._dreams.get_state(range(self.num_envs) if rows is None else rows)
 
     def set_state(
         self, state: DreamState, rows: Sequence[int] | None = None, *, seed: int | Sequence[int | None] | None = None
     ) -> Array:
-        """Goes back, or over, to states: one for each of `rows` (by default all), or one for all of them, which branches it.
+        """Continues from states: one for each of `rows` (by default all), or one for all of them, which branches it.
 
         Args:
             state: of this or another environment of the same world.
             rows: which dreams.
-            seed: gives every row noise of its own from here on; with None all branches share the noise of their state, and
-                differ by their actions alone.
+            seed: restarts the random numbers of every row; with None all branches share those of their state and
+                differ only by their actions.
 
         Returns:
             Observations of all dreams.
@@ -206,14 +206,14 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
     def _out(self, obs: Tensor) -> Array:
         return obs if self.output == "torch" else obs.cpu().numpy().copy()
 
-    def _final(self, turn: Turn, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        """What the dreams that ended would have said, had they not begun anew."""
-        final: Any = turn.obs
+    def _final(self, obs: Tensor, probability: NDArray[np.float64], ended: NDArray[np.bool_]) -> dict[str, Any]:
+        """The last observations and infos of the dreams that ended, which are about to restart."""
+        final: Any = obs
         if self.output != "torch":
             final = np.full(self.num_envs, None, object)
             for row in np.flatnonzero(ended):
-                final[row] = turn.obs[row].cpu().numpy().copy()
-        info = _infos(np.where(ended, turn.end_probability, 0.0), ended)
+                final[row] = obs[row].cpu().numpy().copy()
+        info = _infos(np.where(ended, probability, 0.0), ended)
         return {"final_obs": final, "_final_obs": ended, "final_info": info, "_final_info": ended.copy()}
 
 

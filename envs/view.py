@@ -1,4 +1,4 @@
-"""How an agent meets a game: its spaces, and what becomes of actions and frames on their way. Dreams and twins share it."""
+"""What dreams and twins share: spaces, the conversion of actions and frames, and rendering."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worldsim.envs.screen import Screen
 from worldsim.errors import ControlError, EnvError, check_choice, check_int, shown
 
 OBSERVATIONS, ACTIONS, RENDER_MODES = ("pixels", "latent"), ("native", "flat"), ("human", "rgb_array")
-LATENT_LIMIT = 10.0  # latents have unit scale, so that this clips nothing but makes the space bounded
+LATENT_LIMIT = 10.0  # latents have unit scale: this bounds the space and clips almost nothing
 
 
 class View:
@@ -83,7 +83,7 @@ class View:
         if isinstance(action, Controls):
             return self.spec.to_vector(action)
         if isinstance(action, int) and not isinstance(action, bool) and action == 0:
-            return np.zeros(self.spec.size, np.float32)  # `gymnasium.utils.play` has no other idea of rest
+            return np.zeros(self.spec.size, np.float32)  # the default of `gymnasium.utils.play` for no key held
         if self.is_flat:
             return self.vectors(_array(action)[None], 1)[0]
         if isinstance(action, Mapping):
@@ -150,11 +150,11 @@ class View:
 
 
 class ViewEnv(gymnasium.Env[NDArray[Any], Any], ABC):
-    """What dreams and twins have in common as environments: spaces, rendering, and the order of calls.
+    """Base of dreams and twins: spaces, rendering, and checks of the order of calls.
 
     Args:
         view: of the agent.
-        fps: of the game; `render_fps` is the whole number next to it.
+        fps: steps per second; `render_fps` is the nearest whole number.
         render_mode: None, "rgb_array", or "human" for a window. A window that the user closes stays closed; the environment
             goes on.
     """

@@ -2,7 +2,7 @@
 
 python examples/own_game.py --budget 60
 
-Everything that is said of the game is in `CATCH`. With it the commands work too: in this folder,
+`CATCH` describes the game. The commands accept it too; run them in this folder:
 `worldsim collect own_game:CATCH`, `worldsim train own_game:CATCH`.
 """
 

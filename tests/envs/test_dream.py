@@ -85,14 +85,14 @@ def test_an_action_decides_the_frame_reward_and_end_of_its_own_step(env: DreamEn
     env.reset(seed=0)
     env.step(LEFT)
     state = env.get_state()
-    said = []
+    results = []
     for actions in ((LEFT, LEFT), (Controls(keys={"d"}), LEFT), (LEFT, Controls(keys={"d"}))):
         env.set_state(state)
-        said.append([env.step(action) for action in actions])
+        results.append([env.step(action) for action in actions])
     for changed, step in ((1, 0), (2, 1)):
         for before in range(step):
-            assert said[0][before][1] == said[changed][before][1]
-        one, other = said[0][step], said[changed][step]
+            assert results[0][before][1] == results[changed][before][1]
+        one, other = results[0][step], results[changed][step]
         assert not np.array_equal(one[0], other[0]) and one[1] != other[1] and one[4] != other[4]
 
 
@@ -149,12 +149,12 @@ def test_a_state_has_one_future(short_world_path: Path) -> None:
     actions = [env.control_spec.to_vector(Controls(keys={str(rng.choice(["a", "d"]))})) for _ in range(60)]
 
     def future(player: DreamEnv) -> list[Any]:
-        said: list[Any] = []
+        results: list[Any] = []
         for action in actions:
-            said.append(player.step(action))
-            if said[-1][2] or said[-1][3]:
-                said.append((player.reset()[0],))
-        return said
+            results.append(player.step(action))
+            if results[-1][2] or results[-1][3]:
+                results.append((player.reset()[0],))
+        return results
 
     first = future(env)
     assert sum(len(part) == 1 for part in first) >= 2, "episodes end and begin in between"

@@ -35,12 +35,12 @@ def run(name: str, *arguments: object) -> str:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_examples_of_agents(name: str) -> None:
-    needed, arguments, said = SHORT[name]
+    needed, arguments, expected = SHORT[name]
     if needed and find_spec(needed) is None:
         pytest.skip(f"needs {needed}")
     if "--real" in arguments and find_spec("vizdoom") is None:
         pytest.skip("needs vizdoom")
-    assert said in run(name, *arguments.split())
+    assert expected in run(name, *arguments.split())
 
 
 @pytest.fixture(scope="module")

@@ -118,11 +118,11 @@ def test_numpy_and_torch_say_the_same(short_world_path: Path) -> None:
         assert np.array_equal(arrays.reset(seed=0)[0], tensors.reset(seed=0)[0])
         for _ in range(12):
             action = arrays.action_space.sample()
-            *said, infos = arrays.step(action)
-            *told, more = tensors.step(torch.from_numpy(action))
-            for one, two in zip(said, told, strict=True):
+            *results, infos = arrays.step(action)
+            *tensors_out, more = tensors.step(torch.from_numpy(action))
+            for one, two in zip(results, tensors_out, strict=True):
                 assert isinstance(two, torch.Tensor) and not two.is_inference() and np.array_equal(one, two)
-            assert told[0] is tensors._dreams.obs, "nothing was copied"
+            assert tensors_out[0] is tensors._dreams.obs, "nothing was copied"
             for row in np.flatnonzero(infos.get("_final_obs", np.zeros(4))):
                 assert np.array_equal(infos["final_obs"][row], more["final_obs"][row])
         assert arrays.reset()[0].dtype == arrays.single_observation_space.dtype
@@ -154,13 +154,13 @@ def test_states_have_one_future(short_world_path: Path, mode: AutoresetMode) -> 
     actions = [env.action_space.sample() for _ in range(14)]
 
     def play(steps: list[Any]) -> list[Any]:
-        said = []
+        results = []
         for action in steps:
-            said.append(env.step(action))
-            over = said[-1][2] | said[-1][3]
+            results.append(env.step(action))
+            over = results[-1][2] | results[-1][3]
             if mode == AutoresetMode.DISABLED and over.any():
                 env.reset(options={"reset_mask": over})
-        return said
+        return results
 
     play(actions[:8])
     state = env.get_state()
