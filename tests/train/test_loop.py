@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from disks import small_disk
 from steady import STEP, counted_budgets
 from torch import nn
 
@@ -138,3 +139,13 @@ def test_settings_are_those_of_the_configuration_and_not_of_the_checkpoint(tmp_p
     stage.optimizers = make_optimizers(stage.model, replace(QUICK, weight_decay=0.5))
     assert stage.resume()
     assert stage.optimizers[-1].param_groups[0]["weight_decay"] == 0.5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own
+def test_logs_that_fill_the_disk_are_one_error(tmp_path: Path) -> None:
+    with counted_budgets(), small_disk(30_000):
+        stage = loop(tmp_path, 60, [])
+        stage.config = replace(stage.config, report_seconds=0.0, first_checkpoint=1e9)
+        with pytest.raises(TrainingError, match=r"cannot write logs below .*logs: File too large"):
+            stage.run()
+    assert loop(tmp_path, 60, []).resume()

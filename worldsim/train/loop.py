@@ -200,8 +200,16 @@ class Loop:
         shown = {name: f"{value:.4g}" for name, value in values.items() if name != "gradient"}
         share = f"{self.flops / seconds / self.peak:.0%}" if self.flops else "-"
         bar.set_postfix(step=self.step, rate=f"{self.images / seconds:.0f}/s", gemm=share, **shown)
-        for name, value in {**values, "images_per_second": self.images / seconds, "elapsed": self.elapsed}.items():
-            self.log.add_scalar(name, value, self.step)
+        self._log({**values, "images_per_second": self.images / seconds, "elapsed": self.elapsed})
+
+    def _log(self, values: dict[str, float]) -> None:
+        try:
+            for name, value in values.items():
+                self.log.add_scalar(name, value, self.step)
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write logs below {self.folder / 'logs'}: {error.strerror}. Free some space, then run again to resume."
+            ) from error
 
     def save(self) -> None:
         """Writes a checkpoint, unless the weights are no longer finite."""
