@@ -28,7 +28,7 @@ from worldsim.train.store import Windows
 from worldsim.train.tokenizer import tokenizer_loss
 
 CONTROLS = 4  # of a game that is not there
-PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward")
+PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "convolution", "mkldnn_convolution", "convolution_backward")  # in aten
 
 
 @dataclass(frozen=True)
