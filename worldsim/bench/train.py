@@ -28,7 +28,8 @@ from worldsim.train.store import Windows
 from worldsim.train.tokenizer import tokenizer_loss
 
 CONTROLS = 4  # of a game that is not there
-PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "convolution", "mkldnn_convolution", "convolution_backward")  # in aten
+_ATEN = ("mm", "bmm", "addmm", "baddbmm", "convolution", "mkldnn_convolution", "convolution_backward")
+PRODUCTS = tuple(f"aten::{name}" for name in _ATEN)
 
 
 @dataclass(frozen=True)
