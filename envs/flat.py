@@ -21,11 +21,11 @@ TOGETHER = 4  # axes held at once, at most, in `keys`
 
 
 class FlatActions:
-    """Along each axis one option is chosen, and all that is chosen is held together.
+    """One option is chosen on each axis, and the chosen options are held together.
 
     Args:
         spec: what the game listens to.
-        axes: options of each axis, the first of which is rest. By default every group of exclusive keys, every other key, every
+        axes: options of each axis; the first is rest. By default every group of exclusive keys, every other key, every
             direction of the mouse (still, then an eighth and a half of its limit either way) and every button is an axis.
 
     Attributes:
@@ -57,7 +57,7 @@ class FlatActions:
         return np.sum([table[column] for table, column in zip(self._tables, chosen.T, strict=True)], axis=0)
 
     def nearest(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Control vectors `(B, A)` -> the actions `(B,)` or `(B, axes)` that come nearest to them."""
+        """Control vectors `(B, A)` -> the nearest actions, `(B,)` or `(B, axes)`."""
         chosen = []
         for table in self._tables:
             own = table.any(0)  # the controls that this axis decides

@@ -1,4 +1,4 @@
-"""Our vector environment as a Stable-Baselines3 `VecEnv`, which is another kind than Gymnasium's.
+"""The batched dreams as a Stable-Baselines3 `VecEnv`, whose interface differs from that of Gymnasium's vector environments.
 
 >>> env = SB3VecEnv(gymnasium.make_vec(id, num_envs=32, obs="latent", actions="flat", autoreset_mode="SameStep"))
 >>> PPO("MlpPolicy", env).learn(100_000)
@@ -24,7 +24,9 @@ except ImportError as error:
 
 
 class SB3VecEnv(VecEnv):
-    """Hands batched steps to Stable-Baselines3; what it asks of single environments is answered by the one that holds them all.
+    """Gives batched steps to Stable-Baselines3. Attributes and methods of single environments are those of the batched one.
+
+    Options of a reset are those of `DreamEnv`, one dict per environment.
 
     Args:
         env: a `DreamVectorEnv`, from `gymnasium.make_vec`, with flat actions, SAME_STEP autoreset and NumPy output.
@@ -102,7 +104,7 @@ def _rows(infos: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def _row(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
-    """What infos say of a row; what has no mask is of every row."""
+    """The infos of one row; values without a mask belong to every row."""
     named = {name: values for name, values in infos.items() if not (name.startswith("_") and name[1:] in infos)}
     return {name: _value(values, row) for name, values in named.items() if f"_{name}" not in infos or infos[f"_{name}"][row]}
 

@@ -200,7 +200,7 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         return np.where(self._is_delta, values / self.frame_skip, values >= 0.5).tolist()
 
     def _observe(self) -> bool:
-        """Takes over the game's state; False (and the last frame kept) where it drew none."""
+        """Reads the game's state; False, and the last frame stays, where it drew none."""
         state = self._game.get_state()
         if state is None:
             return False

@@ -1,4 +1,4 @@
-"""Policies that play real games in order to record them: varied, well spread, and every control well identified."""
+"""Policies that play real games for recordings: varied play that visits many places and uses every control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Policy(Protocol):
-    """Chooses controls from what an environment's `info` says."""
+    """Chooses controls from the `info` of an environment."""
 
     def reset(self, rng: np.random.Generator) -> None:
         """Starts an episode; everything random from here on comes from `rng`."""
@@ -95,8 +95,8 @@ class StickyRandom:
 
 
 class Sweeping(StickyRandom):
-    """Goes to and fro: like `StickyRandom`, but a group of exclusive keys never holds the same key twice in a row, and all
-    durations from the shortest to the longest are as likely.
+    """Goes to and fro: like `StickyRandom`, but a group of exclusive keys never holds the same key twice in a row, and
+    durations are uniform.
 
     Args:
         spec, rest: as for `StickyRandom`; after a rest the key is another than before it.
@@ -126,7 +126,7 @@ class Sweeping(StickyRandom):
 
 
 class _Map:
-    """The cells that were walked, and the steps between them."""
+    """The visited cells of a map, and which of them are neighbours."""
 
     def __init__(self, cell: float) -> None:
         self._cell = cell
@@ -136,7 +136,7 @@ class _Map:
         self._here: tuple[int, int] | None = None
 
     def leave(self) -> None:
-        """The next position is not linked to the last one."""
+        """Starts an episode: the next position is no neighbour of the last one."""
         self._here = None
 
     def visits(self, xy: NDArray[np.float32]) -> int:
@@ -154,7 +154,7 @@ class _Map:
             self._links[before].add(here)
 
     def route(self, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-        """Points of a shortest known way from here to a cell drawn with weight 1 / visits."""
+        """Points on a shortest known path from here to a cell, which is drawn with weight 1 / visits."""
         assert self._here is not None
         parents = {self._here: self._here}
         queue = deque(parents)
@@ -175,11 +175,12 @@ class _Map:
 
 
 class Coverage:
-    """Explores a map from its own positions alone: goes back to a place it saw little of, then explores from there.
+    """Explores a map: returns to a place that was visited rarely, then explores from there. It needs `x`, `y` and `angle` in
+    `info`, in map units and degrees.
 
-    After "First return, then explore" (Ecoffet et al., 2021). It starts without a map and keeps the one that it walks over
-    the episodes, so make a new policy for another map. Random controls and glances in between keep the effects of keys and
-    mouse apart.
+    After "First return, then explore" (Ecoffet et al. 2021, arXiv:2004.12919). It builds its map while it walks and keeps it
+    between episodes; make a new policy for another map. Random controls and glances in between separate the effects of keys
+    and mouse.
 
     Args:
         spec: controls with the key "w" and mouse dx; "a", "d" and "s" are used where present.
@@ -239,7 +240,7 @@ class Coverage:
         return self._walk(heading)
 
     def _avoid(self, moved: NDArray[np.float32]) -> None:
-        """Moves back from a wall that stops it; turns slowly along one that it slides on, and so into doors beside it."""
+        """Backs off from a wall that stops it; turns slowly along a wall that it slides on, and so finds doors beside it."""
         speed = float(moved @ _unit(self._target))
         self._top_speed = max(self._top_speed, speed)
         self._moving += 1
@@ -254,7 +255,7 @@ class Coverage:
             self._target += float(np.clip(_turn(self._target, along), -3, 3))
 
     def _freshest(self, directions: NDArray[np.float64]) -> float:
-        """The direction that leads where it was least."""
+        """The direction that leads to the least visited cells."""
         assert self._before is not None
         seen = [sum(self._map.visits(self._before + r * self.cell * _unit(d)) for r in (2, 3)) for d in directions]
         return float(directions[int(np.argmin(seen))])
@@ -288,7 +289,7 @@ class Coverage:
 
 POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
     "random": StickyRandom,
-    "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # goes far and hardly rests: what is met at full speed
+    "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # moves far and rarely rests: records full speed too
     "sweeping": Sweeping,
     "coverage": Coverage,
     "restless": partial(StickyRandom, hold=(1.0, 4.0)),  # for games in which a step is a whole move
