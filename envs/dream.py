@@ -43,7 +43,7 @@ class DreamEnv(ViewEnv):
         render_mode: None, "human" or "rgb_array".
         rewards: whether a world without a reward head is refused.
         game: that the world was learned from, if it is no registered one; see `worldsim.envs.games.find_game`.
-        device, dtype, num_steps, temperature, context_level, compiled: see `WorldOptions`; not for a loaded world.
+        device, dtype, num_steps, temperature, context_level, compiled, runtime: see `WorldOptions`; not for a loaded world.
 
     Raises:
         EnvError: if an option is out of range.
@@ -68,10 +68,11 @@ class DreamEnv(ViewEnv):
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
+        runtime: str = "auto",
     ) -> None:
         check_render_mode(render_mode, RENDER_MODES)
         view = {"obs": obs, "obs_size": obs_size, "actions": actions, "stack": stack}
-        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
+        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled, runtime)
         self._dreams = Dreams(world, 1, view, horizon, options, game)
         self.world = self._dreams.world
         self.world.claim(self)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldsim.choices import RUNTIMES
 from worldsim.device import DTYPES, pick_device
 from worldsim.envs.games import GameSpec
 from worldsim.errors import EnvError, check_choice, check_int, check_number, suggest
@@ -27,6 +28,7 @@ class WorldOptions:
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own. A higher one too
             makes the dream less certain.
         compiled: compile the networks.
+        runtime: who executes a step, "auto", "torch", "openvino" or "openvino-int8".
 
     Raises:
         EnvError: if an option is out of range.
@@ -39,9 +41,11 @@ class WorldOptions:
     temperature: float = 1.0
     context_level: float | None = None
     compiled: bool = False
+    runtime: str = "auto"
 
     def __post_init__(self) -> None:
         pick_device(self.device)
+        check_choice("runtime", self.runtime, RUNTIMES, EnvError)
         check_choice("dtype", self.dtype, ("auto", *DTYPES), EnvError)
         if self.num_steps is not None:
             check_int("num_steps", self.num_steps, 1, error=EnvError)

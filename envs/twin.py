@@ -36,8 +36,8 @@ class TwinEnv(ViewEnv):
         obs, obs_size, actions, stack, render_mode: as for `DreamEnv`.
         horizon: steps until truncation; "game" for what the game's spec says, None for none besides the game's own.
         device, dtype: of the tokenizer.
-        rewards, num_steps, temperature, context_level, compiled: options of dreams, accepted so that the same options make a
-            dream or its twin. They are checked and have no effect.
+        rewards, num_steps, temperature, context_level, compiled, runtime: options of dreams, accepted so that the same
+            options make a dream or its twin. They are checked and have no effect.
 
     Raises:
         EnvError: if an option is out of range, or the game is not the world's.
@@ -63,9 +63,10 @@ class TwinEnv(ViewEnv):
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
+        runtime: str = "auto",
     ) -> None:
         check_render_mode(render_mode, RENDER_MODES)
-        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
+        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled, runtime)
         if game is None and world is None:
             raise EnvError(f"give a game or a world; games: {', '.join(GAMES)}.")
         config = world.config if isinstance(world, World) else None if world is None else read_config(find_world(world))

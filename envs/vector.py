@@ -39,7 +39,7 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         world: name, folder or Hub id; or a loaded `World` of that batch.
         num_envs: dreams.
         obs, obs_size, actions, stack, game: as for `DreamEnv`.
-        device, dtype, num_steps, temperature, context_level, compiled: as for `DreamEnv`.
+        device, dtype, num_steps, temperature, context_level, compiled, runtime: as for `DreamEnv`.
         horizon: steps until truncation; None for never, "game" for what the real game does.
         max_episode_steps: takes the place of the horizon where given; -1 for never, as in Gymnasium.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, or its value.
@@ -78,13 +78,14 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
         temperature: float = 1.0,
         context_level: float | None = None,
         compiled: bool = False,
+        runtime: str = "auto",
     ) -> None:
         num_envs = check_int("num_envs", num_envs, 1, error=EnvError)
         check_choice("output", output, OUTPUTS, EnvError)
         check_render_mode(render_mode, ("rgb_array",))
         limit = horizon if max_episode_steps is None else None if max_episode_steps == -1 else max_episode_steps
         view = {"obs": obs, "obs_size": obs_size, "actions": actions, "stack": stack}
-        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled)
+        options = WorldOptions(device, dtype, num_steps, temperature, context_level, compiled, runtime)
         self._dreams = Dreams(world, num_envs, view, limit, options, game)
         self.world, self.view = self._dreams.world, self._dreams.view
         self.world.claim(self)

@@ -20,6 +20,7 @@ from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.world import World, WorldConfig, export_world
 
+os.environ["WORLDSIM_PREPARE"] = "0"  # no compiling in the background
 torch.set_num_threads(1)
 
 # The suite gives the same result every time. To look for new failures: `pytest --hypothesis-profile=search`, random examples,

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
-BASE = ("controls", "device", "errors", "files", "machine", "plotting")
+BASE = ("choices", "controls", "device", "errors", "files", "machine", "plotting")
 MODEL = (*BASE, "kernels", "model")
 WORLD = (*MODEL, "world", "worlds")
 GAMES = ("controls", "errors", "envs.games")
@@ -22,6 +22,7 @@ ALL = (*ENVS, "data", "train", "presets")
 # Part of the package -> the parts it may import, besides itself. A module belongs to the longest name it starts with.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "choices": (),
     "files": ("errors",),
     "machine": (),
     "plotting": ("errors",),

@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TINY_SPEC
 
 from worldsim.controls import Controls
 from worldsim.errors import WorldError
 from worldsim.world import World
 from worldsim.world import runtimes as module
 from worldsim.world.runtimes import cache, is_prepared
+from worldsim.world.runtimes.prepare import prepare_in_background
 from worldsim.world.runtimes.quantize import observe
 
 openvino = pytest.importorskip("openvino")
@@ -215,3 +217,30 @@ def test_nothing_is_reported(tmp_path: Path) -> None:
     program = "import worldsim.world.runtimes.openvino"
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "HOME": str(tmp_path), "CI": ""})
     assert not list(tmp_path.iterdir())
+
+
+def test_graphs_are_prepared_in_the_background(
+    tiny_world_path: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.load(tiny_world_path, device="cpu", runtime="torch")
+    assert prepare_in_background(world, tiny_world_path) is None  # switched off
+    monkeypatch.delenv("WORLDSIM_PREPARE")
+    assert prepare_in_background(world, tiny_world_path) is None  # there already
+    cache.clear_cache()
+    program = [sys.executable, "-m", "worldsim.world.runtimes.prepare", str(tiny_world_path), "1"]
+    subprocess.run(program, check=True, timeout=180)
+    assert World.load(tiny_world_path, device="cpu").runtime.name == "openvino"
+    monkeypatch.setattr("worldsim.world.runtimes.prepare.openvino_found", lambda: False)
+    hint = prepare_in_background(world, tiny_world_path)
+    assert hint is not None and "pip install openvino" in hint
+
+
+def test_streams_of_other_batches(load: Callable[..., World]) -> None:
+    streams = [load(runtime, 3).new_stream(1) for runtime in ("torch", "openvino")]
+    seen = []
+    for stream in streams:
+        controls = torch.zeros(1, TINY_SPEC.size, dtype=torch.float32)
+        noise = torch.randn(1, 2, 3, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        stream.commit(noise, controls, noise)
+        seen.append(stream.imagine(controls, noise, None)[0])
+    torch.testing.assert_close(seen[1], seen[0], atol=CLOSE, rtol=0)

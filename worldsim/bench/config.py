@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from worldsim.choices import RUNTIMES, Device, Runtime
 from worldsim.errors import WorldsimError, check_choice, check_int
 from worldsim.worlds import DEFAULT_WORLD
 
-Device = Literal["auto", "cpu", "cuda"]
 Mode = Literal["eager", "compiled"]
 Op = Literal["frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write"]
 OPS: tuple[Op, ...] = ("frame_attention", "norm_modulate", "ring_attention", "temporal_decode", "qkv_write")
@@ -36,6 +36,7 @@ class StreamConfig:
         batch: numbers of worlds at a time.
         modes: whether the networks are compiled, which takes a minute and a C++ compiler.
         dtypes: number formats; "auto" is what playing uses here.
+        runtimes: who executes a step, side by side; "auto" is what playing uses here.
         isa: newest CPU instructions allowed, to measure as an older processor would.
         frames: steps to measure.
         long: steps of a further run, of which the last thousand is compared with the first; 0 for none.
@@ -48,6 +49,7 @@ class StreamConfig:
     batch: tuple[int, ...] = (1, 32)
     modes: tuple[Mode, ...] = ("eager",)
     dtypes: tuple[Literal["auto", "fp32", "bf16"], ...] = ("auto",)
+    runtimes: tuple[Runtime, ...] = ("auto",)
     isa: tuple[Literal["default", "avx512_core_bf16", "avx2"], ...] = ("default",)
     frames: int = 300
     long: int = 0
@@ -57,6 +59,7 @@ class StreamConfig:
     def __post_init__(self) -> None:
         _check_choices("modes", self.modes, MODES)
         _check_choices("dtypes", self.dtypes, DTYPES)
+        _check_choices("runtimes", self.runtimes, RUNTIMES)
         _check_choices("isa", self.isa, INSTRUCTIONS)
         _check_counts(self.batch, self.frames, self.threads)
         if self.long and self.long < 2 * SPAN:
@@ -72,6 +75,7 @@ class EnvConfig:
         batch: numbers of dreams at a time.
         obs: what the agents see; latents need no decoding.
         modes: whether the networks are compiled, which takes a minute and a C++ compiler.
+        runtimes: who executes a step, side by side; "auto" is what `World.load` takes here.
         frames: steps to measure, of `batch` frames each.
         threads: CPU threads of PyTorch; 0 for its default.
         device: where the world runs.
@@ -82,6 +86,7 @@ class EnvConfig:
     batch: tuple[int, ...] = (1, 8, 32, 128)
     obs: tuple[Literal["latent", "pixels"], ...] = ("latent", "pixels")
     modes: tuple[Mode, ...] = ("eager",)
+    runtimes: tuple[Runtime, ...] = ("auto",)
     frames: int = 60
     threads: int = 0
     device: Device = "auto"
@@ -89,6 +94,7 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         _check_choices("obs", self.obs, OBSERVATIONS)
+        _check_choices("runtimes", self.runtimes, RUNTIMES)
         _check_choices("modes", self.modes, MODES)
         _check_counts(self.batch, self.frames, self.threads)
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
-from types import ModuleType
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ class Case:
     """One measurement.
 
     Attributes:
-        source: the checkout.
+        folder: to import its models from; see `_stand_ins`.
         batch: frames imagined at a time.
         dtype: "float32" or "bfloat16" (by autocast).
         frames: calls measured, of `batch` frames each.
@@ -34,7 +36,7 @@ class Case:
         threads: of torch; 0 leaves the number to it.
     """
 
-    source: Path
+    folder: Path
     batch: int
     dtype: str
     frames: int
@@ -64,18 +66,19 @@ def bench_diamond(source: Path, batch: Sequence[int], *, frames: int, device: st
             "git clone https://github.com/eloialonso/diamond, then --diamond diamond."
         )
     results = []
-    for size in batch:
-        for dtype in ("float32", "bfloat16"):
-            results.append(in_own_process(measure, Case(source, size, dtype, frames, device, threads)))
+    with _stand_ins(source) as folder:
+        for size, dtype in product(batch, ("float32", "bfloat16")):
+            results.append(in_own_process(measure, Case(folder, size, dtype, frames, device, threads)))
             print(f"DIAMOND {size:6d} {dtype:>9} {results[-1]['steps_per_second']:10.1f} steps/s", flush=True)
     return results
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Figures of one case, taken in this process, in which DIAMOND's modules stay loaded."""
+    """Figures of one case, taken in this process, whose import path leads to DIAMOND's models."""
     if case.threads:
         torch.set_num_threads(case.threads)
-    sampler = _sampler(case.source, torch.device(case.device))
+    sys.path.insert(0, str(case.folder))
+    sampler = _sampler(torch.device(case.device))
     shape = (case.batch, CONTEXT, 3, SIZE, SIZE)
     seen = torch.randn(shape, device=case.device).clamp(-1, 1)
     actions = torch.randint(ACTIONS, shape[:2], device=case.device)
@@ -92,23 +95,28 @@ def measure(case: Case) -> dict[str, Any]:
     for _ in range(case.frames):
         step()
     seconds = time.perf_counter() - begun
-    figures = {name: value for name, value in asdict(case).items() if name != "source"}
+    figures = {name: value for name, value in asdict(case).items() if name != "folder"}
     figures["steps_per_second"] = case.batch * case.frames / seconds
     parameters = sum(weight.numel() for weight in sampler.denoiser.parameters())
     return {**figures, "parameters": parameters, "machine": describe_machine()}
 
 
-def _sampler(source: Path, device: torch.device) -> Any:
-    """Its sampler in the published configuration. Of its own modules only the models are needed; what they import of the others
-    are names of types."""
-    for name, type_name in (("data", "Batch"), ("utils", "LossAndLogs")):
-        sys.modules[name] = ModuleType(name)
-        setattr(sys.modules[name], type_name, object)
-    models = ModuleType("models")
-    models.__path__ = [str(source / "src" / "models")]
-    sys.modules["models"] = models
+def _sampler(device: torch.device) -> Any:
+    """Its sampler in the published configuration; its models are found on the path that `_stand_ins` prepared."""
     from models import diffusion  # type: ignore[import-not-found]
 
     inner = diffusion.InnerModelConfig(3, CONTEXT, 256, [2] * 4, [64] * 4, [0] * 4, ACTIONS)
     denoiser = diffusion.Denoiser(diffusion.DenoiserConfig(inner, 0.5, 0.3)).to(device).eval()
     return diffusion.DiffusionSampler(denoiser, diffusion.DiffusionSamplerConfig(3))
+
+
+@contextmanager
+def _stand_ins(source: Path) -> Iterator[Path]:
+    """A folder to import from, in which `models` is the checkout's. Of its other modules the models only need names of types."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "data.py").write_text("Batch = object\n")
+        (folder / "utils.py").write_text("LossAndLogs = object\n")
+        (folder / "models").mkdir()
+        (folder / "models" / "__init__.py").write_text(f"__path__.append({str(source.resolve() / 'src' / 'models')!r})\n")
+        yield folder

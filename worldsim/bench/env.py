@@ -13,7 +13,7 @@ import torch
 
 from worldsim.bench.config import EnvConfig
 from worldsim.bench.diamond import bench_diamond
-from worldsim.bench.stream import PARTS, WARM_UP, format_machine, in_own_process, run, time_parts
+from worldsim.bench.stream import PARTS, WARM_UP, format_machine, in_own_process, run, time_step
 from worldsim.device import pick_device
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.files import text_row
@@ -30,6 +30,7 @@ class Case:
         obs: "latent" or "pixels".
         batch: dreams at a time.
         mode: "eager" or "compiled".
+        runtime: one of `RUNTIMES`.
         frames: steps measured.
         device: "auto", "cpu" or "cuda".
         threads: of torch; 0 leaves the number to it.
@@ -39,6 +40,7 @@ class Case:
     obs: str
     batch: int
     mode: str
+    runtime: str
     frames: int
     device: str
     threads: int
@@ -61,8 +63,8 @@ def bench_env(config: EnvConfig) -> dict[str, Any]:
         where, frames = pick_device(config.device).type, max(1, config.frames // 10)
         peer["diamond"] = bench_diamond(config.diamond, config.batch, frames=frames, device=where, threads=config.threads)
     results: list[dict[str, Any]] = []
-    for kind, size, mode in itertools.product(config.obs, config.batch, config.modes):
-        case = Case(config.world, kind, size, mode, config.frames, config.device, config.threads)
+    for kind, size, mode, runtime in itertools.product(config.obs, config.batch, config.modes, config.runtimes):
+        case = Case(config.world, kind, size, mode, runtime, config.frames, config.device, config.threads)
         results.append(in_own_process(measure, case))
         print(format_results(results[-1:], header=len(results) == 1), flush=True)
     return {"results": results, **peer}
@@ -82,6 +84,7 @@ def measure(case: Case) -> dict[str, Any]:
         autoreset_mode="SameStep",
         device=case.device,
         compiled=case.mode == "compiled",
+        runtime=case.runtime,
     )
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -94,10 +97,11 @@ def measure(case: Case) -> dict[str, Any]:
 
     run(step, WARM_UP)
     ready, ended = time.perf_counter() - begun, 0
-    parts = time_parts(env.world)
     times = run(step, case.frames)
+    parts = np.array([time_step(env.world, case.obs == "pixels") for _ in range(case.frames)])
     figures = {
         **asdict(case),
+        "runtime": env.world.runtime.name,
         "dtype": str(env.world.dtype).removeprefix("torch."),
         "device": str(env.world.device),
         "num_steps": env.world.num_steps,
@@ -105,7 +109,7 @@ def measure(case: Case) -> dict[str, Any]:
         "steps_per_second": case.batch * len(times) / times.sum(),
         "episodes_ended": ended,
         "milliseconds": {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in (50, 95, 99)},
-        "parts": {name: 1e3 * parts[name] / case.frames for name in PARTS},
+        "parts": dict(zip(PARTS, (1e3 * parts.mean(0)).tolist(), strict=True)),
         "resident_bytes": resident_bytes(),
         "machine": describe_machine(),
     }
@@ -117,18 +121,24 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
     """Results as aligned lines, after one about the machine and one of column titles; times are milliseconds per step."""
     lines = []
     if header and results:
-        titles = ("obs", "batch", "mode", "dtype", "steps/s", "p50 ms", "p95", "p99", *PARTS, "other", "ended")
-        lines += [format_machine(results[0]["machine"]), text_row(titles, [8] * len(titles), left=())]
+        titles = ("obs", "batch", "mode", "runtime", "dtype", "steps/s", "p50 ms", "p95", "p99", *PARTS, "other", "ended")
+        lines += [format_machine(results[0]["machine"]), text_row(titles, _widths(titles), left=())]
     for result in results:
         times = (*result["milliseconds"].values(), *result["parts"].values())
         cells = (
             result["obs"],
             result["batch"],
             result["mode"],
+            result["runtime"],
             result["dtype"],
             f"{result['steps_per_second']:.1f}",
             *(f"{ms:.1f}" for ms in times),
             result["episodes_ended"],
         )
-        lines.append(text_row([str(cell) for cell in cells], [8] * len(cells), left=()))
+        lines.append(text_row([str(cell) for cell in cells], _widths(cells), left=()))
     return "\n".join(lines)
+
+
+def _widths(cells: Sequence[object]) -> list[int]:
+    """Wide enough for the longest name of a runtime, which stands fourth."""
+    return [13 if i == 3 else 8 for i in range(len(cells))]

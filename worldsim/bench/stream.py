@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -52,6 +51,7 @@ class Case:
         world: name, folder or Hub id; or sizes, of random weights.
         batch: worlds at a time.
         mode: "eager" or "compiled".
+        runtime: one of `RUNTIMES`.
         dtype: one of `DTYPES`.
         isa: one of `LIMITS`.
         frames: steps measured.
@@ -63,6 +63,7 @@ class Case:
     world: str | WorldConfig
     batch: int
     mode: str
+    runtime: str
     dtype: str
     isa: str
     frames: int
@@ -87,8 +88,10 @@ def bench_stream(config: StreamConfig) -> dict[str, Any]:
     for name in config.worlds:
         find_world(name)
     cases = [
-        Case(world, size, mode, dtype, limit, config.frames, config.long, config.device, config.threads)
-        for world, limit, dtype, mode, size in itertools.product(chosen, config.isa, config.dtypes, config.modes, config.batch)
+        Case(world, size, mode, runtime, dtype, limit, config.frames, config.long, config.device, config.threads)
+        for world, limit, dtype, mode, size, runtime in itertools.product(
+            chosen, config.isa, config.dtypes, config.modes, config.batch, config.runtimes
+        )
     ]
     results = []
     for case in cases:
@@ -121,29 +124,32 @@ def measure(case: Case) -> dict[str, Any]:
         torch.set_num_threads(case.threads)
     begun = time.perf_counter()
     options: dict[str, Any] = {"batch": case.batch, "device": case.device, "dtype": DTYPES[case.dtype]}
-    options["compiled"] = case.mode == "compiled"
+    options |= {"compiled": case.mode == "compiled", "runtime": case.runtime}
     world = World.load(case.world, **options) if isinstance(case.world, str) else untrained_world(case.world, **options)
-    step = _stepper(world)
     world.reset(seed=0)
+
+    def step() -> None:
+        time_step(world)
+
     run(step, WARM_UP)
     ready = time.perf_counter() - begun
-    parts = time_parts(world)
-    times = run(step, case.frames)
+    parts = np.array([time_step(world) for _ in range(case.frames)])
+    times = parts.sum(1)
     figures = {
         **asdict(case),
         "world": case.world if isinstance(case.world, str) else case.world.name,
+        "runtime": world.runtime.name,
         "dtype": str(world.dtype).removeprefix("torch."),
         "device": str(world.device),
         "num_steps": world.num_steps,
         "seconds_to_ready": ready,
         "frames_per_second": case.batch * len(times) / times.sum(),
         "milliseconds": {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in (50, 95, 99)},
-        "parts": {name: 1e3 * parts[name] / case.frames for name in PARTS},
+        "parts": dict(zip(PARTS, (1e3 * parts.mean(0)).tolist(), strict=True)),
         "machine": describe_machine(),
     }
     if world.device.type == "cuda":
         figures["launches_per_frame"] = count_launches(step)
-    figures["parts"]["other"] = 1e3 * float(times.mean()) - sum(figures["parts"].values())
     return figures | ({"constancy": constancy(step, case.long)} if case.long else {})
 
 
@@ -183,38 +189,24 @@ def run(step: Callable[[], None], count: int) -> NDArray[np.float64]:
     return np.diff(marks)
 
 
-def _stepper(world: World) -> Callable[[], None]:
-    """One step with everything it entails; frames arrive on the CPU, so it has ended when it returns."""
-    still = world.control_spec.neutral()
+def time_step(world: World, pixels: bool = True) -> tuple[float, float, float]:
+    """Imagines, decodes (unless not `pixels`) and commits one frame of every row; the seconds that each of `PARTS` takes."""
+    still = world.control_spec.to_vectors(world.control_spec.neutral(), world.batch)
+    marks = [time.perf_counter()]
 
-    def step() -> None:
-        world.step(still)
-        world.settle()
+    def mark() -> None:
         _synchronize(world.device)
+        marks.append(time.perf_counter())
 
-    return step
-
-
-def time_parts(world: World) -> dict[str, float]:
-    """From now on, seconds spent in each of `PARTS`."""
-    spent: dict[str, float] = defaultdict(float)
-
-    def watch(owner: object, attribute: str, part: str) -> None:
-        inner = getattr(owner, attribute)
-
-        def timed(*args: Any) -> Any:
-            begun = time.perf_counter()
-            result = inner(*args)
-            _synchronize(world.device)
-            spent[part] += time.perf_counter() - begun
-            return result
-
-        setattr(owner, attribute, timed)
-
-    watch(world.stream, "imagine", "imagine")
-    watch(world.stream, "commit", "commit")
-    watch(world, "_decode", "decode")
-    return spent
+    latents, *_ = world.imagine(still)
+    mark()
+    if pixels:
+        world.decode(latents).cpu()
+    mark()
+    world.settle()
+    mark()
+    imagine, decode, commit = np.diff(marks).tolist()
+    return imagine, decode, commit
 
 
 def _synchronize(device: torch.device) -> None:
@@ -222,7 +214,7 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-COLUMNS = ("world", "batch", "dtype", "mode", "isa", "frames/s", "p50 ms", "p95", "p99", *PARTS, "other")
+COLUMNS = ("world", "batch", "runtime", "dtype", "mode", "isa", "frames/s", "p50 ms", "p95", "p99", *PARTS)
 
 
 def format_machine(about: dict[str, Any]) -> str:
@@ -241,7 +233,7 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
         lines += [format_machine(results[0]["machine"]), _line(COLUMNS)]
     for result in results:
         times = (*result["milliseconds"].values(), *result["parts"].values())
-        named = (str(result[name]) for name in ("world", "batch", "dtype", "mode", "isa"))
+        named = (str(result[name]) for name in ("world", "batch", "runtime", "dtype", "mode", "isa"))
         lines.append(_line((*named, f"{result['frames_per_second']:.1f}", *(f"{ms:.1f}" for ms in times))))
         if "launches_per_frame" in result:
             lines.append(f"  {result['launches_per_frame']:.0f} kernels a frame")
@@ -256,4 +248,4 @@ def format_results(results: Sequence[dict[str, Any]], header: bool = True) -> st
 
 
 def _line(cells: Sequence[str]) -> str:
-    return text_row(cells, (24, 5, 8, 8, 16, 8, *[7] * (len(COLUMNS) - 6)), left=(0, 2, 3, 4))
+    return text_row(cells, (24, 5, 13, 8, 8, 16, 8, *[7] * (len(COLUMNS) - 7)), left=(0, 2, 3, 4, 5))

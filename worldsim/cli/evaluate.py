@@ -7,7 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from worldsim.cli.options import FLAT, Device, Json, existing_data, folder_of
+from worldsim.choices import Device
+from worldsim.cli.options import FLAT, Json, existing_data, folder_of
 from worldsim.eval.config import EvalConfig
 
 DEFAULT = EvalConfig()

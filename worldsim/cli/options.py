@@ -17,7 +17,6 @@ from tyro.conf import arg
 from worldsim import files
 from worldsim.errors import DataError, WorldsimError, check_int, shown, suggest
 
-Device = Literal["auto", "cpu", "cuda"]
 FLAT = arg(name="")  # for a config: its fields are options of the command, without a prefix
 Json = Annotated[Path | None, arg(help="file for the figures.", help_behavior_hint="")]
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
+from worldsim.choices import Device, Runtime
 from worldsim.cli.app import main
-from worldsim.cli.options import FLAT, Device, check_least
+from worldsim.cli.options import FLAT, check_least
 from worldsim.errors import check_int
 from worldsim.player import PlayConfig
 
@@ -38,6 +39,7 @@ def record(
     num_steps: int | None = None,
     scale: int = 4,
     device: Device = "auto",
+    runtime: Runtime = "auto",
 ) -> None:
     """Saves a clip of random play; Ctrl-C keeps the frames made so far.
 
@@ -49,13 +51,14 @@ def record(
         num_steps: network calls per frame; by default the world's own.
         scale: pixels of the clip per pixel of a frame.
         device: where the world runs.
+        runtime: who executes a step; "auto" is OpenVINO where it is prepared here, otherwise torch.
     """
     check_least(0, seed=seed)
     _check_clip(world, out, frames, scale)
     from worldsim.studio.record import record_clip
     from worldsim.world import World
 
-    print(record_clip(World.load(world, device=device, num_steps=num_steps), out, frames, seed, scale=scale))
+    print(record_clip(World.load(world, device=device, num_steps=num_steps, runtime=runtime), out, frames, seed, scale=scale))
 
 
 def generate(

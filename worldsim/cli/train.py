@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from worldsim.choices import Device
 from worldsim.cli.data import record_whole
-from worldsim.cli.options import Device, Json, compiler_found, existing_data, parse_duration, write_json
+from worldsim.cli.options import Json, compiler_found, existing_data, parse_duration, write_json
 from worldsim.files import check_writable_folder
 
 

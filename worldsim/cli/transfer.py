@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from worldsim.choices import Device
 from worldsim.cli.data import record_whole
-from worldsim.cli.options import Device, Json, check_least, compiler_found, existing_data, parse_duration
+from worldsim.cli.options import Json, check_least, compiler_found, existing_data, parse_duration
 from worldsim.errors import WorldsimError
 from worldsim.transfer.config import TransferConfig
 

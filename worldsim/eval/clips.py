@@ -12,7 +12,6 @@ from torch import Tensor
 
 from worldsim.data import Clips, Dataset
 from worldsim.errors import DataError
-from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import to_images
 from worldsim.world import World
 
@@ -74,8 +73,8 @@ def encode(world: World, frames: NDArray[np.uint8]) -> Tensor:
 @torch.inference_mode()
 def decode(world: World, latents: Tensor) -> NDArray[np.uint8]:
     """Frames uint8 `(B, T, H, W, 3)` of latents `(B, T, h, w, C)`."""
-    flat = latents.flatten(0, 1).to(world.dtype).split(64)
-    return torch.cat([world.tokenizer.decode_frames(part).cpu() for part in flat]).unflatten(0, latents.shape[:2]).numpy()
+    flat = latents.flatten(0, 1).split(64)
+    return torch.cat([world.decode(part).cpu() for part in flat]).unflatten(0, latents.shape[:2]).numpy()
 
 
 @torch.inference_mode()
@@ -105,15 +104,7 @@ def roll_out(
     drawn: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
     scale = world.control_spec.scale()
     given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
-    stream = Stream(
-        world.dynamics,
-        world.grid,
-        len(latents),
-        num_steps=world.num_steps,
-        context_level=world.context_level,
-        draw_level=world.stream.draw_level,
-        temperature=world.temperature,
-    )
+    stream = world.new_stream(len(latents))
 
     def noise(*frames: int) -> Tensor:
         return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row, **drawn) for row in rows]).to(world.device)
@@ -126,7 +117,6 @@ def roll_out(
     start = (latents[:, :context], given[:, :context], noise(context))
     truth = (latents[:, context:], given[:, context:]) if forced else (None, None)
     predictions = [
-        (world.tokenizer.decode_frames(latent.to(world.dtype)).cpu(), reward, end)
-        for latent, reward, end in stream.rollout(start, wanted, draws(), *truth)
+        (world.decode(latent).cpu(), reward, end) for latent, reward, end in stream.rollout(start, wanted, draws(), *truth)
     ]
     return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in zip(*predictions, strict=True)))

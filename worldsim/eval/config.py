@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worldsim.choices import Runtime
 from worldsim.errors import ConfigError, check_int
 
 
@@ -34,6 +35,7 @@ class EvalConfig:
         clips: held-out clips, each a context and `max(horizons)` frames to predict; fewer where the dataset has no more.
         horizons: frames after the context at which figures are given, counted from 1.
         num_steps: network calls per frame; by default the world's own.
+        runtime: who executes a step; see `World`.
         seed: of clips, noise, policies and games.
         batch: clips imagined at a time.
         objects: whether to count objects, in games whose objects are known (needs the real game).
@@ -46,6 +48,7 @@ class EvalConfig:
     clips: int = 64
     horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     num_steps: int | None = None
+    runtime: Runtime = "auto"
     seed: int = 0
     batch: int = 16
     objects: bool = True

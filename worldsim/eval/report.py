@@ -58,7 +58,7 @@ def evaluate(
     if json is not None:
         check_writable(json)
     folder, dataset = find_world(world), Dataset(data, "eval")
-    loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams)
+    loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams, runtime=config.runtime)
     check_fit(loaded, dataset)
     measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
     figures = {**circumstances(loaded, folder, dataset, config), **measured}
@@ -83,6 +83,7 @@ def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConf
     """What was measured, with what, and on which machine."""
     return {
         "world": {"name": world.config.name, "hash": world_hash(folder), "num_steps": world.num_steps},
+        "runtime": world.runtime.name,
         "data": {"game": dataset.info.game, "held_out_episodes": len(dataset), "held_out_frames": dataset.total_frames},
         "machine": {**describe_machine(), "device": world.device.type, "dtype": str(world.dtype).removeprefix("torch.")},
         "config": dataclasses.asdict(config),
@@ -97,6 +98,7 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     lines = [
         f"{printable(about['name'], LONGEST_NAME)} ({about['hash']}), {about['num_steps']} network calls a frame; "
         f"seed {config['seed']}; {machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, "
+        f"runtime {figures['runtime']}, "
         f"torch {machine['torch']}",
         f"held-out clips: {figures['context']} frames of context, then up to {max(horizons)} predicted; +- 95% over clips",
     ]

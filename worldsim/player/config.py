@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tyro.conf import Positional
 
+from worldsim.choices import Device, Runtime
 from worldsim.errors import WorldsimError
 
 ZOOMS, SPEEDS, SENSITIVITIES, SEEDS = (1, 64), (0.01, 100.0), (0.01, 100.0), (0, 2**63 - 1)
@@ -24,6 +24,7 @@ class PlayConfig:
         speed: 2 plays twice as fast as the world's own rate.
         seed: of the first start.
         device: where the world runs.
+        runtime: who executes a step; "auto" is OpenVINO where it is prepared here, otherwise torch.
         zoom: window pixels per frame pixel at the start, as far as the screen allows.
         fullscreen: begin in fullscreen.
         sensitivity: of the mouse; 1 turns 0.15 degrees per pixel of motion.
@@ -38,7 +39,8 @@ class PlayConfig:
     num_steps: int | None = None
     speed: float = 1.0
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
+    runtime: Runtime = "auto"
     zoom: int = 6
     fullscreen: bool = False
     sensitivity: float = 1.0

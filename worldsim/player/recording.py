@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from worldsim.data import DatasetInfo, EpisodeInfo, Recorder
 from worldsim.data.collect import state_values
 from worldsim.errors import WorldsimError
-from worldsim.world import WorldConfig, world_hash
+from worldsim.world import World, WorldConfig, world_hash
 
 FAILURES = (OSError, av.FFmpegError, WorldsimError)  # of a disk that is full, read-only or gone
 
@@ -127,9 +127,11 @@ class Recordings:
                 self._forget()
                 self.notices.append(f"saved {self._frames} frames to {where}")
 
-    def dream_labels(self, num_steps: int) -> dict[str, str]:
-        """Labels of an episode that the world dreams with so many network calls per frame."""
-        return {"world_hash": self._world_hash, "sampler": json.dumps({"num_steps": num_steps})}
+    def dream_labels(self, world: World) -> dict[str, str]:
+        """Labels of an episode that the world dreams with its settings of now."""
+        dtype = str(world.dtype).removeprefix("torch.")
+        sampler = {"num_steps": world.num_steps, "runtime": world.runtime.name, "dtype": dtype}
+        return {"world_hash": self._world_hash, "sampler": json.dumps(sampler)}
 
     @cached_property
     def _world_hash(self) -> str:

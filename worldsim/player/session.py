@@ -19,6 +19,7 @@ from worldsim.errors import GameError
 from worldsim.player.config import PlayConfig
 from worldsim.player.recording import Recordings
 from worldsim.world import find_world
+from worldsim.world.runtimes.prepare import prepare_in_background
 
 MODES = ("dream", "real", "side by side")
 ENDED = {"dream": "the dream", "real": "the real game"}
@@ -139,7 +140,9 @@ class Session:
     def __init__(self, config: PlayConfig) -> None:
         self.config = config
         self.folder = find_world(config.world)
-        self.dream = DreamEnv(self.folder, device=config.device, num_steps=config.num_steps, rewards=False)
+        self.dream = DreamEnv(
+            self.folder, device=config.device, num_steps=config.num_steps, runtime=config.runtime, rewards=False
+        )
         world = self.dream.world
         self.spec, self.fps, self.title = world.control_spec, world.config.fps, world.config.name
         game = known_game(world.config.game)
@@ -147,7 +150,8 @@ class Session:
         self.real: TwinEnv | None = None
         self.mode, self.seed, self.position, self.held = "dream", config.seed, 0, Controls()
         self.panes: dict[str, Pane] = {}
-        self.notices: list[str] = []
+        hint = prepare_in_background(world, self.folder) if config.runtime == "auto" else None
+        self.notices: list[str] = [hint] if hint else []
         self.recordings = Recordings(
             config.recordings,
             self.folder,
@@ -174,7 +178,7 @@ class Session:
     def figures(self) -> str:
         """Settings in a line."""
         count = self.dream.world.num_steps
-        return f"{count} network call{'s' if count > 1 else ''} per frame"
+        return f"{count} network call{'s' if count > 1 else ''} per frame, {self.dream.world.runtime.name}"
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -283,7 +287,7 @@ class Session:
         """Of an episode whose recording begins with the current frame."""
         if name == "real":
             return {"seed": self._history.seed, "begun_at": self._history.age}
-        sampler = self.recordings.dream_labels(self.dream.world.num_steps)
+        sampler = self.recordings.dream_labels(self.dream.world)
         return {**sampler, **self._origin.labels, "begun_at": self._origin.age}
 
     def _start_dream(self) -> None:

@@ -116,7 +116,7 @@ class World:
             folder=graphs,
             ranges=lambda: measure_ranges(self.dynamics, config, starts, start_controls),
         )
-        self.stream = Stream(self.runtime.network, self.grid, self.batch, draw_level=config.draw_level)
+        self.stream = Stream(self.runtime.network(self.batch), self.grid, self.batch, draw_level=config.draw_level)
         self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
@@ -335,6 +335,18 @@ class World:
         latent, reward, end = (part.clone() for part in made)  # outside inference mode, so that autograd may use them
         self._pending, self._waiting = (latent, now, noise[:, 1]), active.copy()
         return latent, reward, end > uniforms[:, -1], end
+
+    def new_stream(self, batch: int) -> Stream:
+        """A stream of `batch` rows with the world's networks, runtime and settings, and nothing in its ring yet."""
+        return Stream(
+            self.runtime.network(batch),
+            self.grid,
+            batch,
+            num_steps=self.num_steps,
+            context_level=self.context_level,
+            draw_level=self.stream.draw_level,
+            temperature=self.temperature,
+        )
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -1,43 +1,64 @@
 """Who executes a step of a world: PyTorch, which defines what is right and runs everywhere, or OpenVINO on a CPU.
 
-A runtime is what a `Stream` calls (`network`, which may be the `DiT` itself) and a decoder. Which one a world takes is decided by
-what was asked for, by the processor's instructions and by which graphs are kept here; never by a timing.
+A runtime gives what a `Stream` calls (the `DiT` itself, or what stands in for it) and a decoder. Which one a world takes
+depends on what was asked for and on which graphs are kept on this machine, never on a timing.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from worldsim.choices import RUNTIMES
 from worldsim.errors import WorldError, shown, suggest
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world.runtimes import cache
 
-RUNTIMES = ("auto", "torch", "openvino", "openvino-int8")
 LARGEST_BATCH = 512  # rows for which graphs are compiled
 INSTALL = "pip install openvino"
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(Protocol):
     """What executes a world's steps.
 
     Attributes:
         name: "torch", "openvino" or "openvino-int8".
-        network: called by a `Stream`, one frame per row.
-        decode: latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`.
     """
 
     name: str
-    network: Any
-    decode: Callable[[Tensor], Tensor]
+
+    def network(self, batch: int) -> Any:
+        """What a `Stream` of `batch` rows calls: the `DiT`, or what stands in for it."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`."""
+
+
+class TorchRuntime:
+    """PyTorch, on any device.
+
+    Args:
+        tokenizer, dynamics: the networks, on their device and in their dtype.
+        compiled: use torch.compile.
+    """
+
+    name = "torch"
+
+    def __init__(self, tokenizer: Tokenizer, dynamics: DiT, compiled: bool):
+        self._network: Any = torch.compile(dynamics, dynamic=False) if compiled else dynamics
+        self._decode: Any = torch.compile(tokenizer.decode_frames) if compiled else tokenizer.decode_frames
+
+    def network(self, batch: int) -> Any:
+        return self._network
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._decode(latents)
 
 
 def pick_runtime(
@@ -94,20 +115,18 @@ def make_runtime(
     Args:
         name: from `pick_runtime`.
         tokenizer, dynamics: the networks; in float32 for OpenVINO.
-        batch: rows of every call.
+        batch: rows of most calls.
         grid: latent grid `(h, w)`.
         compiled: use torch.compile.
         folder: of kept graphs; None to keep nothing.
         ranges: measures the largest activations, for int8; called if none are kept.
     """
     if name == "torch":
-        network: Any = torch.compile(dynamics, dynamic=False) if compiled else dynamics
-        return Runtime(name, network, torch.compile(tokenizer.decode_frames) if compiled else tokenizer.decode_frames)
-    from worldsim.world.runtimes.openvino import OpenVINODecoder, OpenVINONetwork
+        return TorchRuntime(tokenizer, dynamics, compiled)
+    from worldsim.world.runtimes.openvino import OpenVINORuntime
 
     kept = _ranges(folder, ranges) if name == "openvino-int8" else None
-    network = OpenVINONetwork(dynamics, grid, batch, folder, kept)
-    return Runtime(name, network, OpenVINODecoder(tokenizer, grid, batch, folder))
+    return OpenVINORuntime(tokenizer, dynamics, grid, batch, folder, kept)
 
 
 def openvino_found() -> bool:

@@ -86,6 +86,46 @@ def _convert(module: nn.Module, example: tuple[Tensor, ...]) -> openvino.Model:
     return model
 
 
+class OpenVINORuntime:
+    """OpenVINO, on a CPU.
+
+    Args:
+        tokenizer, dynamics: the networks, in float32 on the CPU.
+        grid: latent grid `(h, w)`.
+        batch: rows of most calls.
+        folder: of kept graphs; None to keep nothing.
+        ranges: for int8; None for float32, or bfloat16 where the processor multiplies it faster.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        dynamics: DiT,
+        grid: tuple[int, int],
+        batch: int,
+        folder: Path | None,
+        ranges: Ranges | None = None,
+    ):
+        self.name = "openvino" if ranges is None else "openvino-int8"
+        self._made_of = (tokenizer, dynamics, grid, batch, folder, ranges)
+        self._networks = {batch: OpenVINONetwork(dynamics, grid, batch, folder, ranges)}
+        self._decoder = OpenVINODecoder(tokenizer, grid, batch, folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenVINORuntime, self._made_of  # graphs cannot be copied: they are compiled again
+
+    def network(self, batch: int) -> OpenVINONetwork:
+        """What a `Stream` of `batch` rows calls; compiled at the first call for a number of rows."""
+        if batch not in self._networks:
+            _, dynamics, grid, _, folder, ranges = self._made_of
+            self._networks[batch] = OpenVINONetwork(dynamics, grid, batch, folder, ranges)
+        return self._networks[batch]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`."""
+        return self._decoder(latents)
+
+
 class OpenVINONetwork:
     """Stands in for a `DiT` that streams; whole clips are the `DiT`'s own work.
 
@@ -123,7 +163,7 @@ class OpenVINONetwork:
         self._step, self._write = graph("step", False), graph("write", True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OpenVINONetwork, self._made_of  # graphs cannot be copied: they are compiled again
+        return OpenVINONetwork, self._made_of
 
     def __call__(
         self,
@@ -177,13 +217,9 @@ class OpenVINODecoder:
 
     def __init__(self, tokenizer: Tokenizer, grid: tuple[int, int], batch: int, folder: Path | None):
         self.batch = batch
-        self._made_of = (tokenizer, grid, batch, folder)
         example = torch.zeros(batch, *grid, tokenizer.config.latent_channels, dtype=torch.float32, device="cpu")
         path = folder and folder / f"decode-f32-{batch}"
         self._graph = compile_graph(lambda: _Decode(tokenizer), (example,), path, fast_precision())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return OpenVINODecoder, self._made_of
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Latents `(R, h, w, C)` -> uint8 frames `(R, H, W, 3)`."""

@@ -1,0 +1,9 @@
+"""Values of options that several parts of the package share. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Device = Literal["auto", "cpu", "cuda"]
+Runtime = Literal["auto", "torch", "openvino", "openvino-int8"]
+RUNTIMES: tuple[str, ...] = get_args(Runtime)
