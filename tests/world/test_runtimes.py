@@ -112,11 +112,12 @@ def test_int8_is_near(load: Callable[..., World]) -> None:
 def test_ranges_are_the_largest_inputs(load: Callable[..., World]) -> None:
     dit = load("torch").dynamics
     x = torch.randn(2, 5, dit.config.width, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    enter = dit.blocks[1].get_submodule("enter")
     with observe(dit) as ranges:
-        dit.blocks[1].enter(x)
-        dit.blocks[1].enter(0.5 * x)
+        enter(x)
+        enter(0.5 * x)
     assert ranges == {"blocks.1.enter": pytest.approx(1.05 * float(x.abs().max()))}
-    assert not dit.blocks[1].enter._forward_pre_hooks
+    assert not enter._forward_pre_hooks
 
 
 @pytest.mark.parametrize("duplicate", [lambda w: pickle.loads(pickle.dumps(w)), copy.deepcopy], ids=["pickle", "deepcopy"])

@@ -138,7 +138,9 @@ def read_episode_and_stats(path: Path) -> tuple[EpisodeInfo, Stats]:
     try:
         (row,) = rows
         labels = check_labels(**{name: row[name] for name in LABELS if name in row})
-        numbers = {name: check_whole(column, row[column], least, 2**62) for name, (column, least) in _NUMBERS.items()}
+        numbers: dict[str, Any] = {
+            name: check_whole(column, row[column], least, 2**62) for name, (column, least) in _NUMBERS.items()
+        }
         episode = EpisodeInfo(**numbers, game=row["game"], content_hash=row.get("content_hash"), **labels)
         return episode, json.loads(row.get(STATS_COLUMN, "{}"))
     except (KeyError, ValueError, TypeError) as error:
