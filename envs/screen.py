@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from contextlib import suppress
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -30,6 +32,7 @@ def open_display(otherwise: str) -> None:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 
+    _load_triton()
     try:
         pygame.display.init()
     except pygame.error as error:
@@ -40,6 +43,15 @@ def open_display(otherwise: str) -> None:
         given = ", ".join(f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name))
         found = f"the display at {given} does not answer" if given else "there is no display to open a window on"
         raise DisplayError(f"{found}; without a display, {otherwise}")
+
+
+def _load_triton() -> None:
+    """Loads Triton, which torch may need later, before a window loads the graphics driver.
+
+    Both bring an LLVM of their own. Triton crashes the process when it comes second, as with Mesa's drivers.
+    """
+    with suppress(ImportError):  # not on every platform
+        importlib.import_module("triton")
 
 
 class Screen:

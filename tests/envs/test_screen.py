@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+import os
 import subprocess
 import sys
 
@@ -33,6 +35,14 @@ def test_without_a_display_no_invisible_window_opens(environment: dict[str, str]
     message = done.stderr.splitlines()[-1]
     assert "DisplayError" in message and message.endswith("without a display, use a file.")
     assert all(f"{name}={value}" in message for name, value in environment.items())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_triton_is_loaded_before_a_graphics_driver() -> None:
+    check = "import sys; from worldsim.envs.screen import open_display; open_display('x'); print('triton' in sys.modules)"
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    done = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True, timeout=180)
+    assert done.stdout.splitlines()[-1] == "True", "loaded after Mesa, it crashes"
 
 
 def test_every_screen_has_a_window_and_its_x_closes_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

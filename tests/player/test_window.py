@@ -41,7 +41,7 @@ needs_screen = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSI
 class Screen:
     """A virtual screen and the player on it."""
 
-    def __init__(self, world: Path, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
         read, write = os.pipe()
         command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "900x700x24", "-nolisten", "tcp", "-noreset"]
@@ -52,7 +52,7 @@ class Screen:
         self.environment = {**os.environ, "DISPLAY": f":{display}", "SDL_AUDIODRIVER": "dummy", "OMP_NUM_THREADS": "1"}
         self.environment.pop("SDL_VIDEODRIVER", None)
         self.player = subprocess.Popen(
-            [sys.executable, "-m", "worldsim", "play", str(world), "--device", "cpu", "--zoom", "4"],
+            [sys.executable, "-m", "worldsim", "play", "--device", "cpu", *arguments],
             cwd=folder,
             env=self.environment,
             stderr=subprocess.PIPE,
@@ -72,10 +72,10 @@ class Screen:
         done = subprocess.run(["xdotool", *command], env=self.environment, capture_output=True, text=True)
         return done.stdout.strip()
 
-    def end(self) -> tuple[int, str]:
+    def end(self, seconds: float = 20) -> tuple[int, str]:
         """Exit status and messages of the player, once it has ended."""
-        _, said = self.player.communicate(timeout=20)
-        return self.player.returncode, said
+        _, messages = self.player.communicate(timeout=seconds)
+        return self.player.returncode, messages
 
     def close(self) -> None:
         for process in (self.player, self.server):
@@ -123,7 +123,7 @@ def until(true: Callable[[], bool], seconds: float = 15) -> None:
 
 @pytest.fixture
 def screen(tiny_world_path: Path, tmp_path: Path) -> Iterator[Screen]:
-    screen = Screen(tiny_world_path, tmp_path)
+    screen = Screen(tmp_path, str(tiny_world_path), "--zoom", "4")
     try:
         screen.wait_for_window()
         yield screen
@@ -170,6 +170,17 @@ def test_keys_and_mouse_reach_the_dream(screen: Screen) -> None:
     assert (frames[1:] != frames[:-1]).any(), "the picture moves"
     shot = read_png(next(recordings.glob("screenshot-*.png")))
     assert shot.shape == (128, 192, 3) and shot.std() > 5
+
+
+@needs_screen
+def test_the_chooser_opens_a_world(tmp_path: Path) -> None:
+    screen = Screen(tmp_path, "--frames", "3")
+    try:
+        screen.wait_for_window()
+        screen.do("key", "Return")
+        assert screen.end(60) == (0, "")
+    finally:
+        screen.close()
 
 
 @needs_screen
@@ -481,4 +492,4 @@ def test_the_figures_say_what_is_going_on(open_window: Open) -> None:
     press(window, pygame.K_F2)
     lines = window.figure_lines(False)
     assert lines[0] == "dream, recording" and lines[1].startswith("score ") and lines[1].endswith(", 1 frame")
-    assert lines[3] == "3 network calls per frame" and lines[4] == "held: d"
+    assert lines[3] == "3 network calls per frame, torch" and lines[4] == "held: d"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,9 @@ def test_weights_do_not_follow_the_file(copy: Path) -> None:
         file.seek(-1000, os.SEEK_END)
         file.write(bytes(1000))
     assert torch.equal(dynamics.patch.weight, before) and dynamics.patch.weight.requires_grad
+
+
+def test_loading_imports_no_compiler(tiny_world_path: Path) -> None:
+    check = f"import sys; from worldsim import World; World.load({str(tiny_world_path)!r}); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=180)
+    assert done.stdout.splitlines()[-1] == "False", "it takes longer than loading"

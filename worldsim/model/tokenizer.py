@@ -86,7 +86,10 @@ class Conv(nn.Module):
         super().__init__()
         self.kernel = kernel
         size = kernel * kernel * inputs
-        self.weight = nn.Parameter(torch.randn(outputs, size, device=device, dtype=torch.float32) * size**-0.5)
+        weight = torch.empty(outputs, size, device=device, dtype=torch.float32)
+        if not weight.is_meta:  # arithmetic on meta tensors imports torch's compiler, which takes longer than loading
+            weight.normal_().mul_(size**-0.5)
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(outputs, device=device, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
