@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from conftest import TINY_SPEC
 
 from worldsim.controls import Controls
-from worldsim.errors import WorldError
+from worldsim.errors import FileError, WorldError
 from worldsim.world import World
 from worldsim.world import runtimes as module
 from worldsim.world.runtimes import cache, is_prepared
@@ -152,16 +153,25 @@ def test_auto_takes_what_is_kept(tiny_world_path: Path, kept: Path) -> None:
 def test_a_damaged_graph_is_made_again(load: Callable[..., World], kept: Path) -> None:
     whole = latents(load("openvino"), 2)
     (graph,) = kept.glob("graphs/*/write-f32-1/graph.xml")
-    for damage in (b"", b"<net></net>", b"\0" * 4096):
-        graph.write_bytes(damage)
+    weights = graph.with_name("graph.bin")
+    flipped = bytearray(weights.read_bytes())
+    flipped[2000:2400] = bytes(byte ^ 0x41 for byte in flipped[2000:2400])
+    for path, damage in [
+        (graph, b""),
+        (graph, b"<net></net>"),
+        (graph, graph.with_name("sha256").read_bytes()),
+        (weights, bytes(flipped)),  # loads without an error, and dreams something else
+        (graph.with_name("sha256"), b"\xff"),
+    ]:
+        path.write_bytes(damage)
         assert torch.equal(latents(load("openvino"), 2), whole)
-        assert graph.stat().st_size > 10_000
+        assert cache.is_whole(graph.parent)
 
 
 def test_damaged_ranges_are_measured_again(load: Callable[..., World], kept: Path) -> None:
     (path,) = kept.glob("graphs/*/ranges.json")
     whole = cache.kept_json(path)
-    for damage in ('{"blocks.0.enter": "wide"}', "", "[1]"):
+    for damage in ('{"blocks.0.enter": "wide"}', '{"blocks.0.enter": 1.0}', "", "[1]"):
         path.write_text(damage)
         load("openvino-int8")
         assert cache.kept_json(path) == whole
@@ -173,6 +183,37 @@ def test_an_unwritable_cache_keeps_nothing(tiny_world_path: Path, tmp_path: Path
     assert len(latents(World.load(tiny_world_path, device="cpu", runtime="openvino"), 2)) == 2
 
 
+def test_no_place_for_a_cache(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDSIM_CACHE", "~nosuchuser/cache")
+    world = World.load(tiny_world_path, device="cpu")
+    assert world.runtime.name == "torch"
+    monkeypatch.delenv("WORLDSIM_PREPARE")
+    assert prepare_in_background(world, tiny_world_path) is None
+    with pytest.raises(FileError, match="'~nosuchuser/cache', of an unknown user; set WORLDSIM_CACHE"):
+        cache.clear_cache()
+
+
+def test_a_folder_named_openvino_is_not_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    (tmp_path / "openvino").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "version", missing)
+    assert not module.openvino_found()
+
+
+def test_threads_may_load_at_once(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing kept, each of them traces the networks."""
+    monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path / "none"))
+
+    def load(batch: int) -> int:
+        return World.load(tiny_world_path, device="cpu", runtime="openvino", batch=batch).batch
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(load, (4, 5, 6))) == [4, 5, 6]
+
+
 def test_the_first_writer_stays(tmp_path: Path) -> None:
     def keep(text: str) -> None:
         cache.keep(tmp_path / "entry", lambda folder: (folder / "graph").write_text(text))  # type: ignore[arg-type,return-value]
@@ -181,7 +222,7 @@ def test_the_first_writer_stays(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(keep, map(str, range(20))))
     assert (tmp_path / "entry" / "graph").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["entry"]
+    assert [path.name for path in tmp_path.iterdir()] == ["entry"] and cache.is_whole(tmp_path / "entry")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ depends on what was asked for and on which graphs are kept on this machine, neve
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,13 +125,18 @@ def make_runtime(
     if name == "torch":
         return TorchRuntime(tokenizer, dynamics, compiled)
     from worldsim.world.runtimes.openvino import OpenVINORuntime
+    from worldsim.world.runtimes.quantize import quantized_layers
 
-    kept = _ranges(folder, ranges) if name == "openvino-int8" else None
+    kept = _ranges(folder, quantized_layers(dynamics), ranges) if name == "openvino-int8" else None
     return OpenVINORuntime(tokenizer, dynamics, grid, batch, folder, kept)
 
 
 def openvino_found() -> bool:
-    """Whether OpenVINO is installed; does not import it."""
+    """Whether OpenVINO is installed; does not import it. A folder of that name in the working directory does not count."""
+    try:
+        version("openvino")
+    except PackageNotFoundError:
+        return False
     return importlib.util.find_spec("openvino") is not None
 
 
@@ -139,10 +145,10 @@ def is_prepared(folder: Path, batch: int) -> bool:
     return all((folder / f"{name}-f32-{batch}" / "graph.xml").is_file() for name in ("step", "write", "decode"))
 
 
-def _ranges(folder: Path | None, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+def _ranges(folder: Path | None, layers: Mapping[str, Any], measure: Callable[[], dict[str, float]]) -> dict[str, float]:
     path = folder and folder / "ranges.json"
     kept = cache.kept_json(path) if path else None
-    if kept and all(isinstance(value, float) and value > 0 for value in kept.values()):
+    if kept and kept.keys() == layers.keys() and all(isinstance(value, float) and value > 0 for value in kept.values()):
         return kept
     ranges = measure()
     if path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -17,14 +18,24 @@ from typing import Any
 from worldsim.errors import FileError
 from worldsim.files import read_json, write_json
 
-FORMAT = 1  # of what is kept here; raised whenever graphs are made in another way
+FORMAT = 2  # of what is kept here; raised whenever graphs are made in another way
+DIGEST = "sha256"  # file in an entry, with the hash of all others
 
 
 def cache_folder() -> Path:
-    """Where compiled graphs are kept: `$WORLDSIM_CACHE`, otherwise a folder `worldsim` in the user's cache folder."""
-    if given := os.environ.get("WORLDSIM_CACHE"):
-        return Path(given).expanduser()
-    home = Path.home()
+    """Where compiled graphs are kept: `$WORLDSIM_CACHE`, otherwise a folder `worldsim` in the user's cache folder.
+
+    Raises:
+        FileError: if `$WORLDSIM_CACHE` names an unknown user, or there is neither that nor a home folder.
+    """
+    given = os.environ.get("WORLDSIM_CACHE")
+    try:
+        if given:
+            return Path(given).expanduser()
+        home = Path.home()
+    except RuntimeError as error:
+        problem = f"WORLDSIM_CACHE was {given!r}, of an unknown user" if given else "there is no home folder"
+        raise FileError(f"{problem}; set WORLDSIM_CACHE to a folder in which compiled graphs may be kept.") from error
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "worldsim"
     if sys.platform == "win32":
@@ -32,10 +43,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "worldsim"
 
 
-def graph_folder(world_hash: str) -> Path:
-    """Where this machine keeps the graphs of a world, for this version of OpenVINO and this processor."""
+def graph_folder(world_hash: str) -> Path | None:
+    """Where this machine keeps the graphs of a world, for this version of OpenVINO and this processor; None for nowhere."""
+    try:
+        place = cache_folder()
+    except FileError:
+        return None
     processor = re.sub(r"\W+", "-", f"{platform.machine()}-{processor_name()}").strip("-")
-    return cache_folder() / "graphs" / f"{world_hash}-{FORMAT}-openvino-{version('openvino')}-{processor}"
+    return place / "graphs" / f"{world_hash}-{FORMAT}-openvino-{version('openvino')}-{processor}"
 
 
 def processor_name() -> str:
@@ -59,6 +74,7 @@ def keep(path: Path, write: Callable[[Path], None]) -> Path | None:
         return None
     try:
         write(temporary)
+        (temporary / DIGEST).write_text(_digest(temporary))
         if not path.exists():
             temporary.replace(path)
         return path
@@ -66,6 +82,23 @@ def keep(path: Path, write: Callable[[Path], None]) -> Path | None:
         return path if path.exists() else None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether `path` holds what `keep` put there, byte for byte."""
+    try:
+        return (path / DIGEST).read_bytes() == _digest(path).encode()
+    except OSError:
+        return False
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != DIGEST:
+            content = path.read_bytes()
+            digest.update(f"{path.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def keep_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -83,7 +116,11 @@ def kept_json(path: Path) -> dict[str, Any] | None:
 
 
 def clear_cache() -> int:
-    """Deletes all compiled graphs; returns the bytes freed."""
+    """Deletes all compiled graphs; returns the bytes freed.
+
+    Raises:
+        FileError: as for `cache_folder`.
+    """
     folder = cache_folder() / "graphs"
     freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     shutil.rmtree(folder, ignore_errors=True)

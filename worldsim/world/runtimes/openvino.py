@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 import openvino  # noqa: E402
 from openvino.frontend import FrontEndManager  # noqa: E402
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: E402
+
+_TRACING = threading.Lock()  # torch traces one module at a time
 
 
 class Graph:
@@ -62,10 +65,9 @@ def compile_graph(make: Callable[[], nn.Module], example: tuple[Tensor, ...], pa
         "INFERENCE_PRECISION_HINT": precision,
     }
     if path is not None and path.is_dir():
-        try:
+        if cache.is_whole(path):
             return Graph(core.compile_model(core.read_model(path / "graph.xml"), "CPU", options))
-        except Exception:  # whatever a damaged file makes of it: the folder is ours, and is made again
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)  # damaged: the folder is ours, and is made again
     model = _convert(make().eval(), example)
     if path is not None:
         cache.keep(path, lambda folder: openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False))
@@ -77,7 +79,7 @@ def _convert(module: nn.Module, example: tuple[Tensor, ...]) -> openvino.Model:
 
     `openvino.convert_model` does the same, but reports its use to its maker over the network.
     """
-    with torch.no_grad(), warnings.catch_warnings():
+    with _TRACING, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing makes constants of sizes, as it should
         decoder = TorchScriptPythonDecoder(module, example_input=example)
     frontend = FrontEndManager().load_by_framework("pytorch")

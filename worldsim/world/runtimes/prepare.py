@@ -30,7 +30,8 @@ def prepare_in_background(world: World, folder: Path) -> str | None:
         return None
     if not openvino_found():
         return f"steps are up to three times as fast with OpenVINO: {INSTALL}"
-    if is_prepared(graph_folder(world_hash(folder)), world.batch):
+    kept = graph_folder(world_hash(folder))
+    if kept is None or is_prepared(kept, world.batch):
         return None
     command = [sys.executable, "-m", "worldsim.world.runtimes.prepare", str(folder.resolve()), str(world.batch)]
     nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -40,8 +41,8 @@ def prepare_in_background(world: World, folder: Path) -> str | None:
 
 def prepare(folder: Path, batch: int) -> None:
     """Compiles and keeps the graphs of a world for so many rows; does nothing while another process prepares some."""
-    place = cache_folder() / "graphs"
     try:
+        place = cache_folder() / "graphs"
         place.mkdir(parents=True, exist_ok=True)
         with lock(place, "preparing graphs"):
             World.load(folder, batch=batch, device="cpu", runtime="openvino")

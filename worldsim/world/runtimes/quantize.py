@@ -19,6 +19,11 @@ LAYERS = ("attention.qkv", "attention.out", "enter", "leave")  # of every block;
 MARGIN = 1.05  # of the largest activation seen, for those not seen
 
 
+def quantized_layers(dit: DiT) -> dict[str, nn.Linear]:
+    """The layers of `LAYERS` by their names in `dit`."""
+    return {name: module for name, module in dit.named_modules() if name.endswith(LAYERS) and isinstance(module, nn.Linear)}
+
+
 @contextmanager
 def observe(dit: DiT) -> Iterator[dict[str, float]]:
     """The largest input of each layer of `LAYERS` in all calls made meanwhile, by the layer's name in `dit`."""
@@ -31,8 +36,7 @@ def observe(dit: DiT) -> Iterator[dict[str, float]]:
 
         return linear.register_forward_pre_hook(hook)
 
-    chosen = [(name, module) for name, module in dit.named_modules() if name.endswith(LAYERS) and isinstance(module, nn.Linear)]
-    handles = [watch(name, module) for name, module in chosen]
+    handles = [watch(name, module) for name, module in quantized_layers(dit).items()]
     ranges: dict[str, float] = {}
     try:
         yield ranges
