@@ -54,15 +54,15 @@ def capture(calls: Sequence[Call]) -> torch.cuda.CUDAGraph:
     return graph
 
 
-def time_in_turns(contenders: Mapping[str, Sequence[Call]], rounds: int = 40) -> dict[str, Spread | str]:
-    """Times the calls of each contender, in turns; for one that fails, returns the error message."""
+def time_in_turns(implementations: Mapping[str, Sequence[Call]], rounds: int = 40) -> dict[str, Spread | str]:
+    """Times the calls of each implementation, in turns; for one that fails, returns the error message."""
     graphs: dict[str, tuple[torch.cuda.CUDAGraph, int]] = {}
     results: dict[str, Spread | str] = {}
-    for name, calls in contenders.items():
+    for name, calls in implementations.items():
         calls = list(calls) * -(-CALLS // len(calls))
         try:
             graphs[name] = capture(calls), len(calls)
-        except Exception as error:  # a contender that cannot run here must not end the benchmark
+        except Exception as error:  # one that cannot run here must not end the benchmark
             results[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:200]
             torch.cuda.synchronize()
     times: dict[str, list[float]] = {name: [] for name in graphs}

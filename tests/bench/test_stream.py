@@ -106,14 +106,14 @@ def test_every_choice_of_a_config_is_one_there_is() -> None:
     assert tuple(bench_kernels.ARCHITECTURES) == ARCHITECTURES
 
 
-def test_plot_and_table_show_rivals_and_failures(tmp_path: Path) -> None:
+def test_plot_and_table_show_other_implementations_and_failures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     size = {"op": "ring_attention", "size": "N=256 <S=32>"}
     cold, warm = {"median": 10.0, "p95": 11.0}, {"median": 8.0, "p95": 9.0}
     rows: list[dict[str, Any]] = [
-        {**size, "contender": "ours", "cold": cold, "warm": warm, "roofline": 0.5},
-        {**size, "contender": "Flex", "cold": {"median": 20.0, "p95": 21.0}, "warm": warm, "roofline": 0.25},
-        {**size, "contender": "SDPA cuDNN", "cold": {"error": "RuntimeError: no"}, "warm": {"error": "RuntimeError: no"}},
+        {**size, "implementation": "ours", "cold": cold, "warm": warm, "roofline": 0.5},
+        {**size, "implementation": "Flex", "cold": {"median": 20.0, "p95": 21.0}, "warm": warm, "roofline": 0.25},
+        {**size, "implementation": "SDPA cuDNN", "cold": {"error": "RuntimeError: no"}, "warm": {"error": "RuntimeError: no"}},
     ]
     figures = {"machine": {"gpu": "H200"}, "driver": "1", "commit": "abc", "date": "today", "results": rows}
     save_plot(tmp_path / "plot.svg", figures)

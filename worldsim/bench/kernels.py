@@ -87,7 +87,7 @@ def bench_kernels(config: KernelsConfig) -> dict[str, Any]:
     """Times every op and what it is compared with on this machine's GPU, prints a table and returns it.
 
     Returns:
-        "results": a dict per op, size and contender, of microseconds with inputs in memory ("cold") and in cache ("warm");
+        "results": a dict per op, size and implementation, of microseconds with inputs in memory ("cold") and in cache ("warm");
         "limits", "machine", "date", "driver", "commit".
 
     Raises:
@@ -124,7 +124,7 @@ def measure(comparison: Any, limits: timing.Limits, rounds: int) -> list[dict[st
         spreads.append(timing.time_in_turns(calls, rounds))
     rows = []
     for name in comparison.implementations:
-        row: dict[str, Any] = {"op": comparison.op, "size": comparison.size, "contender": name}
+        row: dict[str, Any] = {"op": comparison.op, "size": comparison.size, "implementation": name}
         for kind, spread in zip(("cold", "warm"), (found[name] for found in spreads), strict=True):
             row[kind] = {"error": spread} if isinstance(spread, str) else spread._asdict()
         if "median" in row["cold"]:
@@ -154,7 +154,7 @@ def _ask(*command: str) -> str:
     return lines[0] if lines else "unknown"
 
 
-HEADER = f"{'op':17}{'size':46}{'contender':25}{'cold us':>9}{'p95':>8}{'warm us':>9}{'p95':>8}{'roofline':>10}"
+HEADER = f"{'op':17}{'size':46}{'implementation':25}{'cold us':>9}{'p95':>8}{'warm us':>9}{'p95':>8}{'roofline':>10}"
 
 
 def format_about(about: dict[str, Any]) -> str:
@@ -167,10 +167,10 @@ def format_about(about: dict[str, Any]) -> str:
 
 
 def format_row(row: dict[str, Any]) -> str:
-    """One contender's line of the table."""
+    """One line of the table."""
     cells = []
     for kind in ("cold", "warm"):
         if "error" in row[kind]:
-            return f"{row['op']:17}{row['size']:46}{row['contender']:25}{row[kind]['error']}"
+            return f"{row['op']:17}{row['size']:46}{row['implementation']:25}{row[kind]['error']}"
         cells.append(f"{row[kind]['median']:9.1f}{row[kind]['p95']:8.1f}")
-    return f"{row['op']:17}{row['size']:46}{row['contender']:25}{''.join(cells)}{row['roofline']:10.0%}"
+    return f"{row['op']:17}{row['size']:46}{row['implementation']:25}{''.join(cells)}{row['roofline']:10.0%}"
