@@ -21,6 +21,11 @@ from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.world import World, WorldConfig, export_world
 
 os.environ["WORLDSIM_PREPARE"] = "0"  # no compiling in the background
+# Before anything imports a kernel: without a GPU, Triton interprets kernels if told so before they are defined.
+if torch.cuda.is_available():
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise `poison` forbids matrix products
+else:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 torch.set_num_threads(1)
 
 # The suite gives the same result every time. To look for new failures: `pytest --hypothesis-profile=search`, random examples,
