@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 import operator
+import os
 import signal
 import sys
 import threading
@@ -127,8 +128,8 @@ def check_choice(name: str, value: object, allowed: Sequence[str], error: type[W
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130 and
-    SIGTERM, after the same clean-up, with 143.
+    """For commands: a `WorldsimError` becomes one line on stderr and exit status 2; Ctrl-C ends with 130, SIGTERM,
+    after the same clean-up, with 143, and output that nobody reads any more with 141.
     """
     main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if main_thread else None
@@ -137,6 +138,9 @@ def one_line_errors() -> Iterator[None]:
     except WorldsimError as error:
         print(f"worldsim: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenPipeError:  # whoever read the output has what it wanted, as in `worldsim eval --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at exit
+        raise SystemExit(141) from None
     except Terminated:
         raise SystemExit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:

@@ -87,3 +87,12 @@ def test_a_command_that_is_told_to_stop_cleans_up(number: int, code: int) -> Non
         os.kill(run.pid, number)
         out, error = run.communicate(timeout=180)
     assert (run.returncode, out, error) == (code, "cleaned up\n", "")
+
+
+def test_output_that_nobody_reads_ends_a_command_quietly() -> None:
+    code = "from worldsim.cli import main; main(['worlds'])"
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        run = subprocess.run([sys.executable, "-u", "-c", code], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (141, "")
