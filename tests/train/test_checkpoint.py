@@ -34,6 +34,13 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize("values", [{"elapsed": float("nan")}, {"elapsed": "long"}, {"elapsed": -1.0}, {"step": None}])
+def test_numbers_of_a_checkpoint_are_checked(values: dict[str, object], tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "stage.ckpt", {"step": 1, "elapsed": 2.0} | values)
+    with pytest.raises(TrainingError, match=rf"stage\.ckpt holds {next(iter(values))} .*Delete it"):
+        checkpoint.load(tmp_path / "stage.ckpt")
+
+
 def test_a_file_that_holds_something_else_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "stage.ckpt"
     torch.save([1, 2], path)

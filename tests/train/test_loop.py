@@ -76,6 +76,7 @@ def test_nan_stops_with_the_last_finite_checkpoint_kept(poison: int, noticed: in
 def test_a_suspended_machine_does_not_use_the_budget_up(tmp_path: Path) -> None:
     with counted_budgets() as clock:
         stage = loop(tmp_path, 99.5 * STEP, [])
+        stage.config = replace(stage.config, pause=QUICK.stall * STEP)
         usual = stage.losses
 
         def losses(step: int) -> dict[str, torch.Tensor]:
@@ -86,6 +87,21 @@ def test_a_suspended_machine_does_not_use_the_budget_up(tmp_path: Path) -> None:
         stage.losses = losses
         stage.run()
     assert stage.step >= QUICK.compile_steps + 100 - 2 * QUICK.stall
+
+
+def test_a_busy_machine_does_not_stretch_the_budget(tmp_path: Path) -> None:
+    """Every third step takes 50 times as long as the others."""
+    with counted_budgets() as clock:
+        stage = loop(tmp_path, 400 * STEP, [])
+        usual, begun = stage.losses, clock.now
+
+        def losses(step: int) -> dict[str, torch.Tensor]:
+            clock.now += 50 * STEP * (step % 3 == 0)
+            return usual(step)
+
+        stage.losses = losses
+        stage.run()
+        assert clock.now - begun <= (400 + 2 * 52) * STEP
 
 
 def test_a_checkpoint_comes_before_the_first_step_and_again_soon(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from worldsim import files
-from worldsim.errors import FileError, TrainingError
+from worldsim.errors import FileError, TrainingError, shown
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -42,4 +43,8 @@ def load(path: Path) -> dict[str, Any] | None:
         raise TrainingError(f"the checkpoint {path} cannot be read ({reason}). Delete it to begin this stage again.") from error
     if not isinstance(state, dict):
         raise TrainingError(f"{path} holds no checkpoint but a {type(state).__name__}. Delete it to begin this stage again.")
+    for name in ("step", "elapsed"):
+        value = state.get(name, 0)
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise TrainingError(f"the checkpoint {path} holds {name} {shown(value)}. Delete it to begin this stage again.")
     return state

@@ -37,7 +37,9 @@ class LoopConfig:
         ema_warmup: the average is over fewer steps at first: after `n` steps its decay is at most `n / (n + ema_warmup)`.
         seed: of weights, batches and noise.
         compile_steps: steps after a start, or a change of shapes, that may compile and so do not count toward the budget.
-        stall: a step counts as at most so many times the usual one: a suspended machine does not use the budget up.
+        stall: a step counts as at most so many times the usual one, or `pause` if that is more: a suspended machine does not use
+            the budget up.
+        pause: seconds that any step may count, so that the budget holds on a busy machine, whose steps differ widely.
         first_checkpoint: seconds until the first checkpoint with trained weights.
         checkpoint_minutes: minutes between later ones.
         report_seconds: seconds between reports.
@@ -56,6 +58,7 @@ class LoopConfig:
     seed: int = 0
     compile_steps: int = 3
     stall: float = 5.0
+    pause: float = 20.0
     first_checkpoint: float = 20.0
     checkpoint_minutes: float = 2.0
     report_seconds: float = 5.0
@@ -63,7 +66,15 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         counts = {"warmup": 1, "ema_warmup": 0, "seed": 0, "compile_steps": 1, "check_every": 1}
-        numbers = {"learning_rate": 0, "weight_decay": 0, "clip": 0, "stall": 1, "first_checkpoint": 0, "checkpoint_minutes": 0}
+        numbers = {
+            "learning_rate": 0,
+            "weight_decay": 0,
+            "clip": 0,
+            "stall": 1,
+            "pause": 0,
+            "first_checkpoint": 0,
+            "checkpoint_minutes": 0,
+        }
         check_fields(self, counts, numbers, ("momentum", "decay", "ema"))
         if not self.decay:
             raise ConfigError("decay was 0; give a share above 0, such as 0.5.")
@@ -164,7 +175,7 @@ class Loop:
             self.uncounted -= 1
             self.usual = min(self.usual, seconds)
             return 0.0
-        counted = min(seconds, self.config.stall * self.usual)
+        counted = min(seconds, max(self.config.stall * self.usual, self.config.pause))
         self.usual += 0.1 * (counted - self.usual)
         return counted
 
