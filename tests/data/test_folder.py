@@ -102,7 +102,7 @@ def test_files_without_metadata_are_set_aside(tmp_path: Path, capsys: pytest.Cap
         f"orphans/{video}{n}.mp4" for n in (".1", "")
     ]
     assert tree(tmp_path)[f"orphans/{video}.1.mp4"] == before[f"{video}.mp4"]
-    assert "2 files of episodes without metadata were moved" in capsys.readouterr().err
+    assert "2 file(s) of episodes without metadata moved" in capsys.readouterr().err
 
 
 def test_a_crash_between_the_files_of_an_episode(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def test_a_damaged_mark_makes_the_array_anew(mark: bytes, tmp_path: Path) -> Non
     assert len(calls) == 2
 
 
+def test_a_folder_in_its_place_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "array.bin").mkdir()
+    with pytest.raises(FileError, match=r"cannot replace .*array\.bin: Is a directory"):
+        make(tmp_path / "array.bin")
+
+
 def test_a_short_file_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "array.bin"
     make(path)

@@ -58,7 +58,7 @@ def clean(root: Path) -> None:
         taken = sum(1 for _ in aside.parent.glob(f"{aside.stem}*")) if aside.parent.is_dir() else 0
         publish(path, aside.with_stem(f"{aside.stem}.{taken}") if taken else aside)
     if found:
-        print(f"worldsim: {len(found)} files of episodes without metadata were moved to {root / ORPHANS}", file=sys.stderr)
+        print(f"worldsim: {len(found)} file(s) of episodes without metadata moved to {root / ORPHANS}", file=sys.stderr)
 
 
 def remove_partial(root: Path) -> None:

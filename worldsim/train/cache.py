@@ -31,13 +31,14 @@ def cached_array(
         A read-only memory map.
 
     Raises:
-        FileError: if there is no room for it.
+        FileError: if there is no room for it, or a folder is in its place.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not is_current(path, key, size):
         mark = path.with_suffix(".json")
         for stale in (mark, path):  # the old one makes room for the new
-            stale.unlink(missing_ok=True)
+            with files.named_errors("replace", stale):
+                stale.unlink(missing_ok=True)
         with files.replacing(path) as temporary:
             files.allocate(temporary, size)
             array = np.memmap(temporary, dtype=dtype, mode="r+", shape=shape)
