@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from worldsim import Controls, ControlSpec, GameSpec
-from worldsim.data import PolicySource, collect
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.games import make_policy
 from worldsim.envs.twin import TwinEnv

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
+import docstring_parser
 import pytest
 
-from worldsim.cli.app import COMMANDS, main, parse
+from worldsim.cli.app import COMMANDS, load, main, parse
 
 from .conftest import Failure
 
@@ -51,20 +57,78 @@ def test_python_m_worldsim_is_the_command() -> None:
     assert run.returncode == 0 and "bench stream" in run.stdout and "collect" not in run.stdout
 
 
+def letters(text: str) -> str:
+    """What is left of a text where line breaks, boxes and quotes go."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def documented(config: type[Any]) -> Iterator[tuple[str, str]]:
+    """Fields of a frozen dataclass, with those of dataclasses inside, and what its docstring says of each."""
+    assert is_dataclass(config) and config.__dataclass_params__.frozen, f"{config} is no frozen dataclass"  # type: ignore[attr-defined]
+    said = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse(inspect.getdoc(config) or "").params}
+    hints = get_type_hints(config)
+    for field in fields(config):
+        inner = hints[field.name]
+        if get_origin(inner) is tuple and is_dataclass(get_args(inner)[0]):  # its fields are the options, not itself
+            inner = get_args(inner)[0]
+        else:
+            yield field.name, said.get(field.name, "")
+        if is_dataclass(inner):
+            yield from documented(inner)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_for_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_and_its_help_is_a_field_of_a_dataclass(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    function = load(command)
+    assert "Args:" not in (inspect.getdoc(function) or "")
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    shown = letters(capsys.readouterr().out)
+    for config in get_type_hints(function).values():
+        if config is not type(None):
+            for name, said in documented(config):
+                assert said and letters(said) in shown, f"{config.__name__}.{name} has no help"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         main([*command.split(), "--help"])
     shown = capsys.readouterr().out
     assert not exit.value.code and f"worldsim {command}" in shown and COMMANDS[command].summary.split(";")[0] in shown
 
 
-def test_unknown_commands_and_options_suggest_the_nearest(failure: Failure, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_commands_and_options_suggest_the_nearest(failure: Failure) -> None:
     assert "Did you mean 'train'?" in failure("trian")
     assert "Did you mean 'stream'?" in failure("bench", "strem")
-    with pytest.raises(SystemExit) as exit:
-        main(["worlds", "--jsn", "x"])
-    assert exit.value.code == 2 and "--json" in capsys.readouterr().err
+    assert failure("worlds", "--jsn", "x") == "worldsim: Unrecognized options: --jsn, x. Did you mean '--json'?"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("play --frames nan", "--frames"),
+        ("record doom/take-cover --device gpu", "--device"),
+        ("eval doom/take-cover --horizons 1 x2", "x2"),
+        ("bench stream --threads", "--threads"),
+        ("collect toy/dodge --seed 1.5", "--seed"),
+        ("transfer toy/dodge --config.ppo.gamma high", "--config.ppo.gamma"),
+        ("record", "name, folder or Hub id"),
+        ("data merge a b", "--out"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_one_line(failure: Failure, given: str, named: str) -> None:
+    line = failure(*given.split())
+    assert line.startswith("worldsim: ") and named in line
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_the_line_is_the_same_in_terminals_that_draw_boxes(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "worldsim", "record", "doom/take-cover", "--device", "gpu"]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    line = "worldsim: invalid choice 'gpu' for argument '--device'. Expected one of ('auto', 'cpu', 'cuda').\n"
+    assert (run.returncode, run.stderr) == (2, line)
 
 
 def test_a_command_is_parsed_before_it_runs(tmp_path: Path) -> None:

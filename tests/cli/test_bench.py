@@ -29,6 +29,7 @@ def test_a_file_that_cannot_be_written_is_found_first(failure: Failure, tmp_path
     (tmp_path / "file").touch()
     line = failure("bench", "stream", "doom/take-cover", "--json", str(tmp_path / "file" / "figures.json"))
     assert "cannot write" in line and "figures.json" in line
+    assert "ends in .svg" in failure("bench", "kernels", "--plot", "times.png")
 
 
 def test_worlds_are_looked_for_first(failure: Failure) -> None:

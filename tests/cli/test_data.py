@@ -21,11 +21,12 @@ from .conftest import Failure
 def test_what_recording_needs_is_checked_first(failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "Did you mean 'doom/my-way-home'?" in failure("collect", "doom/my-way-hom")
-    assert failure("collect", "doom/take-cover", "--seed", "-1") == "worldsim: seed was -1; give a whole number of at least 0."
-    assert (
-        failure("collect", "doom/take-cover", "--processes", "0")
-        == "worldsim: processes was 0; give a whole number of at least 1."
-    )
+    for option, value in (("seed", "-1"), ("frames", "-1"), ("eval-frames", "-1"), ("processes", "0")):
+        line = failure("collect", f"--{option}", value, "doom/take-cover")
+        assert line.startswith(f"worldsim: {option.replace('-', '_')} was {value}; give a whole number from ")
+    assert "sources was empty" in failure("data", "merge", "--out", "both")
+    assert "eval_share was 2.0" in failure("data", "merge", "a", "b", "--out", "both", "--eval-share", "2")
+    assert "cannot write" in failure("collect", "toy/dodge", "--json", "/dev/null/figures.json")
     assert not list(tmp_path.iterdir())
 
 

@@ -3,19 +3,7 @@ from __future__ import annotations
 import pytest
 
 from worldsim.cli.app import load
-from worldsim.cli.options import parse_duration, positionals_first
-from worldsim.errors import WorldsimError
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1.5h", 5400)])
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "2", "h", "0s", "-1h", "2d", "1h30m", "nan", "infs", "\u0662h"])
-def test_a_wrong_duration_is_explained(text: str) -> None:
-    with pytest.raises(WorldsimError, match="such as 90s, 10m or 2h"):
-        parse_duration(text)
+from worldsim.cli.options import positionals_first
 
 
 @pytest.mark.parametrize(

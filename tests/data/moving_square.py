@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
-from worldsim.data import DatasetInfo, PolicySource, collect
+from worldsim.data import DatasetInfo
+from worldsim.data.collect import PolicySource, collect
 
 SPEC = ControlSpec(keys=("a", "d"), mouse_limit=(10.0, 0.0), buttons=("left",))
 SIZE = 32

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from worldsim.data import Dataset, check
+from worldsim.data import Dataset
+from worldsim.data.check import check
 from worldsim.data.format import data_path, video_path
 from worldsim.data.tables import read_rows, write_rows
 

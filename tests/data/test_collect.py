@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsim.data import Dataset, collect, format_coverage
-from worldsim.data.collect import episode_seeds
+from worldsim.data import Dataset
+from worldsim.data.collect import collect, episode_seeds
+from worldsim.data.coverage import format_coverage
 from worldsim.data.format import episode_files, episode_path
 from worldsim.errors import DataError, FileError
 

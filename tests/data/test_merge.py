@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from worldsim.controls import ControlSpec
-from worldsim.data import Dataset, Recorder, check, merge
+from worldsim.data import Dataset, Recorder
+from worldsim.data.check import check
 from worldsim.data.format import video_path
+from worldsim.data.merge import merge
 from worldsim.errors import DataError
 
 from .moving_square import info

@@ -16,7 +16,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.data import Dataset, PolicySource, collect
+from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import GAMES, Bar, Game, GameSpec, find_game, known_game, make, make_policy, register
 from worldsim.envs.games.dodge import DODGE, DodgeEnv
 from worldsim.envs.twin import TwinEnv

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data import Dataset, PolicySource, collect
+from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games.doom import TAKE_COVER, DoomEnv
 from worldsim.envs.games.policies import StickyRandom
 from worldsim.eval import objects

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsim.data import Dataset, PolicySource, collect
+from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import make_policy
 from worldsim.envs.games.dodge import DODGE
 from worldsim.errors import DataError

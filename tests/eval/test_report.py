@@ -11,7 +11,8 @@ import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER, randomize
 
-from worldsim.data import Dataset, PolicySource, collect
+from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games.doom import TAKE_COVER
 from worldsim.errors import DataError, FileError, WorldsimError
 from worldsim.eval.config import EvalConfig, ProbeConfig

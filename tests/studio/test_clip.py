@@ -67,8 +67,8 @@ def test_ctrl_c_keeps_what_was_made_and_an_error_nothing(tmp_path: Path, name: s
     ("name", "frames", "scale", "message"),
     [
         ("clip.avi", 1, 1, r"'.*clip\.avi' cannot be written; give a name that ends in \.mp4 or \.gif or \.png"),
-        ("clip.mp4", 0, 1, "frames was 0; give at least 1"),
-        ("clip.mp4", -1, 1, "frames was -1; give at least 1"),
+        ("clip.mp4", 0, 1, "frames was 0; give a whole number of at least 1"),
+        ("clip.mp4", -1, 1, "frames was -1; give a whole number of at least 1"),
         ("clip.mp4", 1, 0, "scale was 0; give a whole number from 1 to 64"),
         ("clip.mp4", 1, 10**9, "scale was 1000000000; give"),
         ("clip.gif", 1, 64, "would have 10240x6400 pixels"),

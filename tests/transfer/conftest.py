@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from steady import counted_budgets
 
-from worldsim.data import PolicySource, collect
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import make_policy
 from worldsim.envs.games.dodge import DODGE, DodgeEnv
 from worldsim.presets import find_preset

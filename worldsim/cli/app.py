@@ -1,7 +1,7 @@
 """The `worldsim` command: one table of commands, and how a command gets its options.
 
-A command is a function, and tyro makes its options from the signature and docstring. The module of a command is imported
-when that command is given, so that `worldsim --help` loads neither PyTorch nor tyro.
+A command is a function of frozen dataclasses, whose fields and docstrings tyro makes into options with their help. The module
+of a command is imported when that command is given, so that `worldsim --help` loads neither PyTorch nor tyro.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from worldsim.errors import WorldsimError, one_line_errors, suggest
-from worldsim.files import check_writable
 
-WRITTEN = ("json", "card", "plot")  # options that name a file to write, of whatever command
 DESCRIPTION = "Learn a video game from recordings, and play what was learned."
 
 
@@ -119,21 +118,20 @@ def parse(name: str, arguments: Sequence[str]) -> Callable[[], None]:
 
     Raises:
         WorldsimError: if a config does not accept its values, or a file cannot be written.
-        SystemExit: after `--help`, or if an option is unknown or cannot be read, which is explained on stderr.
+            Or if an option is unknown, missing or cannot be read.
+        SystemExit: after `--help`.
     """
     import tyro
 
-    from worldsim.cli.options import positionals_first
+    from worldsim.cli.options import option_types, positionals_first
 
     function = load(name)
 
     @functools.wraps(function)
     def deferred(*args: Any, **options: Any) -> Callable[[], None]:
-        for path in filter(None, map(options.get, WRITTEN)):
-            check_writable(path)
         return functools.partial(function, *args, **options)
 
-    # tyro tells a config's error in a box, together with the value of the whole config; ours is one line.
+    # tyro explains an error in a box, a config's together with the value of the whole config; ours is one line.
     explained = io.StringIO()
     try:
         with contextlib.redirect_stderr(explained):
@@ -147,7 +145,8 @@ def parse(name: str, arguments: Sequence[str]) -> Callable[[], None]:
         for error in _causes(exit):
             if isinstance(error, WorldsimError):
                 raise error from None
-        sys.stderr.write(explained.getvalue())
+        if exit.code:
+            raise WorldsimError(_first_sentence(explained.getvalue(), option_types(function))) from None
         raise
     sys.stderr.write(explained.getvalue())
     return run
@@ -157,6 +156,14 @@ def _words_after(group: str) -> list[str]:
     """Words that may follow "worldsim" and the name of a group."""
     depth = len(group.split())
     return list(dict.fromkeys(name.split()[depth] for name in COMMANDS if name.split()[:depth] == group.split()))
+
+
+def _first_sentence(box: str, options: Iterable[str]) -> str:
+    """What a box of tyro's says between its title and its first rule, with the option that an unknown one may have meant."""
+    parts = re.split("[─-]{4,}", box)
+    said = " ".join(re.sub("[│╮]", " ", parts[1] if len(parts) > 1 else box).split())
+    unknown = re.match(r"Unrecognized options: (-[^, ]+)", said)
+    return f"{said.rstrip('.')}." + (suggest(unknown[1], [f"--{name}" for name in options]) if unknown else "")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

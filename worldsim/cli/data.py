@@ -6,11 +6,10 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
-
-from worldsim.cli.options import Json, check_least, write_json
+from worldsim.cli.options import FLAT, NO_OUTPUT, Output
+from worldsim.data.config import CheckConfig, CollectConfig, MergeConfig
 from worldsim.errors import printable
 
 if TYPE_CHECKING:
@@ -18,82 +17,47 @@ if TYPE_CHECKING:
     from worldsim.presets import Collection
 
 
-def collect(
-    game: Positional[str],
-    *,
-    out: Path | None = None,
-    frames: int | None = None,
-    eval_frames: int | None = None,
-    policy: str = "auto",
-    processes: int | None = None,
-    seed: int = 0,
-    lossless: bool = False,
-    json: Json = None,
-) -> None:
-    """Records a game.
-
-    Args:
-        game: such as doom/take-cover, or module:attribute of a GameSpec of your own.
-        out: folder of the dataset; by default data/ and the game's name.
-        frames: training frames; by default what the game's world is trained on.
-        eval_frames: held-out frames, from episodes that training never sees.
-        policy: who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
-            mixture that the game declares.
-        processes: games played at a time; by default one per core.
-        seed: of all episodes.
-        lossless: store frames bit for bit.
-    """
-    check_least(0, frames=frames, eval_frames=eval_frames, seed=seed)
-    check_least(1, processes=processes)
+def collect(config: Annotated[CollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Records a game."""
     from worldsim.data.coverage import format_coverage
     from worldsim.envs.games import find_game
     from worldsim.presets import find_collection
 
-    spec = find_game(game)
+    spec = find_game(config.game)
     wanted = find_collection(spec.name)
     figures = record_game(
         spec,
-        out or Path("data") / spec.name,
-        frames=wanted.frames if frames is None else frames,
-        eval_frames=wanted.eval_frames if eval_frames is None else eval_frames,
-        policies=spec.policies if policy == "auto" else {policy: 1.0},
-        processes=processes,
-        seed=seed,
-        lossless=lossless,
+        config.out or Path("data") / spec.name,
+        frames=wanted.frames if config.frames is None else config.frames,
+        eval_frames=wanted.eval_frames if config.eval_frames is None else config.eval_frames,
+        policies=spec.policies if config.policy == "auto" else {config.policy: 1.0},
+        processes=config.processes,
+        seed=config.seed,
+        lossless=config.lossless,
     )
     print(format_coverage(figures))
-    write_json(json, figures)
+    output.write(figures)
 
 
-def merge(sources: Positional[tuple[str, ...]], *, out: Path, eval_share: float | None = None, json: Json = None) -> None:
-    """Joins recordings; one that is already in the dataset is skipped.
+def merge(config: Annotated[MergeConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Joins recordings; one that is already in the dataset is skipped."""
+    from worldsim.data.merge import merge as run
 
-    Args:
-        sources: folders of recordings of the same game.
-        out: folder of the joined dataset; may exist.
-        eval_share: hold out this share of all frames, in whole episodes; by default every episode keeps its split.
-    """
-    from worldsim.data import merge as run
-
-    figures = run(sources, out, eval_share=eval_share)
+    figures = run(config.sources, config.out, eval_share=config.eval_share)
     for split, episodes in figures["episodes"].items():
         print(f"{split}: {episodes} episodes, {figures['frames'][split]} frames")
-    print(f"{figures['added']} episodes added, {figures['skipped']} were there: {out}")
-    write_json(json, figures)
+    print(f"{figures['added']} episodes added, {figures['skipped']} were there: {config.out}")
+    output.write(figures)
 
 
-def check(dataset: Positional[Path], *, json: Json = None) -> None:
-    """Reads a whole dataset; the exit status is 1 if something is wrong with it.
-
-    Args:
-        dataset: folder of the dataset.
-    """
-    from worldsim.data import check as run
+def check(config: Annotated[CheckConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Reads a whole dataset; the exit status is 1 if something is wrong with it."""
+    from worldsim.data.check import check as run
     from worldsim.data.check import format_check
 
-    figures = run(dataset)
+    figures = run(config.dataset)
     print(*map(printable, format_check(figures).splitlines()), sep="\n")
-    write_json(json, figures)
+    output.write(figures)
     if figures["problems"]:
         raise SystemExit(1)
 

@@ -8,38 +8,39 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
-from worldsim import files
-from worldsim.errors import DataError, WorldsimError, check_int, shown, suggest
+from worldsim.errors import DataError, WorldsimError, shown, suggest
+from worldsim.files import check_writable, write_json
 
 FLAT = arg(name="")  # for a config: its fields are options of the command, without a prefix
-Json = Annotated[Path | None, arg(help="file for the figures.", help_behavior_hint="")]
-
-UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def parse_duration(text: str, what: str = "budget") -> float:
-    """Seconds of "90s", "10m" or "2h".
+@dataclass(frozen=True)
+class Output:
+    """Where figures go, besides the screen.
 
-    Raises:
-        WorldsimError: if it is none of these.
+    Attributes:
+        json: file for the figures.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", text.strip())
-    if match is None or not float(match[1]):
-        raise WorldsimError(f"{what} was {text!r}; give a time above 0 with its unit, such as 90s, 10m or 2h.")
-    return float(match[1]) * UNITS[match[2]]
+
+    json: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.json is not None:
+            check_writable(self.json)
+
+    def write(self, figures: dict[str, Any]) -> None:
+        """Writes the figures, if they are wanted."""
+        if self.json is not None:
+            write_json(self.json, figures)
 
 
-def check_least(least: int, **values: int | None) -> None:
-    """Raises `WorldsimError` if a value, by the name of its option, is below `least`; None stands for a default."""
-    for name, value in values.items():
-        if value is not None:
-            check_int(name, value, least)
+NO_OUTPUT = Output()
 
 
 def existing_data(given: Path | None, default: Path) -> Path:
@@ -70,12 +71,6 @@ def folder_of(name: str) -> Path:
     return Path(name)
 
 
-def write_json(path: Path | None, figures: dict[str, Any]) -> None:
-    """Writes figures to a file, if one is wanted."""
-    if path is not None:
-        files.write_json(path, figures)
-
-
 def compiler_found() -> bool:
     """Whether torch.compile can work here; says so on stderr if not."""
     found = shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")) is not None
@@ -91,7 +86,7 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
     Options that take any number of strings keep all that follow them: what comes after `--worlds A B` is a world.
 
     Args:
-        function: of the command; its parameters, and the fields of dataclasses among them, are the options.
+        function: of the command; its parameters are dataclasses, whose fields are the options.
         arguments: as given.
     """
     takes = option_types(function)
@@ -122,15 +117,11 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
 
 def option_types(function: Callable[..., Any]) -> dict[str, Any]:
     """Type of every option by its name; `bool` for flags, which take no value."""
-    hints, types = get_type_hints(function, include_extras=True), {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints[name]
-        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-        if is_dataclass(plain):
-            prefix = "" if plain is not hint else f"{name}."
-            types.update(_field_types(plain, prefix))
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            types[name] = plain
+    types: dict[str, Any] = {}
+    hints = get_type_hints(function, include_extras=True)
+    for name in inspect.signature(function).parameters:
+        flat = get_origin(hints[name]) is Annotated
+        types.update(_field_types(get_args(hints[name])[0] if flat else hints[name], "" if flat else f"{name}."))
     return {name.replace("_", "-"): hint for name, hint in types.items()}
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from worldsim.data.config import LARGEST_SEED, MOST_FRAMES, MOST_PROCESSES
 from worldsim.data.coverage import coverage
 from worldsim.data.dataset import Dataset
 from worldsim.data.folder import PARTIAL, check_recordable
@@ -107,11 +108,7 @@ def collect(
         policies: who plays; one is drawn for each episode.
         out: folder of the dataset.
         game: name of the game, stored in the dataset.
-        frames: least number of training frames; the last episode is kept whole.
-        eval_frames: least number of held-out frames, from seeds that training episodes never have.
-        seed: of all episodes, at least 0.
-        processes: recording processes, each with its own environment.
-        lossless: store frames bit for bit.
+        frames, eval_frames, seed, processes, lossless: as in `CollectConfig`; the last episode of a split is kept whole.
         max_steps: episodes are truncated at this many steps.
         state: names of numbers in the environment's `info` that are recorded with each frame.
         cells: state variable -> size of a cell along it, for the figures; see `worldsim.data.coverage.coverage`.
@@ -125,9 +122,14 @@ def collect(
         FileError: if `out` cannot be written, or another process is recording into it.
     """
     frames, eval_frames, seed = (
-        check_whole(name, value, 0, 2**62) for name, value in (("frames", frames), ("eval_frames", eval_frames), ("seed", seed))
+        check_whole(name, value, 0, most)
+        for name, value, most in (
+            ("frames", frames, MOST_FRAMES),
+            ("eval_frames", eval_frames, MOST_FRAMES),
+            ("seed", seed, LARGEST_SEED),
+        )
     )
-    processes = check_whole("processes", processes, 1, 4096)
+    processes = check_whole("processes", processes, 1, MOST_PROCESSES)
     max_steps = check_whole("max_steps", max_steps, 1, 2**31 - 1)
     check_recordable(out)  # before games are started
     if not policies or any(source.share <= 0 for source in policies):

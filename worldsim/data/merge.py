@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from worldsim.data.config import MergeConfig
 from worldsim.data.dataset import Dataset
 from worldsim.data.folder import PARTIAL, check_recordable
 from worldsim.data.format import LABELS, VIDEO_KEY, EpisodeInfo, episode_path, video_path
@@ -44,10 +45,7 @@ def merge(
     an interrupted one stopped, and a call with one more source adds that one.
 
     Args:
-        sources: folders of datasets with the same game, controls, frame size and rate.
-        out: folder of the dataset: new, empty, or a dataset of the same kind.
-        eval_share: hold out this share of all frames, in whole episodes, above 0 and below 1; which ones depends on their
-            content alone. Episodes that `out` holds already keep their split. None keeps the split of every episode.
+        sources, out, eval_share: as in `MergeConfig`.
         progress: show a progress bar.
 
     Returns:
@@ -58,11 +56,8 @@ def merge(
             episodes to hold one out.
         FileError: if `out` cannot be written.
     """
-    if not sources:
-        raise DataError("sources was empty; give at least one dataset.")
-    if eval_share is not None and not 0 < eval_share < 1:
-        raise DataError(f"eval_share was {eval_share}; give a share above 0 and below 1, such as 0.1.")
-    datasets = [Dataset(source) for source in sources]
+    config = MergeConfig(tuple(map(Path, sources)), Path(out), eval_share)
+    datasets = [Dataset(source) for source in config.sources]
     for dataset in datasets[1:]:
         check_recordable(dataset.root, datasets[0].info)
     check_recordable(out, datasets[0].info)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from worldsim.choices import Runtime
+from tyro.conf import Positional
+
+from worldsim.choices import Device, Runtime
 from worldsim.errors import ConfigError, check_int
 
 
@@ -67,3 +70,20 @@ class EvalConfig:
             check_int("horizons", frames, 1)
         if self.num_steps is not None:
             check_int("num_steps", self.num_steps, 1)
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Which world is measured, on what, and where the pictures go.
+
+    Attributes:
+        world: name, folder or Hub id.
+        data: dataset with held-out episodes; by default data/GAME.
+        out: folder for the contact sheet and the clip; by default runs/eval/GAME.
+        device: where the world runs.
+    """
+
+    world: Positional[str]
+    data: Path | None = None
+    out: Path | None = None
+    device: Device = "auto"

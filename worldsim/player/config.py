@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from worldsim.choices import Device, Runtime
+from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import WorldsimError
 
-ZOOMS, SPEEDS, SENSITIVITIES, SEEDS = (1, 64), (0.01, 100.0), (0.01, 100.0), (0, 2**63 - 1)
+ZOOMS, SPEEDS, SENSITIVITIES, SEEDS = (1, 64), (0.01, 100.0), (0.01, 100.0), (0, LARGEST_SEED)
 
 
 @dataclass(frozen=True)

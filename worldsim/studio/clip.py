@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.data.images import CLIP_ENDINGS, ClipWriter, save_png
-from worldsim.errors import WorldsimError
+from worldsim.errors import WorldsimError, check_int
 from worldsim.files import check_writable
+from worldsim.studio.config import SCALES
 
 LARGEST = 8192, 65_535  # pixels along a side of a clip, of a .png
-SCALES = 1, 64
 
 
 @contextmanager
@@ -60,10 +60,8 @@ def writing_clip(
 def check_clip(path: Path, size: tuple[int, int], frames: int, scale: int) -> None:
     """Raises what `writing_clip` raises, before any work is done; see there."""
     check_writable(path, (*CLIP_ENDINGS, ".png"))
-    if frames < 1:
-        raise WorldsimError(f"frames was {frames}; give at least 1.")
-    if not SCALES[0] <= scale <= SCALES[1]:
-        raise WorldsimError(f"scale was {scale}; give a whole number from {SCALES[0]} to {SCALES[1]}.")
+    check_int("frames", frames, 1)
+    check_int("scale", scale, *SCALES)
     strip = path.suffix.lower() == ".png"
     height, width, most = size[0] * scale, size[1] * scale * (frames if strip else 1), LARGEST[strip]
     if max(height, width) > most:

@@ -9,9 +9,25 @@ from pathlib import Path
 from tqdm import trange
 
 from worldsim.controls import Controls
-from worldsim.studio.clip import writing_clip
+from worldsim.studio.clip import check_clip, writing_clip
+from worldsim.studio.config import RecordConfig
 from worldsim.studio.controls import random_controls
-from worldsim.world import World
+from worldsim.world import World, find_world, read_config
+
+
+def record(config: RecordConfig) -> Path:
+    """Writes a clip of random play; Ctrl-C keeps the frames made so far.
+
+    Returns:
+        `config.out`.
+
+    Raises:
+        WorldsimError: if there is no such world, or the file cannot be written; before the world is loaded.
+    """
+    size = read_config(find_world(config.world))
+    check_clip(config.out, (size.height, size.width), config.frames, config.scale)
+    world = World.load(config.world, device=config.device, num_steps=config.num_steps, runtime=config.runtime)
+    return record_clip(world, config.out, config.frames, config.seed, scale=config.scale)
 
 
 def record_clip(
@@ -23,11 +39,8 @@ def record_clip(
 
     Args:
         world: of batch 1.
-        out: file that ends in .mp4, .gif or .png.
-        frames: how many.
-        seed: of the first episode and of random controls; the next episodes have the seeds after it.
+        out, frames, seed, scale: as in `RecordConfig`.
         controls: one for each frame but the first; by default random ones.
-        scale: every pixel becomes a square of so many.
 
     Returns:
         `out`.

@@ -59,12 +59,12 @@ def train(
         config: what to train.
         data: dataset with the splits "train" and "eval".
         out: run folder: checkpoints, logs, previews, and the finished `world/`.
-        budget: seconds of training in all; the plan that is printed first says what comes on top.
-        device: "auto", "cpu" or "cuda".
-        compiled: use torch.compile (needs a C++ compiler on a CPU).
-        start: a finished world to begin with, as for `World.load`: its tokenizer is kept, its dynamics trained on. It may have
-            another window, and be without codewords. A tokenizer that never saw mirrored frames draws them badly, so
-            training is mirrored only if the world's was.
+        budget: as in `TrainOptions`, but in seconds.
+        device: as in `TrainOptions`.
+        compiled: the option `compile` there.
+        start: as in `TrainOptions`; named as for `World.load`. It may have another window, and be without
+            codewords. A tokenizer that never saw mirrored frames draws them badly, so training is mirrored only if
+            the world's was.
 
     Raises:
         TrainingError, DataError, FileError, WorldError: with what to do next.

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tyro.conf import Positional
+
+from worldsim.choices import LARGEST_SEED, Device
 from worldsim.errors import ConfigError, check_int, check_number, shown
+from worldsim.train.options import parse_duration
 
 if TYPE_CHECKING:
     from worldsim.envs.games import GameSpec
@@ -213,3 +218,58 @@ class TransferConfig:
     def largest_score(self) -> float:
         """What no episode can exceed; infinity where the largest reward is unknown."""
         return math.inf if self.best_reward is None else self.cap * self.best_reward
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """Which worlds, trained on what and for how long, and where the results go.
+
+    Attributes:
+        name: of a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
+        worlds: names, folders or Hub ids; by default they are trained, one per seed.
+        shuffled: worlds trained on shuffled actions; by default one is trained.
+        budget: training time of each world, such as 90s, 10m or 2h.
+        start: world that they begin with; by default each begins with random weights.
+        seeds: of the worlds.
+        data: dataset that the worlds are trained on; by default data/ and the name of their preset, recorded if missing.
+        out: folder of worlds, policies and finished runs; by default runs/transfer/NAME.
+        card: markdown file for the tables, with its plot beside it; by default docs/transfer-NAME.md.
+        config: how much of everything.
+        refit_frames: real frames to record with the policies trained in the first world, which is then trained further
+            on them for a row of its own; 0 for none.
+        refit_budget: time of that training.
+        device: where the worlds run.
+    """
+
+    name: Positional[str]
+    worlds: tuple[str, ...] = ()
+    shuffled: tuple[str, ...] = ()
+    budget: str = "2h"
+    start: str | None = None
+    seeds: tuple[int, ...] = (0, 1)
+    data: Path | None = None
+    out: Path | None = None
+    card: Path | None = None
+    config: TransferConfig = field(default_factory=TransferConfig)
+    refit_frames: int = 0
+    refit_budget: str = "20m"
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "refit_budget"):
+            parse_duration(name, getattr(self, name))
+        for seed in self.seeds:
+            check_int("seeds", seed, 0, LARGEST_SEED)
+        if not self.worlds and not self.seeds:
+            raise ConfigError("seeds was empty; give at least one, or worlds.")
+        check_int("refit_frames", self.refit_frames, 0)
+
+    @property
+    def seconds(self) -> float:
+        """The budget of a world in seconds."""
+        return parse_duration("budget", self.budget)
+
+    @property
+    def refit_seconds(self) -> float:
+        """The budget of the further training in seconds."""
+        return parse_duration("refit_budget", self.refit_budget)

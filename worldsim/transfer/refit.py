@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldsim.data import Dataset, PolicySource, collect
+from worldsim.data import Dataset
+from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import Axes, Game, GameSpec, Policy, find_game
 from worldsim.envs.view import View
 from worldsim.transfer.config import TransferConfig

@@ -1,0 +1,80 @@
+"""What the commands `worldsim collect`, `data merge` and `data check` do. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from worldsim.errors import DataError, check_int
+
+MOST_FRAMES = LARGEST_SEED = 2**62
+MOST_PROCESSES = 4096
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """How a game is recorded.
+
+    Attributes:
+        game: such as doom/take-cover, or module:attribute of a GameSpec of your own.
+        out: folder of the dataset; by default data/ and the game's name.
+        frames: training frames; by default what the game's world is trained on.
+        eval_frames: held-out frames, from episodes that training never sees.
+        policy: who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
+            mixture that the game declares.
+        processes: games played at a time; by default one per core.
+        seed: of all episodes.
+        lossless: store frames bit for bit.
+    """
+
+    game: Positional[str]
+    out: Path | None = None
+    frames: int | None = None
+    eval_frames: int | None = None
+    policy: str = "auto"
+    processes: int | None = None
+    seed: int = 0
+    lossless: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "eval_frames"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 0, MOST_FRAMES)
+        if self.processes is not None:
+            check_int("processes", self.processes, 1, MOST_PROCESSES)
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """Which recordings are joined, and which of their episodes are held out.
+
+    Attributes:
+        sources: folders of recordings with the same game, controls, frame size and rate.
+        out: folder of the joined dataset: new, empty, or a dataset of the same kind, which gets what it lacks.
+        eval_share: hold out this share of all frames, in whole episodes, above 0 and below 1; which ones depends on
+            their content alone. Episodes that `out` holds already keep their split; by default all do.
+    """
+
+    sources: Positional[tuple[Path, ...]]
+    out: Path
+    eval_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise DataError("sources was empty; give at least one dataset.")
+        if self.eval_share is not None and not 0 < self.eval_share < 1:
+            raise DataError(f"eval_share was {self.eval_share}; give a share above 0 and below 1, such as 0.1.")
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Which dataset is read.
+
+    Attributes:
+        dataset: folder of the dataset.
+    """
+
+    dataset: Positional[Path]

@@ -1,0 +1,61 @@
+"""What the command `worldsim train` is given. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from worldsim.choices import Device
+from worldsim.errors import ConfigError, shown
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train, on what, and for how long.
+
+    Attributes:
+        name: of a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
+        budget: training time in all, such as 90s, 10m or 2h; the plan that is printed first says what comes on top.
+        data: dataset; by default data/NAME, which is recorded first if it does not exist.
+        out: run folder, which ends up with the world in `world/`; by default runs/NAME.
+        start: world to begin with, whose tokenizer is kept; by default both networks begin with random weights.
+        device: where to train.
+        compile: compile the networks, which pays off after some minutes; needs a C++ compiler.
+    """
+
+    name: Positional[str]
+    budget: str = "2h"
+    data: Path | None = None
+    out: Path | None = None
+    start: str | None = None
+    device: Device = "auto"
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        parse_duration("budget", self.budget)
+
+    @property
+    def seconds(self) -> float:
+        """The budget in seconds."""
+        return parse_duration("budget", self.budget)
+
+
+def parse_duration(name: str, text: str) -> float:
+    """Seconds of "90s", "10m" or "2h".
+
+    Args:
+        name: of the option, for the error.
+        text: as given.
+
+    Raises:
+        ConfigError: if it is none of these.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", text.strip())
+    if match is None or not float(match[1]):
+        raise ConfigError(f"{name} was {shown(text)}; give a time above 0 with its unit, such as 90s, 10m or 2h.")
+    return float(match[1]) * UNITS[match[2]]
