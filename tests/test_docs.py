@@ -23,7 +23,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Written in the text -> what the tests run instead, so that they take seconds.
-SHORTER = {"num_envs=32": "num_envs=2", 'world="runs/my/catch/world"': "world=TINY_WORLD"}
+SHORTER = {
+    "num_envs=32": "num_envs=2",
+    'world="runs/my/catch/world"': "world=TINY_WORLD",
+    "from catch import SPEC\n": "",  # the block before is that file
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -251,8 +251,8 @@ def test_file_systems_without_locks_are_announced(
     monkeypatch.setattr(fcntl, "flock", flock)
     with files.lock(tmp_path, "recording into"):
         pass
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "cannot be locked" in said and "nothing else is recording into it" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "cannot be locked" in message and "nothing else is recording into it" in message
 
 
 def test_tables_are_aligned() -> None:

@@ -22,6 +22,6 @@ def test_default_folders_never_come_from_a_file(failure: Failure, tiny_world_pat
     world = Path(shutil.copytree(tiny_world_path, tmp_path / "world"))
     config = json.loads((world / "config.json").read_text())
     (world / "config.json").write_text(json.dumps({**config, "game": game}))
-    said = failure("eval", str(world))
-    assert "game" in said and "\x1b" not in said and len(said) < 1_000
+    message = failure("eval", str(world))
+    assert "game" in message and "\x1b" not in message and len(message) < 1_000
     assert [path.name for path in tmp_path.iterdir()] == ["world"]

@@ -52,14 +52,14 @@ def test_ssim_follows_its_definition() -> None:
 
 def test_estimate_of_equal_counts_is_the_usual_interval() -> None:
     values = RNG.normal(3, 1, 40)
-    said = estimate(values * 5, np.full(40, 5))
-    assert said.value == pytest.approx(values.mean()) and said.count == 200
-    assert said.ci95 == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(40))
+    found = estimate(values * 5, np.full(40, 5))
+    assert found.value == pytest.approx(values.mean()) and found.count == 200
+    assert found.ci95 == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(40))
 
 
 def test_estimate_weighs_by_count_and_takes_nothing_for_nothing() -> None:
-    said = estimate(np.array([3, 1, 0]), np.array([4, 1, 0]))
-    assert said.value == 0.8 and said.count == 5
+    found = estimate(np.array([3, 1, 0]), np.array([4, 1, 0]))
+    assert found.value == 0.8 and found.count == 5
     empty = estimate(np.zeros(3), np.zeros(3))
     assert math.isnan(empty.value) and empty.count == 0
     assert math.isnan(estimate(np.array([2.0]), np.array([1])).ci95)
@@ -71,8 +71,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     for _ in range(400):
         sizes = RNG.integers(1, 20, 50)
         values = np.repeat(RNG.normal(0, 1, (50, 1)), 20, axis=1) + RNG.normal(0, 0.1, (50, 20))
-        said = masked(values, np.arange(20) < sizes[:, None])
-        held += abs(said.value) <= said.ci95
+        found = masked(values, np.arange(20) < sizes[:, None])
+        held += abs(found.value) <= found.ci95
     assert 0.90 <= held / 400 <= 0.98
 
 

@@ -162,9 +162,10 @@ def test_any_grid_and_every_input_counts() -> None:
 def test_gradients_reach_every_parameter() -> None:
     model = build(TINY_DIT)
     z, levels, step_sizes, controls = inputs(3)
-    said = model(add_noise(z, torch.randn_like(z), levels), levels, step_sizes, controls)
-    assert said.code is not None
-    (said.x.square().mean() + sum(part.square().mean() for part in (said.reward, said.end, said.code))).backward()
+    prediction = model(add_noise(z, torch.randn_like(z), levels), levels, step_sizes, controls)
+    assert prediction.code is not None
+    heads = (prediction.reward, prediction.end, prediction.code)
+    (prediction.x.square().mean() + sum(part.square().mean() for part in heads)).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 

@@ -218,8 +218,8 @@ def test_being_ended_saves_the_recording(screen: Screen, number: int, status: in
 @needs_screen
 def test_losing_the_screen_ends_without_a_traceback(screen: Screen) -> None:
     screen.server.kill()
-    status, said = screen.end()
-    assert status != 0 and said and "Traceback" not in said
+    status, message = screen.end()
+    assert status != 0 and message and "Traceback" not in message
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="displays have names on Linux alone")

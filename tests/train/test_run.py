@@ -55,7 +55,7 @@ def test_a_world_comes_out(square: Path, tmp_path: Path) -> None:
     assert world.reset(seed=0).frame.shape == (1, 32, 32, 3)
     assert world.step(Controls(keys=frozenset({"d"}))).frame.shape == (1, 32, 32, 3)
     assert list((tmp_path / "previews").glob("tokenizer-*.png")) and list((tmp_path / "logs").glob("*/events*"))
-    assert train(CONFIG, square, tmp_path, budget=60 * STEP, device="cpu", compiled=False).world == folder  # nothing left to do
+    assert train(CONFIG, square, tmp_path, budget=60 * STEP, device="cpu", compiled=False).world == folder  # it is finished
 
 
 def test_training_goes_on_from_a_finished_world(square: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_worlds_are_refitted_on_what_policies_meet(figures: dict[str, Any], dodg
     before, larger = Dataset(dodge["data"]), Dataset(data)
     assert 100 <= larger.total_frames - before.total_frames < 140, "the last episode is kept whole"
     assert len(Dataset(data, "eval")) == len(Dataset(dodge["data"], "eval"))
-    added = [episode for episode in larger.episodes if episode.policy == "dreamt"]
+    added = [episode for episode in larger.episodes if episode.policy == "dream-trained"]
     assert len(larger) == len(before) + len(added) and max(episode.length for episode in added) <= 40
     again = transfer(**{**dodge, "refitted": [(world, data)], "card": tmp_path / "card.md", "json": None})
     assert again["summary"][REFIT]["real_frames"] == larger.total_frames - before.total_frames

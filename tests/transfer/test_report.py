@@ -106,8 +106,8 @@ def test_damaged_runs_and_policies_are_made_again(
     weights.write_bytes(weights.read_bytes()[:100])
     again = transfer(**{**dodge, "out": out, "card": None, "json": None})
     assert again["summary"] == figures["summary"]
-    said = capsys.readouterr().err
-    assert constant.name in said and f"{policies} are damaged" in said and LONG in again["rows"]
+    message = capsys.readouterr().err
+    assert constant.name in message and f"{policies} are damaged" in message and LONG in again["rows"]
 
 
 def test_a_second_transfer_in_the_same_folder_is_refused(dodge: dict[str, Any], tmp_path: Path) -> None:

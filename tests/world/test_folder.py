@@ -55,6 +55,13 @@ def test_unknown_names_suggest_the_nearest() -> None:
         find_world("doom/take-cove")
 
 
+def test_the_name_of_a_trained_game_suggests_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/my/game/world").mkdir(parents=True)
+    with pytest.raises(WorldError, match=r"Did you mean runs/my/game/world\?"):
+        find_world("my/game")
+
+
 def test_shipped_worlds_are_found_and_whole() -> None:
     for name in shipped_worlds():
         config, *_ = load_world(find_world(name))

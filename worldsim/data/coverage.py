@@ -58,7 +58,7 @@ def format_coverage(figures: dict[str, Any]) -> str:
     lines.append("policies: " + ", ".join(f"{name} {count}" for name, count in figures["policies"].items()))
     if "cells" in figures:
         sides = " by ".join(f"{size:g} in {name}" for name, size in figures["cells"]["size"].items())
-        lines.append(f"cells visited, {sides}: {figures['cells']['visited']}")
+        lines.append(f"cells of {sides} visited: {figures['cells']['visited']}")
     lines.append("held: " + ", ".join(f"{name} {share:.1%}" for name, share in figures["held"].items()))
     if "mouse_dx" in figures:
         edges, shares = figures["mouse_dx"]["edges"], figures["mouse_dx"]["share"]

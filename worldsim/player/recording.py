@@ -89,7 +89,7 @@ class Recordings:
         Args:
             source: "dream" or "real".
             frame, vector, reward, terminated, truncated: as for `Recorder.append`.
-            info: what the environment said of the frame; it has the game's state.
+            info: the environment's `info` for the frame; it holds the game's state.
             labels: of the episode, if it `begins` here; see `Recorder.begin`.
         """
         if source not in self._recorders:

@@ -95,7 +95,7 @@ class History:
         vectors: float32 `(A,)` each.
         age: frames since the episode began, which may be more than are kept.
         seed: of the episode.
-        info: what the game said of the last frame.
+        info: the game's `info` for the last frame.
     """
 
     frames: deque[NDArray[np.uint8]]

@@ -1,11 +1,12 @@
-"""Makes a world's episodes last as long as the game's, and what happens by chance in it happen as often.
+"""Calibrates two heads after training: how often an episode ends, and how often each codeword is drawn.
 
-Ends are so rare that most steps see none. Adam divides each gradient by the size of the recent ones, so the rare large gradients
-count for less than they should: chances come out several times too small, though in the right order. One number added to the
-logit of the end makes up for it.
+Ends are rare, so most training batches hold none. Adam divides each gradient by the size of recent ones, which weakens the
+few large gradients that ends cause. Predicted probabilities of an end then rank frames correctly but are several times too
+small. Adding one constant to the logit of the end head corrects their mean.
 
-Codewords are trained on recorded contexts but drawn in dreamed ones. There a little less happens than in the frame before, and so
-less still in the next: dreams calm down. One number per codeword, found by dreaming, makes each as frequent as it is in the game.
+The code head is trained on recorded contexts but used on generated ones. A generated frame holds slightly fewer changes than
+a recorded one, and as context it leads to fewer still, so a dream becomes ever more static. Adding one constant to the logit
+of each codeword, estimated from dreams, makes every codeword as frequent in dreams as in the game.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ from worldsim.train.store import LatentStore, Windows
 
 @dataclass(frozen=True)
 class CodeCalibration:
-    """How codewords are made as frequent as they are in the game.
+    """How the frequencies of codewords are matched to those in the game.
 
     Attributes:
-        temperature: that becomes the new 1 of draws; somewhat above 1, since patches are drawn apart and what takes several of
-            them comes out too seldom.
-        rounds: of dreaming and correcting; 0 leaves the model alone.
-        batches: of dreams in a round, at most.
-        batch: dreams that run at once.
-        frames: of a dream, at most; recorded episodes have to be longer by a window.
-        rate: share of a difference that a round makes up for.
-        smoothing: patches added to every count, so that codewords hardly seen are left alone.
-        largest: shift of a logit.
-        share: of the budget that all rounds may take; then dreams are fewer and shorter.
+        temperature: by which the logits of the code head are divided for good. Slightly above 1: each patch draws its codeword
+            independently, so changes that span several patches are otherwise too rare.
+        rounds: number of times that dreams are generated and the logits corrected; 0 turns calibration off.
+        batches: batches of dreams per round, at most.
+        batch: dreams per batch.
+        frames: frames per dream, at most. At least one recorded episode must be longer than the context window.
+        rate: fraction of the measured difference in log frequency that one round corrects.
+        smoothing: added to the count of every codeword, so that rarely seen codewords are hardly changed.
+        largest: bound on the absolute shift of a logit.
+        share: fraction of the training budget that all rounds together may take; a short budget means fewer, shorter dreams.
     """
 
     temperature: float = 1.5
@@ -64,15 +65,16 @@ class CodeCalibration:
 
 @dataclass(frozen=True)
 class EndCalibration:
-    """How the chance of an episode's end is made right.
+    """How the predicted probability of an episode's end is corrected.
 
     Attributes:
-        windows: that end and are looked at, at most.
-        others: windows of any kind looked at for each of those; what matters in them is rare. No more than there are frames.
-        batch: windows that end in one pass of the network, and `others` times as many of any kind.
-        bound: largest shift of the logit.
-        halvings: of the interval from `-bound` to `bound` in which the shift is sought.
-        share: of the budget that it may take; then windows are fewer.
+        windows: number of windows that finish with an end of an episode, at most.
+        others: number of random windows per window with an end. More are needed because high predictions are rare among them.
+            In total at most as many as there are frames.
+        batch: windows with an end in one forward pass, together with `others` times as many random ones.
+        bound: the shift of the logit is searched for between `-bound` and `bound`.
+        halvings: steps of that bisection.
+        share: fraction of the training budget that it may take; a short budget means fewer windows.
     """
 
     windows: int = 1024
@@ -95,23 +97,23 @@ def calibrate_codes(
     seed: int = 0,
     seconds: float = math.inf,
 ) -> list[float]:
-    """Shifts the code head until dreams under recorded controls hold as much of every codeword as the frames recorded there.
+    """Shifts the logits of the code head so that codewords are as frequent in dreams as in recordings with the same controls.
 
     Args:
-        model: trained; one without codewords is left as it is. The weights and the bias of its code head are changed.
+        model: trained; the weights and the bias of its code head are changed in place. Without codewords it is unchanged.
         store: the frames it was trained on.
-        calibration: how long to dream.
-        play: options of `Stream` that the world is played with.
+        calibration: number and length of the dreams.
+        play: options of `Stream` with which the world is played.
         seed: of windows and noise.
-        seconds: that it may take; one round with one frame of dreams is the least.
+        seconds: time limit; at least one round with one frame per dream is done.
 
     Returns:
-        How far dreams were from the game at the start of each round, as KL(game || dreams) over codewords, in nats.
+        For each round, KL(game || dreams) of the codeword frequencies before its correction, in nats.
     """
     head = model.code_head
-    apart: list[float] = []
+    divergences: list[float] = []
     if head is None or not calibration.rounds:
-        return apart
+        return divergences
     head.weight.div_(calibration.temperature)
     head.bias.div_(calibration.temperature)
     base = head.bias.clone()
@@ -123,19 +125,19 @@ def calibrate_codes(
             dreamer = copy.deepcopy(model).to(compute_dtype(model.codebook.device))
             real, dreamed = dreams.frequencies(dreamer, seed + i, phase, (i + 1) / calibration.rounds)
             ratio = (real / dreamed).log()
-            apart.append(float((real * ratio).sum()))
+            divergences.append(float((real * ratio).sum()))
             shift = (head.bias - base + calibration.rate * ratio.to(head.bias)).clamp(-calibration.largest, calibration.largest)
             head.bias.copy_(base + shift)
-    return apart
+    return divergences
 
 
 @dataclass(frozen=True)
 class Dreams:
-    """Dreams that start as recorded stretches do, under the controls recorded there.
+    """Rollouts from recorded contexts, under the controls that were recorded after them.
 
     Attributes:
         store: the recordings.
-        calibration: how many, and how long.
+        calibration: number and length of the rollouts.
         play: options of `Stream`.
         window: frames of context.
     """
@@ -151,9 +153,9 @@ class Dreams:
         return min(self.calibration.frames, int(self.store.lengths.max()) - self.window)
 
     def frequencies(self, model: DiT, seed: int, phase: Phase, share: float) -> tuple[Tensor, Tensor]:
-        """How often each codeword is the nearest one, in recorded frames and in dreamed ones: both `(codes,)`, float32.
+        """Frequencies of the codewords nearest to the patches of recorded and of generated frames: both `(codes,)`, float32.
 
-        Stops when `share` of the phase's time has passed, but not before one frame is dreamed.
+        Stops when `share` of the phase's time has passed, but not before the first frame.
         """
         rng, generator = np.random.default_rng(seed), torch.Generator("cpu").manual_seed(seed)
         device = model.codebook.device
@@ -170,7 +172,7 @@ class Dreams:
         return real / real.sum(), dreamed / dreamed.sum()
 
     def _frames(self, model: DiT, rng: np.random.Generator, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Latents `(batch, h, w, C)` of each frame as recorded and as dreamed, one after the other."""
+        """Yields, frame by frame, the recorded and the generated latents, both `(batch, h, w, C)`."""
         device, window, batch = model.codebook.device, self.window, self.calibration.batch
         windows = self.store.batch(batch, window + self.length, rng)
         latents, controls = windows.latents.float().to(device), windows.controls.to(device)
@@ -192,18 +194,20 @@ def calibrate_ends(
     seed: int = 0,
     seconds: float = math.inf,
 ) -> float:
-    """Shifts the end head so that over all frames of `store` as many ends are expected as there are (Platt scaling's offset).
+    """Shifts the bias of the end head so that the expected number of ends over `store` equals the recorded number.
+
+    This is the offset of Platt scaling (Platt 1999), without its slope.
 
     Args:
-        model: trained; its end head's bias is changed.
+        model: trained; the bias of its end head is changed in place.
         store: the frames it was trained on.
         context_level: noise level at which a world keeps past frames.
-        config: how much to look at.
+        config: number of windows to evaluate.
         seed: of windows and noise.
-        seconds: that it may take.
+        seconds: time limit; at least one batch is done.
 
     Returns:
-        What was added to the bias; 0 where no episode ends.
+        What was added to the bias; 0 if no episode ends.
     """
     config = config or EndCalibration()
     rng, generator, frames = np.random.default_rng(seed), torch.Generator("cpu").manual_seed(seed), model.config.window + 1
@@ -230,7 +234,15 @@ def calibrate_ends(
 
 
 def _shift(true: Tensor, other: Tensor, ends: int, rest: int, config: EndCalibration) -> float:
-    """What has to be added to logits, so that `ends` ends are expected of so many true ends and `rest` other frames."""
+    """The shift of all logits at which the probabilities of `ends` ending frames and `rest` random ones sum to `ends`.
+
+    Args:
+        true: logits of a sample of the frames with an end.
+        other: logits of a sample of all frames.
+        ends: number of frames with an end.
+        rest: number of all frames.
+        config: interval and steps of the bisection.
+    """
     low, high = -config.bound, config.bound
     for _ in range(config.halvings):
         shift = (low + high) / 2
@@ -240,7 +252,7 @@ def _shift(true: Tensor, other: Tensor, ends: int, rest: int, config: EndCalibra
 
 
 def _logits(model: DiT, windows: Windows, context_level: float, generator: torch.Generator) -> Tensor:
-    """The end head's logits `(B,)` of each window's last frame, read as in play: from pure noise after a finished context."""
+    """The end head's logits `(B,)` for the last frame of each window, given as pure noise, as in the first call for a frame."""
     device = model.end_head.weight.device
     latents, controls = (part.float().to(device) for part in (windows.latents, windows.controls))
     levels = torch.full(controls.shape[:2], context_level, dtype=torch.float32, device=device)

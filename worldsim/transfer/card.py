@@ -96,7 +96,7 @@ def _intro(figures: Figures) -> str:
         f"**Data**: {data['train_frames']:,} training and {data['held_out_frames']:,} held-out frames of the policies "
         f"{', '.join(data['policies'])} (hash `{data['hash']}`), which scored {_number(collected.mean())} +- "
         f"{_number(collected.std())} (mean and standard deviation of {len(collected)} episodes). **Worlds**: "
-        f"{_codes(figures['worlds'])}, {_calls(figures['num_steps'])} a frame; trained on shuffled actions: "
+        f"{_codes(figures['worlds'])}, {_calls(figures['num_steps'])} per frame; trained on shuffled actions: "
         f"{_codes(figures['shuffled']) or 'none'}. **Score**: the game's reward, summed; frame skip {figures['frame_skip']}, "
         f"episodes are truncated after {config['cap_tics']:,} tics."
     )
@@ -138,9 +138,9 @@ def _gap_table(figures: Figures) -> str:
 def _gap_text(figures: Figures) -> str:
     text = (
         "Dreams are scored from recorded moments in the middle of held-out episodes. For the gap, dream score minus real score, "
-        "the real game is brought to the same moments by the recorded seeds and actions, and the policy plays on from there. The "
-        "last two columns compare with whole real episodes, which begin at the beginning. That difference also depends on where "
-        "the two start, so it does not tell whether dreams are too easy or too hard."
+        "the real game is brought to the same moments by replaying the recorded seeds and actions, and the policy plays on from "
+        "there. The last two columns compare with whole real episodes, from their first frame. That difference also depends on "
+        "where the two start, so it does not show whether dreams are too easy or too hard."
     )
     if figures["not_replayed"] is not None:
         text += f" **Where no gap is given, it was not measured**: {figures['not_replayed']}"
@@ -178,7 +178,7 @@ def _randomness_table(figures: Figures) -> str:
         for level, row in figures["randomness"].items()
     ]  # fmt: skip
     titles = ["level", "dreams", "real score (95% interval)", "gap", "difference to whole episodes", "runs"]
-    return f"The first level was fixed beforehand and is the dream row.\n\n{markdown_table(titles, rows)}"
+    return f"The first level was chosen before the experiment and is that of the dream row.\n\n{markdown_table(titles, rows)}"
 
 
 def _correlation(figures: Figures) -> str:
@@ -199,7 +199,15 @@ def _heads_table(figures: Figures) -> str:
         for mode in ("teacher-forced", "free-running")
     ]
     clips = figures["config"]["head_clips"]
-    titles = ["world", "mode", "end recall", "end precision", "ends expected per end", "reward error", "of a constant"]
+    titles = [
+        "world",
+        "mode",
+        "end recall",
+        "end precision",
+        "expected ends per actual end",
+        "reward error",
+        "reward error of a constant",
+    ]
     return f"Over up to {clips} held-out clips of 32 frames; in brackets the number of ends or frames.\n\n" + markdown_table(
         titles, rows
     )
@@ -209,19 +217,20 @@ def _method(figures: Figures) -> str:
     config, machine, seeds = figures["config"], figures["machine"], figures["seeds"]["test"]
     ppo = config["ppo"]
     return (
-        "A policy is given the latest frame as a latent of the world's tokenizer, in dreams and in the real game alike; how it "
-        "differs from the latent at its last decision; and its last decision with how many times in a row it was made. It is "
-        f"linear in these inputs and in {ppo['hidden']} hidden units over {ppo['patch']} of every patch, and samples an action "
-        f"that is held for {config['hold']} frames, as in every row. Untrained, it repeats its last decision with probability "
-        f"{ppo['keep']:g}. A training dream begins at one of {config['starts']} moments of the training frames and is truncated "
-        f"after {config['dream_frames']} frames. "
-        f"PPO: {config['dream_steps']:,} imagined frames in {config['dreams']} dreams at a time, or "
-        f"real frames in {config['games']} games; {ppo['rollout']} decisions between updates, {ppo['epochs']} epochs of batches "
-        f"of {ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}. "
-        "In dreams every reward is reduced by the predicted chance of an end times what an end costs, instead of the ends that "
-        f"are drawn. Of {config['checkpoints']} checkpoints the one with the best estimated score while training is chosen: what "
-        "an episode scores at the rewards and chances of an end per frame since the checkpoint before. A dream policy is then "
-        f"scored in {config['dream_episodes']} fresh dreams, whose ends are drawn. Whole real episodes have seeds {seeds[0]} to "
+        "A policy sees, in dreams and in the real game alike, the latest frame as a latent of the world's tokenizer, the change "
+        "of that latent since its last decision, the last decision, and how many times in a row it was made. Policy and value "
+        f"are linear in these inputs and in {ppo['hidden']} hidden units, which read {ppo['patch']} features of every patch. An "
+        f"action is sampled and held for {config['hold']} frames, as in every row. Before training, a policy repeats its last "
+        f"decision with probability {ppo['keep']:g}. A training dream begins at one of {config['starts']} recorded moments of "
+        f"the training split and is truncated after {config['dream_frames']} frames. "
+        f"PPO: {config['dream_steps']:,} imagined frames in {config['dreams']} parallel dreams, or real frames in "
+        f"{config['games']} parallel games; {ppo['rollout']} decisions between updates, {ppo['epochs']} epochs of batches of "
+        f"{ppo['batch']}, learning rate {ppo['learning_rate']:g}, discount {ppo['gamma']:g}, entropy {ppo['entropy']:g}. "
+        "In training dreams an end that is drawn costs nothing; instead, every reward is reduced by the predicted probability of "
+        f"an end times the return that an end would cost. Of {config['checkpoints']} checkpoints, the one with the highest "
+        "estimated score is chosen. The estimate is the score of an episode with the mean reward and the mean probability of an "
+        "end per frame since the previous checkpoint. A dream policy is then scored in "
+        f"{config['dream_episodes']} new dreams, whose ends are drawn. Whole real episodes have seeds {seeds[0]} to "
         f"{seeds[1]}, the same for every row. Intervals: {config['resamples']:,} bootstrap samples of runs, and of episodes "
         f"within them.{_refit(figures)}\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['device']} "
@@ -234,8 +243,9 @@ def _refit(figures: Figures) -> str:
     if row is None:
         return ""
     return (
-        f" The world of the row {REFIT!r} is the first one, trained further on the same recordings and {row['real_frames']:,} "
-        "frames that the policies trained in it met in the real game; the policies of this row begin untrained."
+        f" The world of the row {REFIT!r} is the first world, trained further on the same recordings and on "
+        f"{row['real_frames']:,} frames of the real game played by policies trained in that world; the policies of this row are "
+        "trained from scratch."
     )
 
 

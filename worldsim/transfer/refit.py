@@ -23,7 +23,7 @@ from worldsim.transfer.policies import load_policy, policy_actor
 from worldsim.transfer.worlds import copy_dataset
 from worldsim.world import World
 
-POLICY_NAME = "dreamt"  # in the dataset
+POLICY_NAME = "dream-trained"  # in the dataset
 
 
 def record_policies(

@@ -19,7 +19,7 @@ Result = dict[str, Any]
 class Store:
     """Results and policies by name, each with the key (settings as JSON) that it was made with; another key makes it anew.
 
-    Files that are damaged or missing are made anew too, which is said in one line on stderr.
+    Damaged or missing files are also made anew, and one line on stderr reports it.
 
     Args:
         root: folder.

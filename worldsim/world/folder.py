@@ -48,6 +48,8 @@ def find_world(name: str | Path) -> Path:
         folder = Path(name).expanduser()
         if folder.is_dir():
             return folder
+        trained = Path("runs") / name / "world"  # where `worldsim train` writes by default
+        problem += f" Did you mean {trained}?" if trained.is_dir() else ""
     except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a zero character
         raise WorldError(problem) from None
     families = {world.split("/")[0] for world in shipped}  # whose unknown names are no Hub ids
