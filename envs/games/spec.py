@@ -110,20 +110,26 @@ class GameSpec:
             raise self._wrong("make", "a function that makes the game, or its path 'module:function'")
         if not isinstance(self.control_spec, ControlSpec):
             raise self._wrong("control_spec", "a ControlSpec")
+        for name in ("height", "width", "frame_skip", "max_tics"):
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("height", "width"):
             if not _whole(getattr(self, name)) or getattr(self, name) % SIZE_FACTOR:
                 raise self._wrong(name, f"a multiple of {SIZE_FACTOR} pixels; scale or pad the frames")
-        if not math.isfinite(self.fps) or self.fps <= 0:
+        if not _positive(self.fps):
             raise self._wrong("fps", "steps per second, above 0")
         if not _whole(self.frame_skip):
             raise self._wrong("frame_skip", "a whole number of at least 1")
         if self.max_tics is not None and not _whole(self.max_tics):
             raise self._wrong("max_tics", "a whole number of at least 1, or None")
-        if not self.policies or min(self.policies.values()) <= 0:
-            raise self._wrong("policies", "at least one, each with a share above 0")
+        if not isinstance(self.policies, Mapping) or not self.policies or not all(map(_positive, self.policies.values())):
+            raise self._wrong("policies", "at least one, each with a share above 0, such as {'random': 1.0}")
+        for name in ("meanings", "cells", "objects"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise self._wrong(name, "a dict")
         _check_named(self, "meanings", self.control_spec.names)
         _check_named(self, "cells", self.states)
-        if min(self.cells.values(), default=1.0) <= 0:
+        if not all(map(_positive, self.cells.values())):
             raise self._wrong("cells", "sizes above 0")
         for axis in self.axes:
             if not axis:
@@ -281,6 +287,11 @@ def load_attribute(path: str) -> Any:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _positive(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(0 < value < math.inf)
 
 
 def _differs(spec: GameSpec, name: str, value: Any) -> bool:

@@ -203,12 +203,24 @@ def test_a_twin_of_a_game_of_ones_own(tmp_path: Path) -> None:
         ({"meanings": {"upp": "jump"}}, r"meanings .* name 'upp'; there are: up, down. Did you mean 'up'\?"),
         ({"cells": {"x": 1.0}}, r"cells .* name 'x'; there are: level"),
         ({"cells": {"level": 0.0}}, r"cells .* give sizes above 0"),
+        ({"cells": {"level": "wide"}}, r"cells .* give sizes above 0"),
+        ({"cells": ["level"]}, r"cells .* give a dict"),
+        ({"meanings": "left"}, r"meanings .* give a dict"),
+        ({"policies": ["random"]}, r"policies .* such as {'random': 1.0}"),
+        ({"policies": {"random": "often"}}, r"policies .* at least one, each with a share above 0"),
+        ({"fps": "fast"}, r"fps of the game mine/plain was 'fast'; give steps per second, above 0"),
         ({"axes": ((),)}, r"axes .* at least one option on each"),
     ],
 )
 def test_a_wrong_spec_is_refused_when_it_is_made(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(GameError, match=message):
         replace(PLAIN, **changes)
+
+
+def test_sizes_may_be_numpy_integers() -> None:
+    spec = replace(PLAIN, height=np.int64(32), frame_skip=np.int32(2), max_tics=np.uint8(100))
+    assert (spec.height, spec.frame_skip, spec.max_tics) == (32, 2, 100)
+    assert type(spec.height) is type(spec.frame_skip) is type(spec.max_tics) is int
 
 
 def test_axes_name_controls_of_the_game() -> None:
