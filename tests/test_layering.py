@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "files": ("errors",),
     "machine": (),
     "plotting": ("errors",),
-    "worlds": (),
+    "worlds": ("errors",),
     "kernels": (),
     "controls": ("errors", "files", "device"),
     "device": ("errors", "files", "machine"),

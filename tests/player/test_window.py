@@ -23,9 +23,10 @@ from worldsim.controls import ControlSpec
 from worldsim.data import Dataset
 from worldsim.errors import WorldsimError
 from worldsim.player import PlayConfig, play
-from worldsim.player import window as window_module
+from worldsim.player import chooser as chooser_module
 from worldsim.player.chooser import Choice
 from worldsim.player.inputs import layout_names
+from worldsim.player.opening import SIZE, load
 from worldsim.player.pacing import Pacer
 from worldsim.player.replay import Replay
 from worldsim.player.session import Session
@@ -60,10 +61,12 @@ class Screen:
         )
         self.window = ""
 
-    def wait_for_window(self) -> None:
+    def wait_for_window(self, title: str = "worldsim - ") -> None:
+        """Waits for the window; by default until its world is loaded, whose name is then in the title."""
+
         def find() -> bool:
             self.window = self.do("search", "--onlyvisible", "--class", ".").rpartition("\n")[2]
-            return self.window != ""
+            return self.window != "" and self.do("getwindowname", self.window).startswith(title)
 
         until(find, 60)
         time.sleep(1)
@@ -176,7 +179,7 @@ def test_keys_and_mouse_reach_the_dream(screen: Screen) -> None:
 def test_the_chooser_opens_a_world(tmp_path: Path) -> None:
     screen = Screen(tmp_path, "--frames", "3")
     try:
-        screen.wait_for_window()
+        screen.wait_for_window("worldsim")
         screen.do("key", "Return")
         assert screen.end(60) == (0, "")
     finally:
@@ -234,6 +237,43 @@ def test_no_display_names_the_other_way(tmp_path: Path, display: str | None) -> 
     assert last.endswith("without a display, run: worldsim record doom/take-cover --out dream.mp4")
 
 
+def test_the_window_is_there_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.init()
+    screen = pygame.display.set_mode(SIZE)
+    pressed = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_RETURN)
+
+    def make() -> int:
+        until(lambda: pygame.surfarray.array3d(screen).max() > 200)  # a picture, with text in it
+        pygame.event.post(pressed)
+        return 7
+
+    def fail() -> None:
+        raise WorldsimError("no such thing")
+
+    try:
+        assert load(screen, make) == (7, True)
+        assert pygame.event.get(pygame.KEYDOWN)[0].key == pygame.K_RETURN, "keys are kept for what comes next"
+        with pytest.raises(WorldsimError, match="no such thing"):
+            load(screen, fail)
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+        assert load(screen, lambda: until(lambda: not pygame.display.get_init())) == (None, False)
+    finally:
+        pygame.quit()
+
+
+def test_the_window_opens_before_pytorch_is_imported(tiny_world_path: Path) -> None:
+    code = (
+        "import sys\nfrom worldsim.player import PlayConfig, play\nseen = []\n"
+        "def hook(event, args):\n    if event == 'worldsim.window': seen.append((args[0], 'torch' in sys.modules))\n"
+        "sys.addaudithook(hook)\nplay(PlayConfig(sys.argv[1], device='cpu', frames=1))\nprint(seen[0], seen[-1])"
+    )
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    command = [sys.executable, "-c", code, str(tiny_world_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "('opened', False) ('frame', True)"
+
+
 Open = Callable[..., Window]
 
 
@@ -259,7 +299,7 @@ def open_window(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_without_a_world_the_player_chooses(tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     choices = [Choice(str(tiny_world_path), tiny_world_path, read_config(tiny_world_path))]
-    monkeypatch.setattr(window_module, "find_choices", lambda: choices)
+    monkeypatch.setattr(chooser_module, "find_choices", lambda: choices)
     shown: list[str] = []
 
     def show_and_stop(window: Window, now: float) -> None:
@@ -273,7 +313,7 @@ def test_without_a_world_the_player_chooses(tiny_world_path: Path, tmp_path: Pat
         play(PlayConfig(device="cpu", recordings=tmp_path))
         assert not pygame.display.get_init(), "the window is closed"
     assert shown == ["test/tiny"], "Escape plays nothing"
-    monkeypatch.setattr(window_module, "find_choices", list)
+    monkeypatch.setattr(chooser_module, "find_choices", list)
     with pytest.raises(WorldsimError, match="no world was named"):
         play(PlayConfig())
 

@@ -20,6 +20,8 @@ MODES: tuple[Mode, ...] = ("eager", "compiled")
 DTYPES = ("auto", "fp32", "bf16")
 INSTRUCTIONS = ("default", "avx512_core_bf16", "avx2")
 OBSERVATIONS = ("latent", "pixels")
+SHOWS = ("file", "screen")
+SOURCES = ("dream", "real")
 STAGES = ("tokenizer", "dynamics")
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 SPAN = 1000  # first and last steps of a long run that are compared
@@ -97,6 +99,58 @@ class EnvConfig:
         _check_choices("runtimes", self.runtimes, RUNTIMES)
         _check_choices("modes", self.modes, MODES)
         _check_counts(self.batch, self.frames, self.threads)
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Starts to time: every combination of what is given.
+
+    Attributes:
+        worlds: names, folders or Hub ids.
+        shows: where the first frame appears: in a file of `worldsim record`, or on the screen of `worldsim play`.
+        runtimes: who executes a step; "auto" is what playing uses here.
+        rounds: starts of each kind, of which the median counts.
+        device: where the worlds run.
+    """
+
+    worlds: Positional[tuple[str, ...]] = (DEFAULT_WORLD,)
+    shows: tuple[Literal["file", "screen"], ...] = ("file", "screen")
+    runtimes: tuple[Runtime, ...] = ("auto",)
+    rounds: int = 3
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        _check_choices("shows", self.shows, SHOWS)
+        _check_choices("runtimes", self.runtimes, RUNTIMES)
+        check_int("rounds", self.rounds, 1)
+
+
+@dataclass(frozen=True)
+class LatencyConfig:
+    """Key presses to time, in the real window on a virtual screen.
+
+    Attributes:
+        world: name, folder or Hub id.
+        sources: what is played: the world, and the real game where that is installed.
+        key: that is pressed; by default the first that the world listens to.
+        presses: of each source.
+        seed: of the pauses between them.
+        runtime: who executes a step; "auto" is what playing uses here.
+        device: where the world runs.
+    """
+
+    world: Positional[str] = DEFAULT_WORLD
+    sources: tuple[Literal["dream", "real"], ...] = ("dream", "real")
+    key: str | None = None
+    presses: int = 100
+    seed: int = 0
+    runtime: Runtime = "auto"
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        _check_choices("sources", self.sources, SOURCES)
+        check_int("presses", self.presses, 2)
+        check_int("seed", self.seed, 0)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ COMMANDS: Mapping[str, Command] = {
     "transfer": Command("worldsim.cli.transfer:transfer", "Train agents inside worlds and play the real game with them."),
     "bench stream": Command("worldsim.cli.bench:stream", "Time generated frames, part by part."),
     "bench env": Command("worldsim.cli.bench:env", "Time steps of agents in the batched environment."),
+    "bench start": Command("worldsim.cli.bench:start", "Time the way from the start of a process to its first frame."),
+    "bench latency": Command("worldsim.cli.bench:latency", "Time the way from a key to the changed picture in the window."),
     "bench train": Command("worldsim.cli.bench:train", "Time training steps, and where the time goes."),
     "bench kernels": Command("worldsim.cli.bench:kernels", "Time the GPU kernels beside those of PyTorch, or compile them."),
 }

@@ -1,4 +1,4 @@
-"""`worldsim bench stream`, `env`, `train` and `kernels`: measurements of speed."""
+"""`worldsim bench stream`, `env`, `start`, `latency`, `train` and `kernels`: measurements of speed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from worldsim.bench.config import EnvConfig, KernelsConfig, StreamConfig, TrainStepsConfig
+from worldsim.bench.config import EnvConfig, KernelsConfig, LatencyConfig, StartConfig, StreamConfig, TrainStepsConfig
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.files import check_writable
 from worldsim.plotting import check_plotting
@@ -24,6 +24,20 @@ def env(config: Annotated[EnvConfig, FLAT], output: Annotated[Output, FLAT] = NO
     from worldsim.bench.env import bench_env
 
     output.write(bench_env(config))
+
+
+def start(config: Annotated[StartConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Times starts, with and without graphs kept on this machine."""
+    from worldsim.bench.start import bench_start
+
+    output.write(bench_start(config))
+
+
+def latency(config: Annotated[LatencyConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Times the way from a key to the picture on the screen."""
+    from worldsim.bench.latency import bench_latency
+
+    output.write(bench_latency(config))
 
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

@@ -12,7 +12,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 
 def play(config: PlayConfig) -> None:
-    """Opens the window and plays, or replays, until it is closed; see `worldsim.player.window.play`."""
-    from worldsim.player.window import play as open_window
+    """Opens the window and plays, or replays, until it is closed; see `worldsim.player.opening.play`."""
+    from worldsim.player.opening import play as open_window
 
     open_window(config)

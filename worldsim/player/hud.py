@@ -34,6 +34,10 @@ class Hud:
         """Height of a heading in a window of `(width, height)` pixels."""
         return self._font(self.text_size(window)).get_linesize() + 4
 
+    def line(self, window: tuple[int, int], text: str, ink: tuple[int, int, int]) -> pygame.Surface:
+        """A picture of one line of text, for a window of `(width, height)` pixels."""
+        return self._font(self.text_size(window)).render(text, True, ink)
+
     def figures(self, screen: pygame.Surface, lines: Sequence[str]) -> None:
         """Lines in the top left corner."""
         self._box(screen, lines, "topleft")

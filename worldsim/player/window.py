@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
 
 import pygame
 
 from worldsim.controls import Controls
 from worldsim.data.images import save_png
-from worldsim.envs.screen import open_display
-from worldsim.errors import DisplayError, WorldsimError
-from worldsim.player.chooser import Chooser, find_choices
 from worldsim.player.commands import HELD_WITH_SHIFT, find_command, help_rows
 from worldsim.player.config import SENSITIVITIES, PlayConfig
 from worldsim.player.gamepad import Gamepads
@@ -22,14 +18,10 @@ from worldsim.player.inputs import BUTTONS, POSITIONS, Latch, layout_names
 from worldsim.player.pacing import Pacer, Timings
 from worldsim.player.panes import arrange, draw_frames, take_picture, window_size
 from worldsim.player.recording import FAILURES
-from worldsim.player.replay import Replay
-from worldsim.player.session import Scene, Session
-from worldsim.world import find_world
-from worldsim.worlds import DEFAULT_WORLD
+from worldsim.player.session import Scene
 
 MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 4.0
 NEVER = float("inf")
-MENU_SIZE = (660, 560)
 
 
 class Window:
@@ -58,6 +50,7 @@ class Window:
     def run(self) -> None:
         """Plays until the window closes."""
         self.draw()
+        sys.audit("worldsim.window", "frame")
         self.help_until = time.perf_counter() + HELP_SECONDS  # the first frame is there: now it can be read
         self.pacer = Pacer(self.fps, time.perf_counter())
         while self.running:
@@ -287,49 +280,6 @@ class Window:
         low, high = SENSITIVITIES
         self.latch.sensitivity = min(max(self.latch.sensitivity * factor, low), high)
         self.say(f"mouse sensitivity {self.latch.sensitivity:.2f}")
-
-
-def play(config: PlayConfig) -> None:
-    """Opens the window and plays, or replays, until it is closed.
-
-    Raises:
-        DisplayError: without a display, or if the window is lost.
-        WorldError: if there is no such world.
-        DataError: if there is no such dataset to replay.
-    """
-    if config.world:
-        find_world(config.world)
-    open_display(f"run: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
-    scene: Scene | None = None
-    try:
-        if config.replay is None and not config.world:
-            config = replace(config, world=choose() or "")
-            if not config.world:
-                return
-        scene = Session(config) if config.replay is None else Replay(config.replay, config.episode)
-        Window(scene, config).run()
-    except pygame.error as error:
-        raise DisplayError(f"the window was lost or could not be opened: {error}.") from error
-    finally:
-        if scene is not None:
-            scene.close()
-        with suppress(pygame.error):
-            pygame.quit()
-
-
-def choose() -> str | None:
-    """Name of the world that a person picks; None for none.
-
-    Raises:
-        WorldsimError: if there is none to choose from.
-    """
-    choices = find_choices()
-    if not choices:
-        raise WorldsimError("no world was named and none is here to choose from; train one with worldsim train.")
-    pygame.font.init()
-    pygame.display.set_caption("worldsim")
-    screen = pygame.display.set_mode(MENU_SIZE, pygame.RESIZABLE)
-    return Chooser(screen, choices).run()
 
 
 def _progress(scene: Scene, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a world's folder holds, and how it is found, read and written.
+"""What a world's folder holds, and how it is read and written.
 
 Nothing in the folder is executable and nothing is a pickle.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,51 +17,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from worldsim.device import free_bytes
-from worldsim.errors import WorldError, printable, shown, suggest
+from worldsim.errors import WorldError, printable, shown
 from worldsim.files import write_bytes, write_text
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world.config import WorldConfig
-from worldsim.worlds import SHIPPED, shipped_worlds
+from worldsim.worlds import find_world as find_world
 
 FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")
 FLOATS = ("F32", "BF16", "F16")
 ANY = -1
 LARGEST_CONFIG = 2**20  # bytes
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
-
-
-def find_world(name: str | Path) -> Path:
-    """Folder of a world given by shipped name, path or Hub id.
-
-    Raises:
-        WorldError: if none of them fits.
-    """
-    shipped = shipped_worlds()
-    if isinstance(name, str) and name in shipped:
-        return SHIPPED / name
-    problem = f"no world {shown(name)}; shipped: {', '.join(shipped) or 'none'}; or give a folder."
-    if not isinstance(name, str | Path) or not str(name):
-        raise WorldError(problem)
-    try:
-        folder = Path(name).expanduser()
-        if folder.is_dir():
-            return folder
-        trained = Path("runs") / name / "world"  # where `worldsim train` writes by default
-        problem += f" Did you mean {trained}?" if trained.is_dir() else ""
-    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a zero character
-        raise WorldError(problem) from None
-    families = {world.split("/")[0] for world in shipped}  # whose unknown names are no Hub ids
-    if isinstance(name, Path) or HUB_ID.fullmatch(name) is None or name.split("/")[0] in families:
-        raise WorldError(problem + suggest(str(name), shipped))
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise WorldError(f'{problem} To load from the Hugging Face Hub: pip install "worldsim-dit[hub]".') from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*FILES, "README.md"]))
-    except Exception as error:
-        raise WorldError(f"{problem} The Hugging Face Hub did not give it either: {printable(str(error), 500)}") from error
 
 
 def read_config(folder: Path) -> WorldConfig:

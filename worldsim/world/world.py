@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,9 +152,12 @@ class World:
         Raises:
             WorldError: if there is no such world, its folder is damaged, or an option is out of range.
         """
+        sys.audit("worldsim.load", "begin")  # heard by whoever times a start, such as `worldsim bench start`
         folder = find_world(name)
-        return cls(
-            *load_world(folder),
+        parts = load_world(folder)
+        sys.audit("worldsim.load", "read")
+        world = cls(
+            *parts,
             batch=batch,
             device=device,
             dtype=dtype,
@@ -164,6 +168,8 @@ class World:
             runtime=runtime,
             graphs=graph_folder(world_hash(folder)) if openvino_found() else None,
         )
+        sys.audit("worldsim.load", "end")
+        return world
 
     def claim(self, owner: object) -> None:
         """Marks the world as taken: only one owner, such as an environment, may reset and step it, until it
