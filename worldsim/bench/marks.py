@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -53,9 +54,8 @@ def main() -> None:
     file, begun, picture, *command = sys.argv[1:]
     marks = Marks(float(begun), picture)
     sys.addaudithook(marks)
-    from worldsim.cli import main as run
-
-    run(command)
+    sys.argv = ["worldsim", *command]
+    runpy.run_module("worldsim", run_name="__main__")
     Path(file).write_text(json.dumps(marks.at))
 
 
