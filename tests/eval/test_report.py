@@ -17,7 +17,7 @@ from worldsim.envs.games.doom import TAKE_COVER
 from worldsim.errors import DataError, FileError, WorldsimError
 from worldsim.eval.config import EvalConfig, ProbeConfig
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.report import evaluate, format_figures
+from worldsim.eval.report import _cell, evaluate, format_figures
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world import WorldConfig, export_world, world_hash
@@ -141,3 +141,8 @@ def doom_world(folder: Path, dataset: Dataset) -> Path:
     config = WorldConfig("test/doom", info.game, info.height, info.width, info.fps, info.frame_skip, spec, TINY_TOKENIZER, sizes)
     grid = TINY_TOKENIZER.grid(info.height, info.width)
     return export_world(folder, config, tokenizer, dynamics, torch.randn(2, 4, *grid, 6), torch.zeros(2, 4, spec.size))
+
+
+def test_one_case_has_no_interval() -> None:
+    assert _cell(Estimate(0.5, math.nan, 1), 3, counted=True) == "0.500 (1)"
+    assert _cell(Estimate(0.5, 0.25, 4), 3, counted=True) == "0.500+-0.250 (4)"

@@ -153,7 +153,11 @@ def _rows(table: Mapping[str, Sequence[Estimate]], digits: int) -> list[list[str
 def _cell(e: Estimate, digits: int, counted: bool = False) -> str:
     if math.isnan(e.value):
         return "-"
-    return f"{e.value:.{digits}f}" + (f"+-{e.ci95:.{digits}f}" if e.count else "") + (f" ({e.count})" if counted else "")
+    return (
+        f"{e.value:.{digits}f}"
+        + (f"+-{e.ci95:.{digits}f}" if math.isfinite(e.ci95) else "")
+        + (f" ({e.count})" if counted else "")
+    )
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
