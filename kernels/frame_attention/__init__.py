@@ -79,32 +79,32 @@ def frame_attention(
     copies: int = 0,
     impl: str = "auto",
 ) -> Tensor:
-    """Every token attends to all tokens of the frames that its own frame sees. Differentiable once.
+    """Attention with a mask per frame: each token attends to all tokens of the frames visible from its own frame.
 
-    If `causal`, frame `t` sees itself and the frames before it that are fewer than `window` frames away.
-    Otherwise every frame sees its whole clip.
+    If `causal`, frame `t` attends to itself and to the `window - 1` frames before it. Otherwise every frame
+    attends to its whole clip. First-order gradients only.
 
-    With `copies`, a clip is `1 + copies` blocks of equally many frames: the context, then noisy copies of it.
-    Frame `t` of a copy sees itself, and the frames before `t` that frame `t` of the context sees. The context
-    does not see copies.
+    With `copies`, a clip is `1 + copies` blocks of the same number of frames: the context, then noisy copies of
+    it. Frame `t` of a copy attends to itself and to those context frames before `t` that context frame `t`
+    attends to. The context does not attend to copies.
 
     Clips of different sizes need no padding: pack them one after another into a single row and pass
     `cu_seqlens`.
 
     Args:
         q: `(B, L, H, D)`, float32, bfloat16 or float16; `D` 16, 32, 64 or 128.
-        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In all three, the heads of a token
-            are contiguous and tokens evenly spaced, so slices of one projection will do.
-        tokens_per_frame: `L` is a multiple of `1 + copies` times it. For packed clips also `(clips,)` int32,
-            one for each.
-        causal: whether frames see no later ones. If False, `window` has no effect.
-        window: how many frames a frame sees, itself included; None for all.
-        cu_seqlens: `(clips + 1,)` int32, for packed clips (`B` 1): the offsets of their first tokens, rising
-            from 0, and the end of the last, at most `L`. Every clip must be a multiple of `1 + copies` times
+        k, v: `(B, L, G, D)` in the dtype of `q`; `H` a multiple of `G`. In `q`, `k` and `v`, the last two
+            axes are contiguous and tokens evenly spaced, so slices of one fused projection need no copy.
+        tokens_per_frame: `L` must be a multiple of `1 + copies` times this. For packed clips it can also be a
+            tensor `(clips,)` int32, one number per clip.
+        causal: whether frames attend to no later frame. If False, `window` has no effect.
+        window: number of frames that a frame attends to, itself included; None for all earlier ones.
+        cu_seqlens: `(clips + 1,)` int32, for packed clips (`B` 1): the offset of each clip's first token, rising
+            from 0, then the end of the last clip, at most `L`. Every clip must be a multiple of `1 + copies` times
             its tokens per frame; this is not checked, since it would synchronise with the GPU. Tokens after
             the last clip give 0.
         copies: number of noisy copies after the context.
-        impl: "auto" (by device), "reference" or "triton".
+        impl: "reference" (plain PyTorch), "triton", or "auto", which chooses by device.
 
     Returns:
         `(B, L, H, D)` in the dtype of `q`.

@@ -1,4 +1,4 @@
-"""Which tokens belong to which frame, and which frames see which."""
+"""Which tokens belong to which frame, and which frames attend to which."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Layout(NamedTuple):
 
     Attributes:
         tokens: tokens per frame, if all clips have equally many.
-        causal: whether frames see no later ones.
-        window: how many frames a frame sees, itself included.
+        causal: whether frames attend to no later frame.
+        window: number of frames that a frame attends to, itself included.
         copies: number of noisy copies after the context.
         offsets: `(clips + 1,)` int32, the first token of each packed clip; None if every row is one clip.
         clip_tokens: `(clips,)` int32, tokens per frame of each packed clip; None if `tokens` is right for

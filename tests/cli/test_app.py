@@ -160,3 +160,20 @@ def test_output_that_nobody_reads_ends_a_command_quietly() -> None:
     with os.fdopen(write, "wb") as closed:
         run = subprocess.run([sys.executable, "-u", "-c", code], stdout=closed, stderr=subprocess.PIPE, text=True)
     assert (run.returncode, run.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("play", "[WORLD]"),
+        ("record", "WORLD"),
+        ("eval", "WORLD"),
+        ("collect", "GAME"),
+        ("train", "NAME"),
+        ("bench env", "[WORLD]"),
+    ],
+)
+def test_usage_names_what_a_command_takes(command: str, usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    assert capsys.readouterr().out.splitlines()[0].endswith(f"] {usage}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import RUNTIMES, Device, Runtime
 from worldsim.errors import WorldsimError, check_choice, check_int
@@ -84,7 +84,7 @@ class EnvConfig:
         diamond: checkout of github.com/eloialonso/diamond, whose denoiser is then timed in the same run.
     """
 
-    world: Positional[str] = DEFAULT_WORLD
+    world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = DEFAULT_WORLD
     batch: tuple[int, ...] = (1, 8, 32, 128)
     obs: tuple[Literal["latent", "pixels"], ...] = ("latent", "pixels")
     modes: tuple[Mode, ...] = ("eager",)
@@ -188,7 +188,7 @@ class TrainStepsConfig:
         compile: compile the networks, as training does.
     """
 
-    preset: Positional[str] = DEFAULT_WORLD
+    preset: Positional[Annotated[str, arg(metavar="[NAME]")]] = DEFAULT_WORLD
     stages: tuple[Literal["tokenizer", "dynamics"], ...] = ("tokenizer", "dynamics")
     size: tuple[int, int] = (80, 128)
     steps: int = 5

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.errors import DataError, check_int
 
@@ -29,7 +30,7 @@ class CollectConfig:
         lossless: store frames bit for bit.
     """
 
-    game: Positional[str]
+    game: Positional[Annotated[str, arg(metavar="GAME")]]
     out: Path | None = None
     frames: int | None = None
     eval_frames: int | None = None
@@ -77,4 +78,4 @@ class CheckConfig:
         dataset: folder of the dataset.
     """
 
-    dataset: Positional[Path]
+    dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import Device, Runtime
 from worldsim.errors import ConfigError, check_int
@@ -83,7 +84,7 @@ class EvalOptions:
         device: where the world runs.
     """
 
-    world: Positional[str]
+    world: Positional[Annotated[str, arg(metavar="WORLD")]]
     data: Path | None = None
     out: Path | None = None
     device: Device = "auto"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import WorldsimError
@@ -35,7 +36,7 @@ class PlayConfig:
         frames: stop after so many; 0 for never.
     """
 
-    world: Positional[str] = ""
+    world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = ""
     num_steps: int | None = None
     speed: float = 1.0
     seed: int = 0

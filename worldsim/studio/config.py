@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import check_int
@@ -30,7 +31,7 @@ class RecordConfig:
         runtime: who executes a step; "auto" is OpenVINO where it is prepared here, otherwise torch.
     """
 
-    world: Positional[str]
+    world: Positional[Annotated[str, arg(metavar="WORLD")]]
     out: Path = Path("dream.mp4")
     frames: int = 300
     seed: int = 0
@@ -61,7 +62,7 @@ class GenerateConfig:
         device: where the world runs.
     """
 
-    world: Positional[str]
+    world: Positional[Annotated[str, arg(metavar="WORLD")]]
     out: Path = Path("generated.png")
     frames: int = 1
     num_steps: int = 8

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import Device
 from worldsim.errors import ConfigError, shown
@@ -19,7 +20,7 @@ class TrainOptions:
     """What to train, on what, and for how long.
 
     Attributes:
-        name: of a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
+        name: a preset, such as doom/take-cover; or module:attribute of a GameSpec of your own.
         budget: training time in all, such as 90s, 10m or 2h; the plan that is printed first says what comes on top.
         data: dataset; by default data/NAME, which is recorded first if it does not exist.
         out: run folder, which ends up with the world in `world/`; by default runs/NAME.
@@ -28,7 +29,7 @@ class TrainOptions:
         compile: compile the networks, which pays off after some minutes; needs a C++ compiler.
     """
 
-    name: Positional[str]
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
     budget: str = "2h"
     data: Path | None = None
     out: Path | None = None

@@ -6,9 +6,9 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device
 from worldsim.errors import ConfigError, check_int, check_number, shown
@@ -225,7 +225,7 @@ class TransferOptions:
     """Which worlds, trained on what and for how long, and where the results go.
 
     Attributes:
-        name: of a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
+        name: a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
         worlds: names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: worlds trained on shuffled actions; by default one is trained.
         budget: training time of each world, such as 90s, 10m or 2h.
@@ -241,7 +241,7 @@ class TransferOptions:
         device: where the worlds run.
     """
 
-    name: Positional[str]
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
     worlds: tuple[str, ...] = ()
     shuffled: tuple[str, ...] = ()
     budget: str = "2h"
