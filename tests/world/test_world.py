@@ -360,3 +360,17 @@ def test_a_dropped_owner_no_longer_has_the_world(tiny_world: World) -> None:
     tiny_world.claim(one)
     del one
     tiny_world.claim(other)
+
+
+@pytest.mark.parametrize("damage", ["none", "fewer controls", "shorter", "wider"])
+def test_starts_of_another_world_are_refused(tiny_world: World, damage: str) -> None:
+    starts, controls = tiny_world.starts, tiny_world.start_controls
+    wrong = {
+        "none": (starts[:0], controls[:0]),
+        "fewer controls": (starts, controls[1:]),
+        "shorter": (starts[:, 1:], controls[:, 1:]),
+        "wider": (starts, torch.cat([controls, controls], -1)),
+    }
+    with pytest.raises(WorldError, match=r"starts and start_controls have shapes .*; give \(\(\d, 4, 2, 3, 6\)"):
+        tiny_world.set_starts(*wrong[damage])
+    assert torch.equal(tiny_world.starts, starts)

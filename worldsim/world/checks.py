@@ -1,4 +1,4 @@
-"""What may be given as seeds and rows of a batch of worlds."""
+"""What may be given to a batch of worlds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from worldsim.device import DTYPES, free_bytes
 from worldsim.errors import WorldError, check_int, shown
 
 LARGEST_SEED = 2**64 - 1
@@ -50,3 +53,33 @@ def check_rows(rows: Rows, batch: int) -> list[int]:
     if len(set(chosen)) < len(chosen):
         raise WorldError(f"rows was {shown(chosen)}; give every row once.")
     return chosen
+
+
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raises `WorldError` unless worlds compute in `dtype`."""
+    if dtype is not None and dtype not in DTYPES.values():
+        raise WorldError(f"dtype was {shown(dtype)}; allowed: torch.float32, torch.bfloat16, or None for the faster one here.")
+
+
+def check_started(started: NDArray[np.bool_], call: str) -> None:
+    """Raises `WorldError` if there is a world that was not reset before `call`."""
+    if not started.all():
+        raise WorldError(f"{call}() before reset(); call reset(seed=...) first.")
+
+
+def check_memory(batch: int, each: int, device: torch.device) -> None:
+    """Raises `WorldError` if `batch` worlds of `each` bytes do not fit into what a device has free."""
+    free = free_bytes(device)
+    if free is not None and batch * each > free:
+        raise WorldError(
+            f"{batch} worlds need about {batch * each / 2**30:.1f} GiB, and {device.type} has {free / 2**30:.1f} GiB free; "
+            f"at most {free // each} fit."
+        )
+
+
+def check_starts(starts: Tensor, controls: Tensor, window: int, latent: tuple[int, ...], size: int) -> None:
+    """Raises `WorldError` unless start contexts are `(S, window, *latent)`, and their controls `(S, window, size)`."""
+    given, count = (tuple(starts.shape), tuple(controls.shape)), max(1, len(starts))
+    wanted = (count, window, *latent), (count, window, size)
+    if given != wanted:
+        raise WorldError(f"starts and start_controls have shapes {given}; give {wanted}.")

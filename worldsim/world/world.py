@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.device import DTYPES, compute_dtype, free_bytes, pick_device
+from worldsim.device import compute_dtype, pick_device
 from worldsim.errors import WorldError, check_int, check_number, shown
 from worldsim.model.dit import DiT
 from worldsim.model.sampler import Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.world.chance import Chance
-from worldsim.world.checks import Rows, Seed, check_rows, check_seeds
+from worldsim.world.checks import Rows, Seed, check_dtype, check_memory, check_rows, check_seeds, check_started, check_starts
 from worldsim.world.config import WorldConfig
 from worldsim.world.folder import find_world, load_world, world_hash
 from worldsim.world.runtimes import make_runtime, openvino_found, pick_runtime
@@ -88,10 +88,7 @@ class World:
     ):
         self.config, self.batch = config, check_int("batch", batch, 1, error=WorldError)
         self.device = pick_device(device)
-        if dtype is not None and dtype not in DTYPES.values():
-            raise WorldError(
-                f"dtype was {shown(dtype)}; allowed: torch.float32, torch.bfloat16, or None for the faster one here."
-            )
+        check_dtype(dtype)
         name = pick_runtime(
             runtime,
             device=self.device,
@@ -103,7 +100,7 @@ class World:
         )
         self.dtype = dtype or (compute_dtype(self.device) if name == "torch" else torch.float32)
         self.grid = config.tokenizer.grid(config.height, config.width)
-        self._check_memory()
+        check_memory(self.batch, config.row_bytes(self.dtype.itemsize), self.device)
         self.tokenizer = tokenizer.to(self.device, self.dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.dynamics = dynamics.to(self.device, self.dtype).eval()
         self.compiled = compiled
@@ -254,10 +251,7 @@ class World:
         Raises:
             WorldError: if they are not of this world.
         """
-        wanted = (self.config.dynamics.window, *self.latent_shape), (self.config.dynamics.window, self.control_spec.size)
-        given = tuple(starts.shape[1:]), tuple(start_controls.shape[1:])
-        if given != wanted or not len(starts) == len(start_controls) > 0:
-            raise WorldError(f"starts were {tuple(starts.shape)} and {tuple(start_controls.shape)}; each has to be {wanted}.")
+        check_starts(starts, start_controls, self.config.dynamics.window, self.latent_shape, self.control_spec.size)
         self._starts = Starts(self.dynamics, starts.to(self.device), start_controls.to(self.device))
 
     def reset(self, *, seed: Seed = None, start: int | None = None) -> Step:
@@ -330,8 +324,7 @@ class World:
             `latent`, `reward`, `terminated` and `end_probability` of a `Step`, as tensors on the world's
             device.
         """
-        if not self._started.all():
-            raise WorldError("step() before reset(); call reset(seed=...) first.")
+        check_started(self._started, "step")
         active = np.ones(self.batch, bool) if active is None else active
         self.settle()
         now = torch.from_numpy(controls).to(self.device) / self._scale
@@ -381,8 +374,7 @@ class World:
         Raises:
             WorldError: before the first `reset`, or if there is no such row.
         """
-        if not self._started.all():
-            raise WorldError("get_state() before reset(); call reset(seed=...) first.")
+        check_started(self._started, "get_state")
         self.settle()
         chosen = check_rows(rows, self.batch)
         return WorldState(self.stream.ring.take(chosen), *self._chance.get_state(chosen))
@@ -412,11 +404,3 @@ class World:
         for i, (row, value) in enumerate(zip(rows, seeds, strict=True)):
             self._chance.set_state(row, state.noise[i % states], int(state.next_seed[i % states]), value)
         self._started[rows], self._waiting[rows] = True, False
-
-    def _check_memory(self) -> None:
-        each, free = self.config.row_bytes(self.dtype.itemsize), free_bytes(self.device)
-        if free is not None and self.batch * each > free:
-            raise WorldError(
-                f"{self.batch} worlds need about {self.batch * each / 2**30:.1f} GiB, and {self.device.type} has "
-                f"{free / 2**30:.1f} GiB free; at most {free // each} fit."
-            )
