@@ -84,5 +84,7 @@ def _is_ours(path: Path) -> bool:
 def _check_same(root: Path, old: DatasetInfo, new: DatasetInfo) -> None:
     names = [name for name in new.__dataclass_fields__ if getattr(old, name) != getattr(new, name)]
     if names:
-        differences = "; ".join(f"{name} {getattr(old, name)} there, {getattr(new, name)} now" for name in names)
-        raise DataError(f"the dataset at {root} differs: {differences}. Record into another folder, or use the same settings.")
+        differences = "; ".join(f"{name} {getattr(old, name)} there, {getattr(new, name)} here" for name in names)
+        raise DataError(
+            f"the dataset at {root} differs: {differences}. One dataset holds one kind of recording; use another folder."
+        )
