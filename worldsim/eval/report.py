@@ -38,7 +38,7 @@ def evaluate(
         data: dataset with a split "eval", recorded as the world's own.
         out: folder for `sheet.png` and `clip.mp4` (real above, dream below).
         config: how much to measure.
-        device: "auto", "cpu" or "cuda".
+        device: as in `EvalOptions`.
         cache: folder of the object probe, which is trained once a game; by default `out`.
         json: file that gets the figures, with what they were measured on.
 

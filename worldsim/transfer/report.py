@@ -32,15 +32,11 @@ def transfer(
     """Trains and plays all rows, and writes the card.
 
     Args:
-        worlds: as for `World.load`, one per world seed.
-        data: the dataset that they were trained on.
-        out: folder of policies and finished runs; the same call again goes on from there.
-        shuffled: worlds trained on the same recordings with shuffled actions; see `shuffle_controls`.
+        worlds, shuffled, data, out, card, device: as in `TransferOptions`, except that nothing has a default: no world is
+            trained and no card is written that is not given. The same call again goes on from what is in `out`.
         refitted: worlds that were trained further on larger datasets, with those datasets; see `record_policies`.
-        card: Markdown file that gets the tables, with its plot beside it.
         json: file that gets all figures.
         config: how much of everything.
-        device: where the worlds run.
         game: the real game, where it is not registered under the name in the dataset; see `find_game`.
 
     Returns:

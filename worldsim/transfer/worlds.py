@@ -39,9 +39,7 @@ def train_worlds(
         out: folder that gets a run folder per seed.
         budget: seconds of training for each.
         seeds: of weights, batches and noise.
-        device: "auto", "cpu" or "cuda".
-        compiled: use torch.compile.
-        start: world that all begin with; by default random weights.
+        device, compiled, start: as for `worldsim.train.run.train`.
 
     Returns:
         Folders of the worlds.
@@ -81,8 +79,7 @@ def refit_world(
         out: folder that gets a folder for these policies and frames, with the larger dataset and a run folder.
         frames: to add.
         budget: seconds of further training.
-        device: "auto", "cpu" or "cuda".
-        compiled: use torch.compile.
+        device, compiled: as for `worldsim.train.run.train`.
         learner: that the policies were trained with.
         processes: games played at a time.
         game: the real game, where it is not registered under the name in the dataset; see `find_game`.
