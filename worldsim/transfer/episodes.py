@@ -85,7 +85,12 @@ def open_dreams(
         device: where to dream.
     """
     world = World.load(
-        folder, batch=batch, device=device, temperature=randomness.temperature, context_level=randomness.context_level
+        folder,
+        batch=batch,
+        device=device,
+        temperature=randomness.temperature,
+        context_level=randomness.context_level,
+        runtime="torch",  # the same dreams whatever graphs are kept here
     )
     world.set_starts(*start_contexts(world, recordings, moments))
     return DreamVectorEnv(world, batch, obs="latent", actions="flat", horizon=horizon, autoreset_mode="SameStep", game=game)

@@ -134,7 +134,7 @@ def _open(make: Callable[[], Game]) -> _FrameInInfo:
 @lru_cache(4)
 def _load(source: RecordedPolicy) -> tuple[Actor, View]:
     torch.set_num_threads(1)
-    world = World.load(source.world, device="cpu")
+    world = World.load(source.world, device="cpu", runtime="torch")
     config = world.config
     size = (config.height, config.width)
     view = View(config.control_spec, size, latent_size(world), source.axes, actions="flat")

@@ -92,7 +92,7 @@ class Runs:
         self.game = find_game(self.train.info.game if game is None else game)
         self.config = config.of_game(self.game)
         self.recorded = {folder: Dataset(larger, "train") for folder, larger in refitted.items()}
-        self.worlds = {folder: World.load(folder, device=device) for folder in (*worlds, *shuffled, *refitted)}
+        self.worlds = {folder: World.load(folder, device=device, runtime="torch") for folder in (*worlds, *shuffled, *refitted)}
         self.hashes = {folder: world_hash(folder) for folder in self.worlds}
         # All that policies in the real game depend on: they see with the tokenizer.
         self.tokenizers = {folder: world_hash(folder, ("tokenizer.safetensors",)) for folder in self.worlds}
