@@ -152,7 +152,7 @@ def test_auto_takes_what_is_kept(tiny_world_path: Path, kept: Path) -> None:
 
 def test_a_damaged_graph_is_made_again(load: Callable[..., World], kept: Path) -> None:
     whole = latents(load("openvino"), 2)
-    (graph,) = kept.glob("graphs/*/write-f32-1/graph.xml")
+    (graph,) = kept.glob("graphs/*/step-f32-1/graph.xml")
     weights = graph.with_name("graph.bin")
     flipped = bytearray(weights.read_bytes())
     flipped[2000:2400] = bytes(byte ^ 0x41 for byte in flipped[2000:2400])

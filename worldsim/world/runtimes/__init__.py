@@ -142,7 +142,7 @@ def openvino_found() -> bool:
 
 def is_prepared(folder: Path, batch: int) -> bool:
     """Whether the float32 graphs for `batch` rows are kept in `folder`."""
-    return all((folder / f"{name}-f32-{batch}" / "graph.xml").is_file() for name in ("step", "write", "decode"))
+    return all((folder / f"{name}-f32-{batch}" / "graph.xml").is_file() for name in ("step", "decode"))
 
 
 def _ranges(folder: Path | None, layers: Mapping[str, Any], measure: Callable[[], dict[str, float]]) -> dict[str, float]:

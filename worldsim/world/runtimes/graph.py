@@ -26,13 +26,12 @@ class StepGraph(nn.Module):
     Args:
         dit: the dynamics, in float32.
         grid: latent grid `(h, w)`.
-        write_only: stop after the last layer that the ring keeps, and give keys and values alone (the commit).
         ranges: largest activations by name of linear layer; those layers compute in int8. None for float32 throughout.
     """
 
-    def __init__(self, dit: DiT, grid: tuple[int, int], *, write_only: bool = False, ranges: Ranges | None = None):
+    def __init__(self, dit: DiT, grid: tuple[int, int], ranges: Ranges | None = None):
         super().__init__()
-        self.dit, self.write_only, self.ranges = dit, write_only, ranges or {}
+        self.dit, self.ranges = dit, ranges or {}
         self.temporal = [i for i in range(dit.config.depth) if dit.config.kind(i) != "space"]
         space = F.pad(rope.space_angles(*grid, dit.row_speeds, dit.column_speeds), (0, 0, 1, 0))
         still = F.pad(space, (dit.time_speeds.shape[0], 0))
@@ -67,7 +66,7 @@ class StepGraph(nn.Module):
             angles: time angles `(B, pairs)` of the frame.
 
         Returns:
-            Keys and values of the frame `(layers, B, N, G, D)`; unless `write_only`, then also clean latents `(B, h * w, C)`,
+            Keys and values of the frame `(layers, B, N, G, D)`, clean latents `(B, h * w, C)`,
             reward logits `(B, bins)`, end logit `(B, 1)` and, with codewords, their logits `(B, h * w, codes)`.
         """
         dit, tokens = self.dit, self.space.shape[0]
@@ -84,8 +83,6 @@ class StepGraph(nn.Module):
             if i in self.temporal:
                 new_keys.append(k)
                 new_values.append(v)
-                if self.write_only and i == self.temporal[-1]:
-                    break
                 slot = len(new_keys) - 1
                 seen = attend_time if block.attention.kind == "time" else attend_joint
                 y = seen(q, k, v, keys[slot], values[slot], mask)
@@ -96,7 +93,7 @@ class StepGraph(nn.Module):
             up, gate = self._linear(f"blocks.{i}.enter", block.enter, y).chunk(2, dim=-1)
             x = x + gate2 * self._linear(f"blocks.{i}.leave", block.leave, F.silu(gate) * up)
         written = torch.stack(new_keys), torch.stack(new_values)
-        return written if self.write_only else (*written, *self._heads(x, condition))
+        return *written, *self._heads(x, condition)
 
     def _heads(self, x: Tensor, condition: Tensor) -> tuple[Tensor, ...]:
         dit = self.dit

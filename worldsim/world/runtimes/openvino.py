@@ -156,13 +156,8 @@ class OpenVINONetwork:
             torch.zeros(batch, len(dit.time_speeds), **floats),
         )
 
-        def graph(name: str, write_only: bool) -> Graph:
-            path = folder and folder / f"{name}-{'f32' if ranges is None else 'int8'}-{batch}"
-            return compile_graph(
-                lambda: StepGraph(dit, grid, write_only=write_only, ranges=ranges), example, path, fast_precision()
-            )
-
-        self._step, self._write = graph("step", False), graph("write", True)
+        path = folder and folder / f"step-{'f32' if ranges is None else 'int8'}-{batch}"
+        self._step = compile_graph(lambda: StepGraph(dit, grid, ranges), example, path, fast_precision())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OpenVINONetwork, self._made_of
@@ -188,9 +183,9 @@ class OpenVINONetwork:
     def write(
         self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
     ) -> None:
-        """As `DiT.write`."""
+        """As `DiT.write`, by the same graph: one of its own saves no time, since its weights would not stay in the cache."""
         assert prompt is None
-        keys, values = self._write(*self._inputs(z, levels, step_sizes, controls, ring))
+        keys, values, *_ = self._step(*self._inputs(z, levels, step_sizes, controls, ring))
         ring.write_layers(keys, values)
 
     def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
