@@ -88,6 +88,12 @@ class BrokenSquare(MovingSquare):
         raise RuntimeError("the square fell over")
 
 
+class Unrewarding(MovingSquare):
+    def step(self, action: Any) -> Any:
+        frame, _, *rest = super().step(action)
+        return frame, None, *rest
+
+
 class Bare(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A game that does not say what it is."""
 

@@ -16,10 +16,10 @@ from worldsim.data import Dataset
 from worldsim.data.collect import collect, episode_seeds
 from worldsim.data.coverage import format_coverage
 from worldsim.data.format import episode_files, episode_path
-from worldsim.errors import DataError, FileError
+from worldsim.errors import DataError, FileError, GameError
 
 from . import moving_square
-from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, Bare, BrokenSquare, Grey, MovingSquare
+from .moving_square import EVAL_FRAMES, POLICIES, SIZE, SPEC, Bare, BrokenSquare, Grey, MovingSquare, Unrewarding
 
 FRAMES = 300
 
@@ -218,9 +218,14 @@ def test_coverage(tmp_path: Path) -> None:
 
 
 def test_failures_reach_the_caller(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="the square fell over"):
+    with pytest.raises(GameError, match=r"RuntimeError: the square fell over \(line \d+ of .*moving_square\.py, in step\)"):
         run(tmp_path, env=BrokenSquare)
     assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_a_reward_is_a_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the game's reward was None; the second value of step\(\) must be a number"):
+        run(tmp_path, env=Unrewarding)
 
 
 @pytest.mark.parametrize("options", [{"processes": 0}, {"policies": ()}, {"frames": -1}, {"seed": -1}, {"max_steps": 0}])

@@ -29,7 +29,7 @@ from worldsim.data.folder import PARTIAL, check_recordable
 from worldsim.data.format import SPLITS, DatasetInfo, check_whole
 from worldsim.data.recorder import Recorder
 from worldsim.data.writer import EpisodeWriter, Take
-from worldsim.errors import DataError, Terminated, WorldsimError
+from worldsim.errors import DataError, GameError, Terminated, WorldsimError
 
 if TYPE_CHECKING:
     import gymnasium
@@ -274,8 +274,17 @@ def _work(job: Job, pipe: Connection) -> None:
         pass  # the parent is gone or done
     except WorldsimError as error:
         pipe.send(error)
-    except Exception:
-        pipe.send(RuntimeError(f"a recording process failed:\n{traceback.format_exc()}"))
+    except Exception as error:
+        pipe.send(GameError(_blame(error, job.game)))
+
+
+def _blame(error: Exception, game: str) -> str:
+    """What went wrong in a game's or a policy's own code, and in which line of it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{game} failed while it was recorded: {type(error).__name__}: {error} (line {last.lineno} of {last.filename}, in "
+        f"{last.name}). Finished episodes are kept; mend it and run the same command again."
+    )
 
 
 def _leave(number: int, frame: object) -> None:
@@ -368,6 +377,8 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, s
         vector = spec.check_vector(policy.act(info))
         before, state = np.array(frame), state_values(info, job.state)  # a copy: some environments draw into the same array
         frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))
+        if not isinstance(reward, int | float | np.number):
+            raise DataError(f"the game's reward was {reward!r}; the second value of step() must be a number.")
         truncated = truncated or (not terminated and len(writer) + 1 >= job.max_steps)
         writer.append(before, vector, float(reward), terminated, truncated, state)
         over = terminated or truncated
