@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import GAMES, Bar, Game, GameSpec, find_game, known_game, make, make_policy, register
-from worldsim.envs.games.dodge import DODGE, DodgeEnv
+from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import ControlError, GameError
 
@@ -57,41 +55,6 @@ def test_specs_go_to_other_processes(game: GameSpec) -> None:
     assert (again.name, again.control_spec, again.axes, again.options) == (game.name, game.control_spec, game.axes, game.options)
 
 
-MIDDLE = 1  # a seed that begins in the third lane
-
-
-def play(seed: int, *keys: str) -> Iterator[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
-    env = DodgeEnv()
-    env.reset(seed=seed)
-    for key in keys:
-        yield env.step(DODGE.control_spec.to_action(DODGE.control_spec.to_vector(Controls(keys={key} if key else set()))))
-
-
-def test_dodge_follows_its_rules() -> None:
-    check_env(DodgeEnv(render_mode="rgb_array"), skip_render_check=True)
-    (first, *_), *_, last = play(MIDDLE, "", "", "", "")
-    assert [step[2] for step in play(MIDDLE, "", "", "", "")] == [False, False, False, True], "who rests is hit"
-    x = int(last[4]["player"])
-    assert (first[24:, x : x + 8] == (60, 120, 240)).all() and (first[6:14, x : x + 8] == (230, 60, 40)).all()
-    sides = [[step[4]["player"] for step in play(MIDDLE, *keys)] for keys in ("dddddd", "aaaaaa")]
-    assert max(sides[0]) == 40.0 and min(sides[1]) == 0.0, "walls stop the player"
-    assert sides[0][0] - sides[1][0] == 16.0, "a goes left, d right"
-    dodged = [step[1:4] for step in play(MIDDLE, *["a", "", "", "", "d", "", "", ""] * 25)]
-    assert dodged == [(1.0, False, False)] * 199 + [(1.0, False, True)], "who moves on lives until the horizon"
-
-
-def test_dodge_is_the_same_mirrored() -> None:
-    def frames(keys: str, start: int) -> list[np.ndarray]:
-        env = DodgeEnv()
-        env.reset(seed=0)
-        env._player = env._brick = start
-        spec = DODGE.control_spec
-        return [env.step(spec.to_action(spec.to_vector(Controls(keys={key}))))[0] for key in keys]
-
-    for one, other in zip(frames("aaadda", 4), frames("dddaad", 1), strict=True):
-        assert np.array_equal(one[:, ::-1], other)
-
-
 # A stranger's game, as plain as Gymnasium allows: it says nothing of controls, rate or skip.
 SPEC = ControlSpec(keys=("up", "down"))
 
@@ -120,7 +83,7 @@ def push(spec: ControlSpec) -> Any:
 
 PLAIN = GameSpec(
     name="mine/plain",
-    make="tests.envs.test_games:Plain",
+    make="tests.envs.games.test_spec:Plain",
     control_spec=SPEC,
     height=16,
     width=32,
@@ -128,14 +91,14 @@ PLAIN = GameSpec(
     frame_skip=3,
     states=("level",),
     cells={"level": 2.0},
-    policies={"tests.envs.test_games:push": 1.0},
+    policies={"tests.envs.games.test_spec:push": 1.0},
 )
-HERE = "tests.envs.test_games:PLAIN"
+HERE = "tests.envs.games.test_spec:PLAIN"
 
 
 @pytest.fixture
 def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
 
 
 @pytest.mark.usefixtures("at_root")
