@@ -14,7 +14,6 @@ import pytest
 
 from worldsim.data import Dataset
 from worldsim.data.collect import collect, episode_seeds
-from worldsim.data.coverage import format_coverage
 from worldsim.data.format import episode_files, episode_path
 from worldsim.errors import DataError, FileError, GameError
 
@@ -201,20 +200,6 @@ def test_long_episodes_are_truncated(tmp_path: Path) -> None:
     assert dataset.lengths.max() == 5
     episode = dataset.episode(int(dataset.lengths.argmax()))
     assert episode.truncated.tolist() == [False] * 4 + [True]
-
-
-def test_coverage(tmp_path: Path) -> None:
-    figures = run(tmp_path, policies=POLICIES[:1])
-    dataset = Dataset(tmp_path)
-    assert figures["episodes"] == {"eval": len(Dataset(tmp_path, "eval")), "train": len(Dataset(tmp_path, "train"))}
-    assert figures["policies"] == {"random": len(dataset)}
-    assert figures["held"]["mouse.left"] == 1.0 and 0.35 < figures["held"]["a"] < 0.65
-    assert sum(figures["mouse_dx"]["share"]) == pytest.approx(1.0)
-    assert figures["cells"] == {"visited": 1, "size": {"x": 64.0}}
-    assert figures["end_rate"] == pytest.approx(dataset.rows.terminated.mean())
-    moved = dataset.rows.actions[:, 0] != dataset.rows.actions[:, 1]
-    assert figures["still_share"] == pytest.approx(1 - moved.mean(), abs=0.1)
-    assert f"train: {figures['episodes']['train']} episodes" in format_coverage(figures)
 
 
 def test_failures_reach_the_caller(tmp_path: Path) -> None:

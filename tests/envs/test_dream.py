@@ -14,12 +14,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import FrameStackObservation, NumpyToTorch, RecordEpisodeStatistics, RecordVideo, TimeLimit
 
-from worldsim.controls import Controls, ControlSpec
+from worldsim.controls import Controls
 from worldsim.envs.dream import DreamEnv, warn_of_processes
-from worldsim.envs.games import find_game
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
-from worldsim.envs.view import ACTIONS, View
 from worldsim.errors import ControlError, EnvError, WorldError, WorldsimError
 from worldsim.world import World, WorldConfig, export_world
 
@@ -290,18 +288,6 @@ def test_convolutions_for_atari_take_the_strip_in_another_size(short_world_path:
     sb3 = pytest.importorskip("stable_baselines3")
     env = dream(short_world_path, obs_size=(64, 64), actions="flat")
     sb3.PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
-
-
-def test_actions_say_what_they_do() -> None:
-    spec = find_game("doom/defend-the-center")
-    views = {actions: View(spec.control_spec, (80, 128), 0, spec.axes, spec.meanings, actions=actions) for actions in ACTIONS}
-    assert views["flat"].action_meanings() == [["rest", "turn -2.5", "turn +2.5", "turn -10", "turn +10"], ["rest", "fire"]]
-    assert views["native"].action_meanings() == ["turn", "mouse.dy", "fire"]
-    dodge = find_game("toy/dodge")
-    flat = View(dodge.control_spec, (32, 48), 0, dodge.axes, dodge.meanings, actions="flat")
-    assert flat.action_meanings() == ["rest", "left", "right"]
-    unknown = View(ControlSpec(keys=("a",), buttons=("left",)), (32, 48), 0, actions="flat")
-    assert unknown.action_meanings() == [["rest", "a"], ["rest", "left click"]]
 
 
 @pytest.mark.filterwarnings("ignore:.*matplotlib is not installed")
