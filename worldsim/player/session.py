@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -150,8 +151,7 @@ class Session:
         self.real: TwinEnv | None = None
         self.mode, self.seed, self.position, self.held = "dream", config.seed, 0, Controls()
         self.panes: dict[str, Pane] = {}
-        hint = prepare_in_background(world, self.folder) if config.runtime == "auto" else None
-        self.notices: list[str] = [hint] if hint else []
+        self.notices: list[str] = []
         self.recordings = Recordings(
             config.recordings,
             self.folder,
@@ -258,8 +258,10 @@ class Session:
             self.recordings.start(self.sources)
 
     def close(self) -> None:
-        """Saves a recording, and ends the game."""
+        """Saves a recording, and ends the game. Only now are graphs compiled: beside play that would halt the picture."""
         self.recordings.stop()
+        if self.config.runtime == "auto" and (hint := prepare_in_background(self.dream.world, self.folder)):
+            print(hint, file=sys.stderr)
         for env in (self.dream, self.real):
             if env is not None:
                 env.close()

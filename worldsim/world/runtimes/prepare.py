@@ -36,7 +36,7 @@ def prepare_in_background(world: World, folder: Path) -> str | None:
     command = [sys.executable, "-m", "worldsim.world.runtimes.prepare", str(folder.resolve()), str(world.batch)]
     nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.Popen(command, start_new_session=True, **nowhere)  # type: ignore[call-overload]
-    return "a faster runtime is being prepared; it plays from the next start on"
+    return "a faster runtime is being prepared in the background; the next start uses it"
 
 
 def prepare(folder: Path, batch: int) -> None:
