@@ -236,3 +236,14 @@ def test_an_episode_recorded_from_its_middle_on_says_so(make: Make, tmp_path: Pa
     middle, whole = Dataset(next(tmp_path.glob("*-real-*"))).episodes
     assert middle.begun_at == 3 and not middle.replayable, "its seed leads to a frame before its first"
     assert whole.begun_at == 0 and whole.replayable and whole.seed != middle.seed
+
+
+def test_graphs_are_prepared_when_play_ends(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling beside play would take the picture's time."""
+    asked: list[Path] = []
+    monkeypatch.setattr("worldsim.player.session.prepare_in_background", lambda world, folder: asked.append(folder))
+    session = Session(PlayConfig(str(tiny_world_path), device="cpu"))
+    session.restart()
+    assert not asked
+    session.close()
+    assert asked == [tiny_world_path]
