@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 CODEBASE_VERSION = "v3.0"  # LeRobot's name for the layout
 FILES_PER_CHUNK = 1000
 SPLITS = ("train", "eval")
-LABELS = ("seed", "policy", "split", "world_hash", "sampler", "start", "begun_at")  # what a recording says of an episode
+LABELS = ("seed", "policy", "split", "world_hash", "sampler", "start", "capture", "begun_at")  # what a recording says of an episode
 MAX_SIDE, MIN_FPS, MAX_FPS = 16384, 0.01, 1000.0
 VIDEO_KEY = "observation.images.main"
 INFO_PATH = "meta/info.json"
@@ -139,11 +139,14 @@ class EpisodeInfo:
         policy: name of what chose the controls.
         split: "train" or "eval".
         world_hash: hash of the world that dreamed it; None for a real game.
-        sampler: sampler settings as JSON; None for a real game.
-        start: the start that the dream began from; None for a real game.
+        sampler: what else the dream's frames depend on, as JSON; None for a real game. See `worldsim.world.replay`.
+        start: where the dream began, as JSON, where that is not the start drawn from its seed; None for a real game.
+        capture: how the window of a program was recorded, as JSON: its title, the delay that was shifted out, frames
+            dropped; None for what was not captured from a window.
         begun_at: frames since the reset with `seed` at which the recording began; playing from the seed shows its first
             frame only where this is 0.
         content_hash: SHA-256 of its frames and rows as recorded; None in datasets that are older than it.
+        frames_hash: SHA-256 of its frames before they were compressed; None in datasets that are older than it.
     """
 
     index: int
@@ -158,6 +161,8 @@ class EpisodeInfo:
     start: str | None = None
     begun_at: int = 0
     content_hash: str | None = None
+    capture: str | None = None
+    frames_hash: str | None = None
 
     @property
     def replayable(self) -> bool:
@@ -301,7 +306,7 @@ def check_labels(**labels: Any) -> dict[str, Any]:
         checked["seed"] = check_whole("seed", checked["seed"], 0, 2**64 - 1)
     if "begun_at" in checked:
         checked["begun_at"] = check_whole("begun_at", checked["begun_at"], 0, 2**62)
-    for name in ("policy", "split", "world_hash", "sampler", "start"):
+    for name in ("policy", "split", "world_hash", "sampler", "start", "capture"):
         if name in checked and (checked[name] is not None or name in ("policy", "split")):
             check_text(name, checked[name])
     if checked.get("split", "train") not in SPLITS:

@@ -109,7 +109,7 @@ def _take_over(piece: _Piece, recorder: Recorder, split: str) -> None:
         copy.parent.mkdir(exist_ok=True)
         _link(video, copy)
     labels = {name: getattr(episode, name) for name in LABELS}
-    recorder.commit(Take(copy, rows, pictures), **{**labels, "split": split})
+    recorder.commit(Take(copy, rows, pictures, episode.frames_hash), **{**labels, "split": split})
 
 
 def _link(source: Path, target: Path) -> None:

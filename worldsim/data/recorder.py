@@ -114,7 +114,8 @@ class Recorder:
             policy: name of what chooses the controls.
             split: "train" or "eval".
             begun_at: frames since the reset with `seed`; more than 0 if the recording begins in mid-episode.
-            labels: for dreamed episodes, `world_hash`, `sampler` and `start` (see `EpisodeInfo`).
+            labels: for dreamed episodes `world_hash`, `sampler` and `start`, for captured ones `capture`; see
+                `EpisodeInfo`.
 
         Raises:
             DataError: if a label cannot be stored, or an episode is being recorded.
@@ -166,8 +167,8 @@ class Recorder:
         labels, index = check_labels(**labels), self.next_index
         before = self.episodes.get(index - 1)
         first_row = before.first_row + before.length if before else 0
-        content = hash_episode(take.video, take.rows)
-        episode = EpisodeInfo(index, len(take.rows), first_row, self.info.game, **labels, content_hash=content)
+        hashes = {"content_hash": hash_episode(take.video, take.rows), "frames_hash": take.frames_hash}
+        episode = EpisodeInfo(index, len(take.rows), first_row, self.info.game, **labels, **hashes)
         try:
             publish(take.video, video_path(self.root, index))
             self._write_tables(take.rows, episode, take.pictures)

@@ -22,7 +22,7 @@ STATS_COLUMN = "worldsim_stats"  # of an episode's metadata; one column, since p
 
 _NUMBERS = {"index": ("episode_index", 0), "length": ("length", 1), "first_row": ("dataset_from_index", 0)}  # and the least
 _PARTS = ("data", f"videos/{VIDEO_KEY}", "meta/episodes")
-_TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "content_hash")
+_TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "capture", "content_hash", "frames_hash")
 
 
 def write_tasks(root: Path, info: DatasetInfo) -> None:
@@ -141,7 +141,8 @@ def read_episode_and_stats(path: Path) -> tuple[EpisodeInfo, Stats]:
         numbers: dict[str, Any] = {
             name: check_whole(column, row[column], least, 2**62) for name, (column, least) in _NUMBERS.items()
         }
-        episode = EpisodeInfo(**numbers, game=row["game"], content_hash=row.get("content_hash"), **labels)
+        hashes = {name: row.get(name) for name in ("content_hash", "frames_hash")}
+        episode = EpisodeInfo(**numbers, game=row["game"], **hashes, **labels)
         return episode, json.loads(row.get(STATS_COLUMN, "{}"))
     except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from error

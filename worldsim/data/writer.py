@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
+from worldsim.data.background import Background
 from worldsim.data.format import DatasetInfo, Rows
 from worldsim.data.stats import PICTURED, PictureSummary, Summary
 from worldsim.data.video import VideoWriter
@@ -20,15 +22,26 @@ from worldsim.files import named_errors
 
 @dataclass(frozen=True)
 class Take:
-    """A recorded episode that is not yet part of a dataset: its finished video file, its rows, statistics of its pictures."""
+    """A recorded episode that is not yet part of a dataset.
+
+    Attributes:
+        video: its finished file.
+        rows: its numbers.
+        pictures: statistics of its pictures.
+        frames_hash: SHA-256 of its frames before they were compressed; None where it is not known.
+    """
 
     video: Path
     rows: Rows
     pictures: Summary
+    frames_hash: str | None = None
 
 
 class EpisodeWriter:
     """Records one episode into `path`, outside any dataset; `Recorder.commit` takes it in.
+
+    Frames are encoded in a thread, so that whoever plays does not wait for it. A disk that is full is therefore
+    reported by a later call.
 
     Args:
         path: video file to write.
@@ -43,7 +56,8 @@ class EpisodeWriter:
         with named_errors("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._video = VideoWriter(path, info.height, info.width, info.fps, info.lossless)
-        self._pictures = PictureSummary()
+        self._pictures, self._digest, self._encoded = PictureSummary(), hashlib.sha256(), 0
+        self._encoder = Background(self._encode)
         self._rows: list[tuple[NDArray[np.float32], float, bool, bool, NDArray[np.float32]]] = []
 
     def __len__(self) -> int:
@@ -81,15 +95,14 @@ class EpisodeWriter:
             raise DataError(f"state has shape {values.shape}; this dataset takes ({len(self._info.state)},): {self._info.state}.")
         action = _quantise(self._info.control_spec, vector)
         earned, ends = _number("reward", reward), (_flag("terminated", terminated), _flag("truncated", truncated))
-        self._video.append(frame)
-        if len(self._rows) % PICTURED == 0:
-            self._pictures.add(frame)
+        self._encoder.put(np.array(frame, order="C"))  # a copy: some games draw into the same array
         self._rows.append((action, earned, *ends, values))
 
     def close(self) -> Take:
         """Completes the video; the episode needs at least one row."""
         assert self._rows
         try:
+            self._encoder.finish()
             self._video.close()
         except FileError:
             self.discard()
@@ -102,12 +115,20 @@ class EpisodeWriter:
             truncated=np.array(truncated, np.bool_),
             states=np.stack(states),
         )
-        return Take(self._path, rows, self._pictures.result())
+        return Take(self._path, rows, self._pictures.result(), self._digest.hexdigest())
 
     def discard(self) -> None:
         """Drops the episode."""
+        self._encoder.stop()
         self._video.abandon()
         self._path.unlink(missing_ok=True)
+
+    def _encode(self, frame: NDArray[np.uint8]) -> None:
+        self._video.append(frame)
+        self._digest.update(frame)
+        if self._encoded % PICTURED == 0:
+            self._pictures.add(frame)
+        self._encoded += 1
 
 
 def _quantise(spec: ControlSpec, vector: NDArray[Any]) -> NDArray[np.float32]:
