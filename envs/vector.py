@@ -158,6 +158,10 @@ class DreamVectorEnv(VectorEnv[Array, Any, Array]):
             raise EnvError("render() before reset(); call reset(seed=...) first.")
         return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
 
+    def frames(self) -> NDArray[np.uint8]:
+        """The current frames, uint8 `(num_envs, H, W, 3)`, as a copy, whatever the observations are."""
+        return self._dreams.frames()
+
     def get_action_meanings(self) -> list[Any]:
         """What the actions of one dream do; see `View.action_meanings`."""
         return self.view.action_meanings()

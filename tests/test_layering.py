@@ -29,7 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "world": (*BASE, "model", "worlds"),
     "data": ("choices", "controls", "errors", "files", "machine"),
     "envs.games": ("controls", "errors"),
-    "envs": (*BASE, "world", "worlds", "envs.games"),
+    "envs": (*BASE, "world", "worlds", "data", "envs.games"),
     "train": (*BASE, "plotting", "model", "data", "world"),
     "presets": (*BASE, "model", "data", "world", "train", "envs.games"),
     "studio": BELOW,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worldsim.controls import Controls, ControlSpec
     from worldsim.data import Dataset
     from worldsim.envs.games import GameSpec
+    from worldsim.envs.record import RecordDataset
     from worldsim.world import Step, World
 
     __version__: str
@@ -28,10 +29,11 @@ _HOMES = {
     "Controls": "worldsim.controls",
     "Dataset": "worldsim.data",
     "GameSpec": "worldsim.envs.games",
+    "RecordDataset": "worldsim.envs.record",
     "Step": "worldsim.world",
     "World": "worldsim.world",
 }
-__all__ = ["ControlSpec", "Controls", "Dataset", "GameSpec", "Step", "World", "__version__"]
+__all__ = ["ControlSpec", "Controls", "Dataset", "GameSpec", "RecordDataset", "Step", "World", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

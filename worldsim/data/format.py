@@ -28,7 +28,16 @@ FORMAT_VERSION = 1
 CODEBASE_VERSION = "v3.0"  # LeRobot's name for the layout
 FILES_PER_CHUNK = 1000
 SPLITS = ("train", "eval")
-LABELS = ("seed", "policy", "split", "world_hash", "sampler", "start", "capture", "begun_at")  # what a recording says of an episode
+LABELS = (
+    "seed",
+    "policy",
+    "split",
+    "world_hash",
+    "sampler",
+    "start",
+    "capture",
+    "begun_at",
+)  # what a recording says of an episode
 MAX_SIDE, MIN_FPS, MAX_FPS = 16384, 0.01, 1000.0
 VIDEO_KEY = "observation.images.main"
 INFO_PATH = "meta/info.json"

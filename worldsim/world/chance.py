@@ -14,23 +14,31 @@ from torch import Tensor
 
 
 class Chance:
-    """Random numbers of `batch` rows, drawn on the CPU, so that they are the same for every device."""
+    """Random numbers of `batch` rows, drawn on the CPU, so that they are the same for every device.
+
+    Attributes:
+        seeds: with which each row was last restarted.
+    """
 
     def __init__(self, batch: int) -> None:
+        self.seeds = [0] * batch
         self._rows = [torch.Generator(device="cpu") for _ in range(batch)]
         self._next_seed = [secrets.randbits(63) for _ in range(batch)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"rows": [row.get_state() for row in self._rows], "next_seed": list(self._next_seed)}
+        generators = [row.get_state() for row in self._rows]
+        return {"rows": generators, "next_seed": list(self._next_seed), "seeds": list(self.seeds)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.seeds = list(state["seeds"])
         self._rows, self._next_seed = [torch.Generator(device="cpu") for _ in state["rows"]], list(state["next_seed"])
         for generator, saved in zip(self._rows, state["rows"], strict=True):
             generator.set_state(saved)
 
     def restart(self, row: int, seed: int | None, starts: int) -> int:
         """Seeds a row, by its own random numbers where `seed` is None, and draws one of so many starts."""
-        generator = self._rows[row].manual_seed(self._next_seed[row] if seed is None else seed)
+        self.seeds[row] = self._next_seed[row] if seed is None else seed
+        generator = self._rows[row].manual_seed(self.seeds[row])
         self._next_seed[row], start = (
             int(torch.randint(end, (), generator=generator, device="cpu", dtype=torch.int64)) for end in (2**63 - 1, starts)
         )

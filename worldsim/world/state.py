@@ -43,3 +43,17 @@ class WorldState(NamedTuple):
     past: RingRows
     noise: Tensor
     next_seed: Tensor
+
+
+class Origin(NamedTuple):
+    """How a row of a world was started.
+
+    Attributes:
+        seed: of its random numbers.
+        start: index of its start context.
+        chosen: whether the start was given, rather than drawn from the seed.
+    """
+
+    seed: int
+    start: int
+    chosen: bool

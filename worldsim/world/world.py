@@ -29,7 +29,7 @@ from worldsim.world.runtimes import make_runtime, openvino_found, pick_runtime
 from worldsim.world.runtimes.cache import graph_folder
 from worldsim.world.runtimes.quantize import measure_ranges
 from worldsim.world.starts import Starts
-from worldsim.world.state import Step, WorldState
+from worldsim.world.state import Origin, Step, WorldState
 
 
 class World:
@@ -62,6 +62,11 @@ class World:
         runtime: who executes a step: "torch", "openvino", "openvino-int8", or "auto" for OpenVINO where its graphs are kept on
             this machine and otherwise torch; see `worldsim.world.runtimes`. `World.runtime.name` says which it is.
         graphs: folder in which compiled graphs are kept; None to keep nothing.
+
+    Attributes:
+        folder: that it was loaded from; None for one that was not.
+        origins: how each row was last started; None for a row that was never started, or was put into a state.
+        has_own_starts: whether its start contexts are those it came with.
 
     Raises:
         WorldError: if an option is out of range, or the batch does not fit into memory.
@@ -122,7 +127,10 @@ class World:
         self._chance = Chance(self.batch)
         self._started = np.zeros(self.batch, bool)
         self._owner: weakref.ref[object] | None = None
+        self.folder: Path | None = None
+        self.origins: list[Origin | None] = [None] * self.batch
         self.set_starts(starts, start_controls)
+        self.has_own_starts = True
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._waiting = np.zeros(self.batch, bool)  # rows whose pending frame belongs to their episode
 
@@ -165,6 +173,7 @@ class World:
             runtime=runtime,
             graphs=graph_folder(world_hash(folder)) if openvino_found() else None,
         )
+        world.folder = folder
         sys.audit("worldsim.load", "end")
         return world
 
@@ -253,6 +262,7 @@ class World:
         """
         check_starts(starts, start_controls, self.config.dynamics.window, self.latent_shape, self.control_spec.size)
         self._starts = Starts(self.dynamics, starts.to(self.device), start_controls.to(self.device))
+        self.has_own_starts = False
 
     def reset(self, *, seed: Seed = None, start: int | None = None) -> Step:
         """Starts all worlds anew; see `restart`.
@@ -289,6 +299,7 @@ class World:
         chosen = drawn if start is None else [start] * len(rows)
         for row, index in zip(rows, chosen, strict=True):
             self.stream.ring.put([row], self._starts.ring_after(index, self.context_level))
+            self.origins[row] = Origin(self._chance.seeds[row], index, start is not None)
         self._started[rows], self._waiting[rows] = True, False
         return self.starts[chosen, -1]
 
@@ -403,4 +414,5 @@ class World:
         ring.put(rows, state.past)
         for i, (row, value) in enumerate(zip(rows, seeds, strict=True)):
             self._chance.set_state(row, state.noise[i % states], int(state.next_seed[i % states]), value)
+            self.origins[row] = None
         self._started[rows], self._waiting[rows] = True, False
