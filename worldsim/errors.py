@@ -114,6 +114,17 @@ def check_number(
     return float(value)  # type: ignore[arg-type]
 
 
+def check_flag(name: str, value: object, error: type[WorldsimError] = ConfigError) -> bool:
+    """Checks that a value is True or False.
+
+    Raises:
+        ConfigError: or `error`, if it is not.
+    """
+    if not isinstance(value, bool):
+        raise error(f"{name} was {shown(value)}; allowed: true, false.")
+    return value
+
+
 def check_choice(name: str, value: object, allowed: Sequence[str], error: type[WorldsimError] = ConfigError) -> str:
     """One of the strings allowed.
 

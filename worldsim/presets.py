@@ -60,7 +60,7 @@ def my_way_home() -> TrainConfig:
 
 def defend_the_center() -> TrainConfig:
     """Turn on the spot and shoot at monsters that close in."""
-    return TrainConfig(name="doom/defend-the-center", tokenizer=_tokenizer(), dynamics=_dynamics())
+    return TrainConfig(name="doom/defend-the-center", tokenizer=_tokenizer(), dynamics=_dynamics(), rounds=3)
 
 
 def toy_dodge() -> TrainConfig:
@@ -183,8 +183,8 @@ def _dynamics() -> DynamicsStage:
     """
     noise = NoiseConfig(context_share=0, context_max=0.2, pure_share=0.35, shortcut_share=0)
     return DynamicsStage(
-        model=DiTConfig(temporal="time", temporal_every=2, codes=1024),
-        objective=DynamicsObjective(noise=noise, copies=1),
+        model=DiTConfig(temporal="time", temporal_every=2, codes=1024, reveals=True),
+        objective=DynamicsObjective(noise=noise, copies=1, revealed_share=0.5),
         batch=6,
         frames=16,
     )

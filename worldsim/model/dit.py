@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.errors import ConfigError, check_choice, check_int, check_number
+from worldsim.errors import ConfigError, check_choice, check_flag, check_int, check_number
 from worldsim.model import rope
 from worldsim.model.attention import Layout, causal_mask, modulate
 from worldsim.model.blocks import Block, Linear, Trunk
@@ -67,6 +67,8 @@ class DiTConfig:
             comparison).
         code_floor: codewords less likely than this are not drawn: a thousand such chances add up to patches
             that fit nothing.
+        reveals: whether a frame may come with the codewords of some of its patches, so that the others are drawn knowing
+            them; needs `codes`.
 
     Raises:
         ConfigError: if a field is of the wrong type or out of range.
@@ -88,6 +90,7 @@ class DiTConfig:
     codes: int = 0
     prediction: str = "x"
     code_floor: float = 0.005
+    reveals: bool = False
 
     def __post_init__(self) -> None:
         for name, (least, most) in BOUNDS.items():
@@ -101,6 +104,9 @@ class DiTConfig:
         check_choice("temporal", self.temporal, ("joint", "time"))
         check_choice("prediction", self.prediction, ("x", "v"))
         check_number("code_floor", self.code_floor, 0, 1)
+        check_flag("reveals", self.reveals)
+        if self.reveals and not self.codes:
+            raise ConfigError("reveals was True and codes 0; give codes, such as 1024, or reveals=False.")
 
     @property
     def head_dim(self) -> int:
@@ -165,6 +171,7 @@ class DiT(nn.Module):
         codebook = torch.zeros(config.codes, config.latent_channels, device=device if config.codes else CPU, dtype=torch.float32)
         self.register_buffer("codebook", codebook, persistent=config.codes > 0)
         time, rows, columns = rope.frequencies(config.head_dim)
+        self.reveal = Linear(config.latent_channels + 1, width, device, bias=False) if config.reveals else None
         self.register_buffer("time_speeds", time, persistent=False)
         self.register_buffer("row_speeds", rows, persistent=False)
         self.register_buffer("column_speeds", columns, persistent=False)
@@ -195,7 +202,8 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
         modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
         heads = [head for head in (self.reward_head, self.end_head, self.code_head) if head is not None]
-        for zeroed in (*modulations, self.final_modulation, self.final, *heads):
+        added = [] if self.reveal is None else [self.reveal]
+        for zeroed in (*modulations, self.final_modulation, self.final, *heads, *added):
             nn.init.zeros_(zeroed.weight)
 
     def forward(
@@ -210,6 +218,7 @@ class DiT(nn.Module):
         ring: Ring | None = None,
         copies: int = 0,
         modulations: Modulations | None = None,
+        shown: Tensor | None = None,
     ) -> Prediction:
         """Estimates clean frames.
 
@@ -226,13 +235,14 @@ class DiT(nn.Module):
                 the context does not see copies. Causal only.
             modulations: those of these levels, step sizes and controls, if they were computed before; see
                 `modulations`.
+            shown: codewords of some patches, `(B, T, h, w, C + 1)` from `worldsim.model.heads.reveal`; none by default.
 
         Returns:
             Prediction for every frame, or with copies for those alone, in the dtype of the weights or
             autocast.
         """
         batch, frames, height, width, _ = z.shape
-        x = Trunk(self.embed(z, controls))
+        x = Trunk(self.embed(z, controls, shown))
         layout = self.layout(batch, frames, height, width, causal, ring, copies)
         made = self.modulations(levels, step_sizes, controls) if modulations is None else modulations
         tokens = self._prompt(prompt, batch)
@@ -264,9 +274,12 @@ class DiT(nn.Module):
             x = block(x, made.blocks[i], layout, ring, tokens)
         cast(Block, self.blocks[last]).write(x, made.blocks[last], layout, ring)
 
-    def embed(self, z: Tensor, controls: Tensor) -> Tensor:
+    def embed(self, z: Tensor, controls: Tensor, shown: Tensor | None = None) -> Tensor:
         """Tokens `(B, T, 1 + h * w, width)`: the register, which carries the controls, and the patches."""
-        return torch.cat([self.register(controls)[:, :, None], self.patch(rearrange(z, "b t h w c -> b t (h w) c"))], dim=2)
+        patches = self.patch(z.flatten(2, 3))
+        if shown is not None and self.reveal is not None:
+            patches = patches + self.reveal(shown.flatten(2, 3).to(z.dtype))
+        return torch.cat([self.register(controls)[:, :, None], patches], dim=2)
 
     def condition(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Tensor:
         """Per-frame condition `(B, T, condition)` of adaLN."""

@@ -7,6 +7,9 @@ Codewords model random events. When nothing of a frame is known yet, the estimat
 frames. A rare event (a monster throws a fireball) almost vanishes in that mean, and the few network calls
 that follow cannot bring it back. A distribution over codewords keeps a chance of 1% as 1%: one codeword is
 drawn for every patch.
+
+Drawn all at once, codewords of neighbouring patches do not agree: half a monster here, bare floor there. Drawn in
+rounds, as in MaskGIT (Chang et al. 2022, arXiv:2202.04200), those of a later round are drawn knowing the earlier ones.
 """
 
 from __future__ import annotations
@@ -64,12 +67,48 @@ def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperatu
     Returns:
         Codeword drawn minus codeword expected, `(..., C)`, float32; zero where the model is certain.
     """
-    book, chances = codebook.float(), logits.softmax(-1, dtype=torch.float32)
-    expected = chances @ book
-    if temperature != 1:
-        chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
+    book = codebook.float()
+    expected = logits.softmax(-1, dtype=torch.float32) @ book
+    return book[draw_codes(logits, uniforms, temperature, floor)] - expected
+
+
+def draw_codes(logits: Tensor, uniforms: Tensor, temperature: float, floor: float) -> Tensor:
+    """Index `(...)` of a randomly drawn codeword for each patch; arguments as of `sampled_offset`."""
+    chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
     impossible = chances < chances.amax(-1, keepdim=True).clamp_max(floor)
-    return book[draw(chances.masked_fill(impossible, 0), uniforms)] - expected
+    return draw(chances.masked_fill(impossible, 0), uniforms)
+
+
+def most_certain(logits: Tensor, known: Tensor, share: float) -> Tensor:
+    """The patches that are drawn next: the most certain first, until `share` of all uncertainty is drawn.
+
+    Counting patches instead would spend a round on the many that are certain anyway, and draw all that matter in the last.
+
+    Args:
+        logits: of the codewords of each patch, `(..., n, codes)`.
+        known: bool `(..., n)`, patches drawn before.
+        share: of the entropy of the patches that are not known yet; 1 for all of them.
+
+    Returns:
+        Bool `(..., n)`, none of them known.
+    """
+    logs = logits.log_softmax(-1, dtype=torch.float32)
+    entropy = -(logs.exp() * logs).sum(-1).masked_fill(known, 0)
+    order = entropy.argsort(-1)
+    reached = torch.take_along_dim(entropy, order, -1).cumsum(-1)
+    within = reached <= share * reached[..., -1:]
+    return torch.zeros_like(known).scatter(-1, order, within) & ~known
+
+
+def reveal(codes: Tensor, codebook: Tensor, known: Tensor) -> Tensor:
+    """What a model is shown of codewords drawn so far: `(..., C + 1)` float32, each patch's codeword and a 1, or zeros.
+
+    Args:
+        codes: codeword of each patch, `(...)`.
+        codebook: `(codes, C)`.
+        known: bool `(...)`; the others are hidden.
+    """
+    return F.pad(codebook.float()[codes], (0, 1), value=1.0) * known[..., None]
 
 
 def draw(weights: Tensor, uniforms: Tensor) -> Tensor:

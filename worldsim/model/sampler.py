@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.model.dit import DiT, Modulations
-from worldsim.model.heads import expected_reward, sampled_offset
+from worldsim.model.dit import DiT, Modulations, Prediction
+from worldsim.model.heads import draw_codes, expected_reward, most_certain, reveal, sampled_offset
 from worldsim.model.noise import add_noise, step_toward
 from worldsim.model.ring import Ring
 
@@ -87,11 +87,13 @@ class Stream:
         model: the dynamics, on its device and in its dtype.
         grid: latent grid `(h, w)`.
         batch: worlds, `B`.
-        num_steps: network calls per frame.
+        num_steps: denoising steps per frame, each of them a network call.
         context_level: noise level at which finished frames are kept; the model was trained to expect a
             little.
         draw_level: noise level that the first of several network calls goes to in a world with codewords: the
             lower, the more of what was drawn stays; the higher, the better the patches agree.
+        rounds: network calls that the first step takes where codewords are drawn: a part of them is drawn in each, the most
+            certain first, knowing those drawn before. More than 1 needs a model that `reveals`.
         temperature: of the draw of codewords; in a world without codewords, the scale of the noise.
         prompt: prompt tokens `(B, L, prompt)`.
     """
@@ -105,11 +107,12 @@ class Stream:
         num_steps: int = 2,
         context_level: float = 0.05,
         draw_level: float = 0.15,
+        rounds: int = 1,
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
         self.model, self.num_steps, self.prompt = model, num_steps, prompt
-        self.context_level, self.draw_level, self.temperature = context_level, draw_level, temperature
+        self.context_level, self.draw_level, self.rounds, self.temperature = context_level, draw_level, rounds, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.dtype)
         self.dtype, self.device, self.batch = model.dtype, model.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
@@ -133,7 +136,7 @@ class Stream:
         """
         given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
         given += [] if uniforms is None else [uniforms.to(self.device)]
-        settings = (self.num_steps, self.draw_level, self.temperature, len(given))
+        settings = (self.num_steps, self.draw_level, self.rounds, self.temperature, len(given))
         latent, reward, end = self._run(settings, self._imagine, *given)
         return latent, reward, end
 
@@ -142,20 +145,46 @@ class Stream:
         z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
         levels, sizes = self._schedule()
         modulations = self._modulations(levels[:-1], sizes, controls)
-        end = None
+
+        def call(i: int, z: Tensor, shown: Tensor | None = None) -> Prediction:
+            level, size = (row[i].expand(self.batch, 1) for row in (levels, sizes))
+            given = (z.to(self.dtype), level, size, controls)
+            return self.model(*given, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i), shown=shown)
+
+        made = call(0, z)
+        x, end = made.x.float(), made.end  # which is trained where nothing of the frame is known
+        if codes and uniforms is not None:
+            made, x = self._draw(made, uniforms[:, None], lambda shown: call(0, z, shown))
         for i in range(self.num_steps):
-            level, target, size = (row.expand(self.batch, 1) for row in (levels[i], levels[i + 1], sizes[i]))
-            made = self.model(
-                z.to(self.dtype), level, size, controls, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i)
-            )
-            x = made.x.float()
-            if i == 0 and made.code is not None and uniforms is not None:
-                floor = self.model.config.code_floor
-                x = x + sampled_offset(made.code, self.model.codebook, uniforms[:, None], self.temperature, floor)
-            end = made.end if end is None else end  # trained where the frame is still pure noise
-            z = step_toward(z, x, level, target)
-        assert end is not None
+            if i:
+                made = call(i, z)
+                x = made.x.float()
+            z = step_toward(z, x, *(levels[j].expand(self.batch, 1) for j in (i, i + 1)))
         return z[:, 0], expected_reward(made.reward[:, 0]), end[:, 0].float().sigmoid()
+
+    def _draw(self, made: Prediction, uniforms: Tensor, again: Callable[[Tensor], Prediction]) -> tuple[Prediction, Tensor]:
+        """Draws the codewords of a frame, `(B, 1, h, w)`, in rounds.
+
+        Args:
+            made: prediction of which the first round draws.
+            uniforms: `(B, 1, h, w)`.
+            again: gives the prediction of the next round, being shown those drawn so far.
+
+        Returns:
+            The last prediction, and the clean estimate `(B, 1, h, w, C)` around all codewords drawn.
+        """
+        book, floor = self.model.codebook, self.model.config.code_floor
+        codes = torch.zeros(uniforms.shape, dtype=torch.int64, device=self.device)
+        known = torch.zeros(uniforms.shape, dtype=torch.bool, device=self.device)
+        assert made.code is not None
+        for left in range(self.rounds, 1, -1):
+            now = most_certain(made.code.flatten(2, 3), known.flatten(2), 1 / left).view_as(known)
+            codes = torch.where(now, draw_codes(made.code, uniforms, self.temperature, floor), codes)
+            known = known | now
+            made = again(reveal(codes, book, known))
+            assert made.code is not None
+        offset = sampled_offset(made.code, book, uniforms, self.temperature, floor)
+        return made, made.x.float() + offset * ~known[..., None]
 
     def _run(
         self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor

@@ -91,9 +91,10 @@ class TrainConfig:
         dynamics: second stage.
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
-        num_steps: network calls per frame in play.
+        num_steps: denoising steps per frame in play.
         context_level: noise level at which the world keeps past frames in play.
         draw_level: noise level that the first of several calls goes to in play; see `Stream`.
+        rounds: network calls in which the codewords of a frame are drawn in play; see `Stream`.
         mirrored: the game is the same with left and right swapped, in frames and controls: every episode is trained on both ways.
         cache: how frames and latents are kept on disk.
         previews: pictures made at every checkpoint.
@@ -107,12 +108,13 @@ class TrainConfig:
     num_steps: int = WorldConfig.num_steps
     context_level: float = WorldConfig.context_level
     draw_level: float = WorldConfig.draw_level
+    rounds: int = WorldConfig.rounds
     mirrored: bool = False
     cache: CacheConfig = field(default_factory=CacheConfig)
     previews: PreviewConfig = field(default_factory=PreviewConfig)
 
     def __post_init__(self) -> None:
-        check_fields(self, {"starts": 1, "num_steps": 1}, shares=("context_level", "draw_level"))
+        check_fields(self, {"starts": 1, "num_steps": 1, "rounds": 1}, shares=("context_level", "draw_level"))
         check_number("tokenizer_share", self.tokenizer_share, 0, 1, below=True)
 
 

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from worldsim.errors import check_choice, check_number
 from worldsim.model.dit import DiT, Prediction
-from worldsim.model.heads import nearest_code, two_hot
+from worldsim.model.heads import nearest_code, reveal, two_hot
 from worldsim.model.noise import NoiseConfig, add_noise, draw_context, draw_levels, draw_shortcuts, loss_weight, step_toward
 from worldsim.train.checks import check_fields
 from worldsim.train.store import LatentStore, Windows
+
+IGNORED = -1  # target of patches that do not count
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class DynamicsObjective:
         end_boost: how much more a true end counts than its frequency; the head's logit stays calibrated all the same.
         ending_share: share of the rows in which an episode ends, from which the end head alone learns; 0 for as many as are
             natural. Other losses leave them out, since what leads to an end is not what usually comes.
+        revealed_share: share of the frames of pure noise that are shown the codewords of some of their patches, from none to
+            all; for a model that `reveals`.
         code_weight: weight of the cross-entropy of codewords, where the model has them.
         space: where errors are measured, "x" (clean frames) or "v" (velocities; for comparison).
         level_floor: smallest level that errors of velocities are divided by.
@@ -50,6 +54,7 @@ class DynamicsObjective:
     end_weight: float = 0.05
     end_boost: float = 10.0
     ending_share: float = 0.125
+    revealed_share: float = 0.0
     code_weight: float = 0.03
     bidirectional_share: float = 0.0
     space: str = "x"
@@ -58,7 +63,10 @@ class DynamicsObjective:
     def __post_init__(self) -> None:
         weights = ("hard_weight", "reward_weight", "end_weight", "code_weight", "level_floor")
         check_fields(
-            self, {"copies": 0}, dict.fromkeys(weights, 0.0) | {"end_boost": 1e-3}, ("hard_share", "bidirectional_share")
+            self,
+            {"copies": 0},
+            dict.fromkeys(weights, 0.0) | {"end_boost": 1e-3},
+            ("hard_share", "bidirectional_share", "revealed_share"),
         )
         check_number("ending_share", self.ending_share, 0, 1, below=True)
         check_choice("space", self.space, ("x", "v"))
@@ -78,7 +86,8 @@ class Batch:
         noise: like `windows.latents`.
         levels, step_sizes: `(B, T)`; step sizes of at most `1 / finest` have data targets, larger ones shortcut targets.
         shortcuts: the first so many rows train on shortcut targets.
-        rarity: `(B, T)` chance that a frame has level 1; weighs the end head's true ends.
+        rarity: `(B, T)` chance that a frame has level 1 and shows nothing; weighs the end head's true ends.
+        revealed: bool `(B, T, h, w)`, patches whose codeword is shown.
         excess: how many times too many windows hold an end; weighs all that the end head sees in them.
         copies: noisy copies of the context.
     """
@@ -89,6 +98,7 @@ class Batch:
     step_sizes: Tensor
     shortcuts: int
     rarity: Tensor
+    revealed: Tensor
     excess: float = 1.0
     copies: int = 0
 
@@ -98,7 +108,7 @@ class Batch:
             return self
         context = self.levels.shape[1] // (1 + self.copies)
         windows = Windows(**{name: value[:, context:] for name, value in vars(self.windows).items()})
-        rest = {name: getattr(self, name)[:, context:] for name in ("noise", "levels", "step_sizes", "rarity")}
+        rest = {name: getattr(self, name)[:, context:] for name in ("noise", "levels", "step_sizes", "rarity", "revealed")}
         return replace(self, windows=windows, copies=0, **rest)
 
 
@@ -141,6 +151,8 @@ def make_batch(
     if copies:
         levels[:, :context], step_sizes[:, :context] = draw_context(config, rows, context, generator), 0
         windows = Windows(**{name: torch.cat([value] * (1 + copies), 1) for name, value in vars(windows).items()})
+    revealed = draw_revealed(objective.revealed_share, levels, windows.latents.shape[2:4], generator)
+    rarity *= 1 - objective.revealed_share
     # After an end there is no picture: all the model can know of that frame is what came before and the controls.
     levels = levels.masked_fill(~windows.real, 1.0)
     if copies:
@@ -149,7 +161,18 @@ def make_batch(
     noise = torch.randn(windows.latents.shape, generator=generator, dtype=torch.float32, device="cpu")
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
-    return Batch(moved, noise.to(device), levels.to(device), step_sizes.to(device), shortcuts, rarity.to(device), excess, copies)
+    drawn = (part.to(device) for part in (noise, levels, step_sizes))
+    return Batch(moved, *drawn, shortcuts, rarity.to(device), revealed.to(device), excess, copies)
+
+
+def draw_revealed(share: float, levels: Tensor, grid: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Bool `(B, T, h, w)`: patches whose codeword is shown, in `share` of the frames at level 1 (`levels` is `(B, T)`)."""
+    if not share:
+        return torch.zeros(*levels.shape, *grid, dtype=torch.bool, device=levels.device)
+    options = {"generator": generator, "dtype": torch.float32, "device": levels.device}
+    frames = (torch.rand(levels.shape, **options) < share) & (levels == 1)
+    part = torch.rand(levels.shape, **options) * frames
+    return torch.rand(*levels.shape, *grid, **options) < part[..., None, None]
 
 
 def pure_shortcut_share(config: NoiseConfig) -> float:
@@ -189,17 +212,19 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
     reward = (reward * windows.known).sum() / windows.known.sum().clamp_min(1)
     end = end_loss(prediction.end.float(), batch, objective.end_boost)
     loss = flow + objective.reward_weight * reward + objective.end_weight * end
-    pure = (levels == 1) & windows.real
+    pure = (levels == 1) & windows.real & ~batch.revealed.any((2, 3))
     pure_error = (frame_error * pure).sum() / pure.sum().clamp_min(1)
     return {"loss": loss, "flow": flow, "next_frame": pure_error, "reward": reward, "end": end}
 
 
 def code_loss(logits: Tensor, batch: Batch, codebook: Tensor) -> Tensor:
-    """Cross-entropy of the codewords' logits `(B, T, h, w, codes)` on frames that are still pure noise, where they are drawn."""
+    """Cross-entropy of the codewords' logits `(B, T, h, w, codes)` of hidden patches of frames that are still pure noise."""
     counts = ((batch.levels == 1) & batch.windows.real).flatten().nonzero()[:, 0]
-    latents, logits = (a.flatten(0, 1).index_select(0, counts) for a in (batch.windows.latents, logits))
-    true = nearest_code(latents, codebook)
-    return F.cross_entropy(logits.float().flatten(0, -2), true.flatten(), reduction="sum") / max(1, true.numel())
+    parts = (batch.windows.latents, logits, batch.revealed)
+    latents, logits, revealed = (a.flatten(0, 1).index_select(0, counts) for a in parts)
+    true = nearest_code(latents, codebook).masked_fill(revealed, IGNORED)
+    error = F.cross_entropy(logits.float().flatten(0, -2), true.flatten(), reduction="sum", ignore_index=IGNORED)
+    return error / (~revealed).sum().clamp_min(1)
 
 
 def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
@@ -210,7 +235,7 @@ def end_loss(logits: Tensor, batch: Batch, boost: float) -> Tensor:
     calibrated. Windows of which there are too many weigh less by as much.
     """
     ends = batch.windows.ends
-    counts = (batch.levels == 1) & batch.windows.known
+    counts = (batch.levels == 1) & batch.windows.known & ~batch.revealed.any((2, 3))
     weight = torch.where(ends, batch.rarity * boost, 1.0) * counts
     weight = torch.where(ends.any(1, keepdim=True), weight / batch.excess, weight)
     error = F.binary_cross_entropy_with_logits(logits + math.log(boost), ends.float(), reduction="none")
@@ -225,7 +250,11 @@ def losses(model: DiT, batch: Batch, objective: DynamicsObjective, causal: bool 
     if n:
         taught = shortcut_targets(model, z[:n], batch.levels[:n], batch.step_sizes[:n], windows.controls[:n], batch.copies)
         targets = torch.cat([taught, targets[n:]])
-    prediction = model(z, batch.levels, batch.step_sizes, windows.controls, causal=causal, copies=batch.copies)
+    shown = None
+    if objective.revealed_share:
+        shown = reveal(nearest_code(windows.latents, model.codebook), model.codebook, batch.revealed)
+    given = (z, batch.levels, batch.step_sizes, windows.controls)
+    prediction = model(*given, causal=causal, copies=batch.copies, shown=shown)
     parts = dynamics_loss(prediction, predicted, targets, objective)
     if prediction.code is not None:
         parts["code"] = code_loss(prediction.code, predicted, model.codebook)

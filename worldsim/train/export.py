@@ -33,6 +33,7 @@ def export(run: Run, tokenizer: Tokenizer, model: DiT) -> Path:
         num_steps=config.num_steps,
         context_level=config.context_level,
         draw_level=config.draw_level,
+        rounds=config.rounds,
         data=run.dataset.fingerprint,
         mirrored=config.mirrored,
     )

@@ -132,7 +132,7 @@ def calibrate(run: Run, model: DiT, store: LatentStore, budget: float) -> None:
     config, stage = run.config, run.config.dynamics
     seed = stage.loop.seed
     calibrate_ends(model, store, config.context_level, stage.ends, seed, stage.ends.share * budget)
-    play = {"num_steps": config.num_steps, "context_level": config.context_level, "draw_level": config.draw_level}
+    play = {name: getattr(config, name) for name in ("num_steps", "context_level", "draw_level", "rounds")}
     calibrate_codes(model, store, stage.calibration, play, seed, stage.calibration.share * budget)
 
 

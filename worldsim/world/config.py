@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from worldsim.controls import ControlSpec
-from worldsim.errors import ConfigError, WorldError, WorldsimError, check_int, check_number, shown, suggest
+from worldsim.errors import ConfigError, WorldError, WorldsimError, check_flag, check_int, check_number, shown, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.tokenizer import TokenizerConfig
 
@@ -38,9 +38,10 @@ class WorldConfig:
         frame_skip: game tics per frame.
         control_spec: what it listens to.
         tokenizer, dynamics: sizes of the networks.
-        num_steps: network calls per frame, by default.
+        num_steps: denoising steps per frame, by default.
         context_level: noise level in [0, 1) at which past frames are kept.
         draw_level: noise level in [0, 1] that the first step goes to where codewords are drawn; see `Stream`.
+        rounds: network calls in which the codewords of a frame are drawn; more than 1 needs `dynamics.reveals`.
         data: fingerprint of the training episodes.
         mirrored: it was trained on them with left and right swapped, too.
         figures: measured figures, by name.
@@ -62,6 +63,7 @@ class WorldConfig:
     num_steps: int = 2
     context_level: float = 0.05
     draw_level: float = 0.15
+    rounds: int = 1
     data: str = ""
     mirrored: bool = False
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -72,15 +74,14 @@ class WorldConfig:
             value = getattr(self, name)
             if not isinstance(value, str) or len(value) > LONGEST or NAME.fullmatch(value) is None:
                 raise ConfigError(f"{name} was {shown(value)}; give letters, digits and _.-, with at most one slash inside.")
-        for name, most in {"height": 8192, "width": 8192, "frame_skip": 1000, "num_steps": 1000}.items():
+        for name, most in {"height": 8192, "width": 8192, "frame_skip": 1000, "num_steps": 1000, "rounds": 64}.items():
             object.__setattr__(self, name, check_int(name, getattr(self, name), 1, most))
         check_number("fps", self.fps, 0.001, 1000)
         check_number("context_level", self.context_level, 0, 1, below=True)
         check_number("draw_level", self.draw_level, 0, 1)
         if not isinstance(self.data, str) or len(self.data) > LONGEST or not self.data.isprintable():
             raise ConfigError(f"data was {shown(self.data)}; give a short printable text.")
-        if not isinstance(self.mirrored, bool):
-            raise ConfigError(f"mirrored was {shown(self.mirrored)}; allowed: true, false.")
+        check_flag("mirrored", self.mirrored)
         if not isinstance(self.figures, Mapping) or len(self.figures) > MOST_FIGURES:
             raise ConfigError(f"figures was {shown(self.figures)}; give at most {MOST_FIGURES:,} figures by name.")
         check_int("format_version", self.format_version, 1, FORMAT_VERSION)
@@ -91,6 +92,8 @@ class WorldConfig:
             if not isinstance(getattr(self, name), kind):
                 raise ConfigError(f"{name} was {shown(getattr(self, name))}; give a {kind.__name__}.")
         self.tokenizer.grid(self.height, self.width)
+        if self.rounds > 1 and not self.dynamics.reveals:
+            raise ConfigError(f"rounds was {self.rounds}, and dynamics.reveals is false; give 1, or a model that reveals.")
         for part, given, wanted in (
             ("latent_channels", self.dynamics.latent_channels, self.tokenizer.latent_channels),
             ("controls", self.dynamics.controls, self.control_spec.size),

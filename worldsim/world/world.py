@@ -55,7 +55,7 @@ class World:
         batch: worlds, `B`, at least 1.
         device: where to run: "auto", "cpu" or "cuda".
         dtype: of weights and activations, float32 or bfloat16; by default the faster one here.
-        num_steps: network calls per frame, at least 1; by default the world's own.
+        num_steps: denoising steps per frame, at least 1; by default the world's own.
         temperature: of random events, at least 0; above 1 the dream is less predictable. See `Stream`.
         context_level: noise level in [0, 1) at which past frames are kept; by default the world's own.
         compiled: compile the networks (needs a C++ compiler on a CPU, and a minute).
@@ -119,7 +119,9 @@ class World:
             folder=graphs,
             ranges=lambda: measure_ranges(self.dynamics, config, starts, start_controls),
         )
-        self.stream = Stream(self.runtime.network(self.batch), self.grid, self.batch, draw_level=config.draw_level)
+        self.stream = Stream(
+            self.runtime.network(self.batch), self.grid, self.batch, draw_level=config.draw_level, rounds=config.rounds
+        )
         self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
@@ -355,6 +357,7 @@ class World:
             num_steps=self.num_steps,
             context_level=self.context_level,
             draw_level=self.stream.draw_level,
+            rounds=self.stream.rounds,
             temperature=self.temperature,
         )
 

@@ -53,6 +53,7 @@ class StepGraph(nn.Module):
         values: Tensor,
         mask: Tensor,
         angles: Tensor,
+        shown: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """All float32.
 
@@ -64,6 +65,7 @@ class StepGraph(nn.Module):
             keys, values: of the ring, `(layers, B, S, N, G, D)`.
             mask: `(B, S)`, 0 for slots that hold a past frame, `MASKED` for the others and the current one.
             angles: time angles `(B, pairs)` of the frame.
+            shown: of a model that `reveals`, codewords drawn so far `(B, h, w, C + 1)`.
 
         Returns:
             Keys and values of the frame `(layers, B, N, G, D)`, clean latents `(B, h * w, C)`,
@@ -71,7 +73,7 @@ class StepGraph(nn.Module):
         """
         dit, tokens = self.dit, self.space.shape[0]
         condition = dit.condition(level, step_size, controls)
-        x = torch.cat([dit.register(controls)[:, None], dit.patch(z.flatten(1, 2))], dim=1)
+        x = dit.embed(z[:, None], controls[:, None], None if shown is None else shown[:, None])[:, 0]
         full = torch.cat([angles[:, None].expand(-1, tokens, -1), self.space.expand(z.shape[0], -1, -1)], dim=-1)
         turned = full.cos()[:, :, None], full.sin()[:, :, None]
         new_keys, new_values = [], []

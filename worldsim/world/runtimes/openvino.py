@@ -155,7 +155,8 @@ class OpenVINONetwork:
             torch.zeros(batch, dit.config.window, **floats),
             torch.zeros(batch, len(dit.time_speeds), **floats),
         )
-
+        self._nothing_shown = (torch.zeros(batch, *grid, 1 + dit.config.latent_channels, **floats),) if dit.config.reveals else ()
+        example += self._nothing_shown
         path = folder and folder / f"step-{'f32' if ranges is None else 'int8'}-{batch}"
         self._step = compile_graph(lambda: StepGraph(dit, grid, ranges), example, path, fast_precision())
 
@@ -172,10 +173,12 @@ class OpenVINONetwork:
         ring: Ring,
         prompt: Tensor | None = None,
         modulations: Modulations | None = None,
+        shown: Tensor | None = None,
     ) -> Prediction:
         """As `DiT.forward` with a ring, of one frame per row; the ring is only read."""
         assert prompt is None
-        _, _, x, reward, end, *code = self._step(*self._inputs(z, levels, step_sizes, controls, ring))
+        known = self._nothing_shown if shown is None else (shown[:, 0].float().contiguous(),)
+        _, _, x, reward, end, *code = self._step(*self._inputs(z, levels, step_sizes, controls, ring), *known)
         height, width = z.shape[2:4]
         codes = code[0].unflatten(1, (height, width))[:, None] if code else None
         return Prediction(x.unflatten(1, (height, width))[:, None], reward[:, None], end, codes)
@@ -185,7 +188,7 @@ class OpenVINONetwork:
     ) -> None:
         """As `DiT.write`, by the same graph: one of its own saves no time, since its weights would not stay in the cache."""
         assert prompt is None
-        keys, values, *_ = self._step(*self._inputs(z, levels, step_sizes, controls, ring))
+        keys, values, *_ = self._step(*self._inputs(z, levels, step_sizes, controls, ring), *self._nothing_shown)
         ring.write_layers(keys, values)
 
     def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:

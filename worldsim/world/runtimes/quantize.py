@@ -59,8 +59,8 @@ def measure_ranges(dit: DiT, config: WorldConfig, starts: Tensor, start_controls
     """
     count, window = len(starts), starts.shape[1]
     generator = torch.Generator().manual_seed(0)
-    stream = Stream(dit, (starts.shape[2], starts.shape[3]), count, num_steps=config.num_steps, draw_level=config.draw_level)
-    stream.context_level = config.context_level
+    play = {name: getattr(config, name) for name in ("num_steps", "context_level", "draw_level", "rounds")}
+    stream = Stream(dit, (starts.shape[2], starts.shape[3]), count, **play)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, *starts.shape[2:], generator=generator, dtype=torch.float32)
