@@ -37,7 +37,17 @@ settings.load_profile("repeatable")
 TINY_SPEC = ControlSpec(keys=("a", "d"), mouse_limit=(20.0, 0.0), buttons=("left",), exclusive=(("a", "d"),))
 TINY_TOKENIZER = TokenizerConfig(channels=(8, 12, 16), encoder_blocks=1, decoder_blocks=1, latent_channels=6)
 TINY_DIT = DiTConfig(
-    latent_channels=6, controls=TINY_SPEC.size, width=32, depth=4, heads=2, kv_heads=1, hidden=48, condition=16, window=4, codes=5
+    latent_channels=6,
+    controls=TINY_SPEC.size,
+    width=32,
+    depth=4,
+    heads=2,
+    kv_heads=1,
+    hidden=48,
+    condition=16,
+    window=4,
+    codes=5,
+    reveals=True,
 )
 
 
@@ -72,6 +82,7 @@ def tiny_world_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         control_spec=TINY_SPEC,
         tokenizer=TINY_TOKENIZER,
         dynamics=TINY_DIT,
+        rounds=2,
     )
     starts, controls = torch.randn(3, 4, 2, 3, 6), torch.rand(3, 4, TINY_SPEC.size)
     return export_world(tmp_path_factory.mktemp("worlds") / "tiny", config, tokenizer, dynamics, starts, controls)

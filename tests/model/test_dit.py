@@ -162,7 +162,8 @@ def test_any_grid_and_every_input_counts() -> None:
 def test_gradients_reach_every_parameter() -> None:
     model = build(TINY_DIT)
     z, levels, step_sizes, controls = inputs(3)
-    prediction = model(add_noise(z, torch.randn_like(z), levels), levels, step_sizes, controls)
+    shown = torch.randn(*z.shape[:-1], 1 + z.shape[-1])
+    prediction = model(add_noise(z, torch.randn_like(z), levels), levels, step_sizes, controls, shown=shown)
     assert prediction.code is not None
     heads = (prediction.reward, prediction.end, prediction.code)
     (prediction.x.square().mean() + sum(part.square().mean() for part in heads)).backward()

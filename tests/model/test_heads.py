@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worldsim.model.heads import expected_reward, nearest_code, sampled_offset, symexp, symlog, two_hot
+from worldsim.model.heads import expected_reward, most_certain, nearest_code, reveal, sampled_offset, symexp, symlog, two_hot
 
 BOOK = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 4.0]])
 
@@ -60,3 +60,28 @@ def test_what_is_all_but_impossible_is_never_drawn_unless_everything_is() -> Non
 def test_where_the_model_is_certain_the_offset_is_zero() -> None:
     certain = torch.tensor([-50.0, 50.0, -50.0])
     assert torch.allclose(sampled_offset(certain, BOOK, torch.tensor(0.99), 1.0, 0.005), torch.zeros(2), atol=1e-6)
+
+
+def test_a_round_draws_the_most_certain_up_to_its_share_of_the_uncertainty() -> None:
+    """Three patches are certain, three are a coin of two sides each, and the last was drawn before."""
+    sure, coin = torch.tensor([90.0, 0.0, 0.0]), torch.tensor([9.0, 9.0, -90.0])
+    logits = torch.stack([coin, sure, coin, sure, sure, coin, coin])
+    known = torch.tensor([False] * 6 + [True])
+    assert most_certain(logits, known, 0.01).tolist() == [False, True, False, True, True, False, False]
+    third = most_certain(logits, known, 0.34)
+    assert third[[1, 3, 4]].all() and third[[0, 2, 5]].sum() == 1 and not third[6]
+    assert torch.equal(most_certain(logits, known, 1.0), ~known)
+    assert not most_certain(logits, torch.ones(7, dtype=torch.bool), 1.0).any()
+
+
+def test_rows_of_a_batch_have_rounds_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, known = torch.randn(4, 6, 3, generator=generator), torch.rand(4, 6, generator=generator) < 0.3
+    alone = torch.stack([most_certain(*row, 0.5) for row in zip(logits, known, strict=True)])
+    assert torch.equal(most_certain(logits, known, 0.5), alone)
+
+
+def test_what_is_hidden_is_zero() -> None:
+    codes, known = torch.tensor([[0, 1], [2, 2]]), torch.tensor([[True, False], [False, True]])
+    expected = [[[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 4.0, 1.0]]]
+    assert reveal(codes, BOOK, known).tolist() == expected

@@ -9,7 +9,7 @@ import torch
 from conftest import TINY_DIT, randomize
 from torch import Tensor
 
-from worldsim.model.dit import DiT
+from worldsim.model.dit import DiT, Prediction
 from worldsim.model.sampler import Stream
 
 GRID, CONTEXT, FRAMES = (2, 3), 4, 6
@@ -25,7 +25,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.fixture(params=[0, 5], ids=["plain", "codes"])
 def model(request: pytest.FixtureRequest) -> DiT:
-    made = DiT(replace(TINY_DIT, codes=request.param))
+    made = DiT(replace(TINY_DIT, codes=request.param, reveals=request.param > 0))
     randomize(made)
     return made.eval()
 
@@ -102,3 +102,44 @@ def test_rows_at_rest_stay_as_they_are(model: DiT) -> None:
     assert stream.ring.position.tolist() == [CONTEXT + 1, CONTEXT]
     again, _, _ = stream.imagine(controls, noise, uniforms)
     assert torch.allclose(again[1], first[1], atol=1e-6) and not torch.allclose(again[0], first[0], atol=1e-3)
+
+
+class Coin:
+    """Stands in for a model whose frame is all of codeword 0 or all of codeword 1, one as likely as the other."""
+
+    def __init__(self, model: DiT) -> None:
+        self.config, self.codebook, self.calls = model.config, model.codebook, 0
+        self.device, self.dtype = model.device, model.dtype
+        self.modulations, self.write = model.modulations, model.write
+
+    def __call__(self, z: Tensor, *_: Tensor, shown: Tensor | None = None, **options: object) -> Prediction:
+        self.calls += 1
+        logits = z.new_zeros(*z.shape[:-1], self.config.codes)
+        logits[..., 2:] = -90.0
+        if shown is not None:
+            for code in (0, 1):
+                seen = (shown[..., :-1] == self.codebook[code]).all(-1) & (shown[..., -1] == 1)
+                logits[..., code] += 90.0 * seen.flatten(1).any(1)[:, None, None, None]
+        head = z.new_zeros(*z.shape[:2])
+        return Prediction(logits.softmax(-1) @ self.codebook, head[..., None].expand(-1, -1, 3), head, logits)
+
+
+def test_patches_drawn_in_rounds_agree() -> None:
+    model = DiT(replace(TINY_DIT, codes=5))
+    randomize(model)
+    batch, patches = 300, GRID[0] * GRID[1]
+
+    def drawn(rounds: int) -> Tensor:
+        """Whether each patch is codeword 0: bool `(batch, patches)`."""
+        coin = Coin(model)
+        stream = Stream(coin, GRID, batch, num_steps=1, rounds=rounds)  # type: ignore[arg-type]
+        uniforms = torch.rand(batch, *GRID, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+        latent, *_ = stream.imagine(normal(batch, TINY_DIT.controls), normal(batch, *SHAPE), uniforms)
+        assert coin.calls == rounds
+        zero, one = ((latent - code).abs().amax(-1).flatten(1) < 1e-4 for code in model.codebook[:2])
+        assert (zero ^ one).all()
+        return zero
+
+    at_once, in_rounds = drawn(1), drawn(patches)
+    assert torch.equal(in_rounds.any(1), in_rounds.all(1)) and (at_once.any(1) ^ at_once.all(1)).float().mean() > 0.9
+    assert in_rounds.float().mean() == pytest.approx(0.5, abs=0.1) and at_once.float().mean() == pytest.approx(0.5, abs=0.1)

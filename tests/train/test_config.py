@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worldsim.errors import ConfigError
+from worldsim.model.dit import DiTConfig
 from worldsim.train.calibrate import CodeCalibration, EndCalibration
 from worldsim.train.codebook import CodebookConfig
 from worldsim.train.config import DynamicsStage, Run, TokenizerStage, TrainConfig
@@ -48,6 +50,16 @@ def test_a_field_out_of_range_is_named(kind: Any, field: str, value: Any, messag
 def test_windows_of_one_frame_have_no_half() -> None:
     with pytest.raises(ConfigError, match="frames was 1, which cannot be halved; give at least 2"):
         DynamicsStage(frames=1, short_share=0.5)
+
+
+def test_rounds_need_a_model_and_an_objective_for_them() -> None:
+    shown = DynamicsObjective(revealed_share=0.5)
+    with pytest.raises(ConfigError, match=r"revealed_share was 0.5, and model.reveals is False; set both"):
+        DynamicsStage(objective=shown)
+    stage = DynamicsStage(DiTConfig(codes=8, reveals=True), shown)
+    assert TrainConfig("test/square", dynamics=stage, rounds=2).rounds == 2
+    with pytest.raises(ConfigError, match=r"rounds was 2, and dynamics.objective.revealed_share is 0; give a share"):
+        TrainConfig("test/square", dynamics=replace(stage, objective=DynamicsObjective()), rounds=2)
 
 
 def test_rounds_of_calibration_may_be_left_out() -> None:

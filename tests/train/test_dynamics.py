@@ -156,3 +156,34 @@ def test_codewords_count_where_nothing_is_known_of_a_frame() -> None:
     wrong_elsewhere = torch.where(counts[..., None, None, None], right, -right)
     assert counts.any() and not counts.all() and code_loss(wrong_elsewhere, batch, book) < 1e-3
     assert code_loss(-right, batch, book) > 1
+
+
+def test_some_frames_of_pure_noise_show_some_codewords() -> None:
+    noise = NoiseConfig(context_share=0, shortcut_share=0, pure_share=0.5)
+    objective = DynamicsObjective(noise=noise, copies=1, revealed_share=0.6)
+    batch = make_batch(windows(rows=64, frames=8), objective, CPU, 0).predicted()
+    shown = batch.revealed.any((2, 3))
+    assert not shown[batch.levels < 1].any() and shown.any() and not batch.windows.ends[shown].any()
+    usual = (batch.levels == 1) & batch.windows.real
+    assert (shown & usual).sum() / usual.sum() == pytest.approx(0.6 * 6 / 7, abs=0.1), "a share near 0 shows none of six patches"
+    assert batch.revealed[shown].float().mean() == pytest.approx(7 / 12, abs=0.07)
+    assert (batch.rarity == 0.5 * 0.4).all()
+    assert not make_batch(windows(), replace(objective, revealed_share=0.0), CPU, 0).revealed.any()
+
+
+def test_codewords_shown_count_for_nothing_and_are_seen() -> None:
+    objective = DynamicsObjective(noise=NoiseConfig(context_share=0, shortcut_share=0, pure_share=1), revealed_share=1.0)
+    batch = make_batch(windows(), objective, CPU, 0)
+    book = torch.randn(7, TINY_DIT.latent_channels, generator=torch.Generator().manual_seed(1))
+    right = torch.nn.functional.one_hot(nearest_code(batch.windows.latents, book), 7) * 100.0
+    wrong_where_shown = torch.where(batch.revealed[..., None], -right, right)
+    assert code_loss(wrong_where_shown, batch, book) < 1e-3 < code_loss(-right, batch, book)
+
+    model = DiT(TINY_DIT)
+    randomize(model)
+    logits = torch.zeros(8, 4)
+    assert torch.equal(end_loss(logits, batch, 1.0), end_loss(logits.masked_fill(batch.revealed.any((2, 3)), 9.0), batch, 1.0))
+    hidden = replace(batch, revealed=torch.zeros_like(batch.revealed))
+    given, blind = (losses(model, one, objective)["flow"] for one in (batch, hidden))
+    assert not torch.allclose(given, blind)
+    assert torch.allclose(blind, losses(model, hidden, replace(objective, revealed_share=0.0))["flow"])

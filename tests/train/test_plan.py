@@ -81,7 +81,7 @@ def test_a_world_to_start_from_has_its_tokenizer(run: Run) -> None:
         "calibrate",
         "encode start contexts",
     ]
-    start = replace(start, dynamics=DiT(replace(sizes, codes=0)))
+    start = replace(start, dynamics=DiT(replace(sizes, codes=0, reveals=False)))
     assert "fit codewords" in seconds(make_plan(run, 100, start))
 
 

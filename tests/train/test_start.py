@@ -90,12 +90,15 @@ def store(run: Run) -> LatentStore:
 
 
 def test_a_world_without_codewords_goes_on_with_some(run: Run, store: LatentStore, capsys: pytest.CaptureFixture[str]) -> None:
-    begun = DiT(replace(TINY_DIT, controls=2, codes=0))
+    begun = DiT(replace(TINY_DIT, controls=2, codes=0, reveals=False))
     randomize(begun)
     model = first_weights(run, store, Tokenizer(TINY_TOKENIZER), begun, 9.0)
     assert model.config == replace(TINY_DIT, controls=2) and model.codebook.abs().sum() > 0
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in begun.state_dict().items())
-    assert f"{len(begun.state_dict())} tensors; new: code_head.bias, code_head.weight, codebook" in capsys.readouterr().out
+    assert (
+        f"{len(begun.state_dict())} tensors; new: code_head.bias, code_head.weight, codebook, reveal.weight"
+        in capsys.readouterr().out
+    )
     z, levels = torch.randn(1, 2, 2, 2, 6), torch.ones(1, 2)
     given = (z, levels, torch.zeros(1, 2), torch.zeros(1, 2, 2))
     assert torch.allclose(model(*given).x, begun(*given).x), "it dreams as before"
@@ -115,10 +118,10 @@ def test_random_weights_come_with_fitted_codewords(run: Run, store: LatentStore)
 
 
 def test_only_the_window_and_missing_codewords_may_differ() -> None:
-    check_alike(replace(TINY_DIT, window=9, codes=0), TINY_DIT)
+    check_alike(replace(TINY_DIT, window=9, codes=0, reveals=False), TINY_DIT)
     with pytest.raises(TrainingError, match="the world to start from has width=64, depth=5, the preset width=32, depth=4; start"):
         check_alike(replace(TINY_DIT, width=64, depth=5), TINY_DIT)
     with pytest.raises(TrainingError, match="has codes=5, the preset codes=0"):
-        check_alike(TINY_DIT, replace(TINY_DIT, codes=0))
+        check_alike(TINY_DIT, replace(TINY_DIT, codes=0, reveals=False))
     with pytest.raises(TrainingError, match="has codes=7, the preset codes=5"):
         check_alike(replace(TINY_DIT, codes=7), TINY_DIT)

@@ -79,6 +79,9 @@ class DynamicsStage:
         check_fields(self, {"batch": 1, "frames": 1}, shares=("short_share", "teacher_share", "restart"))
         if self.short_share and self.frames < 2:
             raise ConfigError("frames was 1, which cannot be halved; give at least 2, or a short_share of 0.")
+        if self.objective.revealed_share and not self.model.reveals:
+            share = self.objective.revealed_share
+            raise ConfigError(f"objective.revealed_share was {share}, and model.reveals is False; set both, or neither.")
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, {"starts": 1, "num_steps": 1, "rounds": 1}, shares=("context_level", "draw_level"))
+        if self.rounds > 1 and not self.dynamics.objective.revealed_share:
+            raise ConfigError(
+                f"rounds was {self.rounds}, and dynamics.objective.revealed_share is 0; give a share, such as 0.5, or one round."
+            )
         check_number("tokenizer_share", self.tokenizer_share, 0, 1, below=True)
 
 

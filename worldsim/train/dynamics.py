@@ -152,6 +152,7 @@ def make_batch(
         levels[:, :context], step_sizes[:, :context] = draw_context(config, rows, context, generator), 0
         windows = Windows(**{name: torch.cat([value] * (1 + copies), 1) for name, value in vars(windows).items()})
     revealed = draw_revealed(objective.revealed_share, levels, windows.latents.shape[2:4], generator)
+    revealed &= windows.real[..., None, None]
     rarity *= 1 - objective.revealed_share
     # After an end there is no picture: all the model can know of that frame is what came before and the controls.
     levels = levels.masked_fill(~windows.real, 1.0)
