@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -176,14 +176,14 @@ class Stream:
         book, floor = self.model.codebook, self.model.config.code_floor
         codes = torch.zeros(uniforms.shape, dtype=torch.int64, device=self.device)
         known = torch.zeros(uniforms.shape, dtype=torch.bool, device=self.device)
-        assert made.code is not None
+        logits = cast(Tensor, made.code)
         for left in range(self.rounds, 1, -1):
-            now = most_certain(made.code.flatten(2, 3), known.flatten(2), 1 / left).view_as(known)
-            codes = torch.where(now, draw_codes(made.code, uniforms, self.temperature, floor), codes)
+            now = most_certain(logits.flatten(2, 3), known.flatten(2), 1 / left).view_as(known)
+            codes = torch.where(now, draw_codes(logits, uniforms, self.temperature, floor), codes)
             known = known | now
             made = again(reveal(codes, book, known))
-            assert made.code is not None
-        offset = sampled_offset(made.code, book, uniforms, self.temperature, floor)
+            logits = cast(Tensor, made.code)
+        offset = sampled_offset(logits, book, uniforms, self.temperature, floor)
         return made, made.x.float() + offset * ~known[..., None]
 
     def _run(

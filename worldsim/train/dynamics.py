@@ -162,18 +162,20 @@ def make_batch(
     noise = torch.randn(windows.latents.shape, generator=generator, dtype=torch.float32, device="cpu")
     moved = Windows(**{name: value.to(device) for name, value in vars(windows).items()})
     moved.latents = moved.latents.float()
-    drawn = (part.to(device) for part in (noise, levels, step_sizes))
-    return Batch(moved, *drawn, shortcuts, rarity.to(device), revealed.to(device), excess, copies)
+    noise, levels, step_sizes, rarity, revealed = (a.to(device) for a in (noise, levels, step_sizes, rarity, revealed))
+    return Batch(moved, noise, levels, step_sizes, shortcuts, rarity, revealed, excess, copies)
 
 
 def draw_revealed(share: float, levels: Tensor, grid: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Bool `(B, T, h, w)`: patches whose codeword is shown, in `share` of the frames at level 1 (`levels` is `(B, T)`)."""
     if not share:
         return torch.zeros(*levels.shape, *grid, dtype=torch.bool, device=levels.device)
-    options = {"generator": generator, "dtype": torch.float32, "device": levels.device}
-    frames = (torch.rand(levels.shape, **options) < share) & (levels == 1)
-    part = torch.rand(levels.shape, **options) * frames
-    return torch.rand(*levels.shape, *grid, **options) < part[..., None, None]
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float32, device=levels.device)
+
+    part = uniform(*levels.shape) * ((uniform(*levels.shape) < share) & (levels == 1))
+    return uniform(*levels.shape, *grid) < part[..., None, None]
 
 
 def pure_shortcut_share(config: NoiseConfig) -> float:

@@ -145,7 +145,7 @@ class OpenVINONetwork:
         self.device, self.dtype = torch.device("cpu"), torch.float32
         ring = Ring(dit.config, batch, 1 + grid[0] * grid[1], self.device, self.dtype)
         floats: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
-        example = (
+        example: tuple[Tensor, ...] = (
             torch.zeros(batch, *grid, dit.config.latent_channels, **floats),
             torch.zeros(batch, dit.config.controls, **floats),
             torch.ones(batch, **floats),
