@@ -166,7 +166,7 @@ def test_output_that_nobody_reads_ends_a_command_quietly() -> None:
     ("command", "usage"),
     [
         ("play", "[WORLD]"),
-        ("record", "WORLD"),
+        ("record", "ENV_OR_WORLD"),
         ("eval", "WORLD"),
         ("collect", "GAME"),
         ("train", "NAME"),

@@ -32,7 +32,7 @@ class Player:
 
     def __init__(self, world: Path, folder: Path, eval_share: float = 0.0) -> None:
         self.config, self.notices = read_config(world), list[str]()
-        self.recordings = Recordings(folder, world, self.config, eval_share=eval_share, notices=self.notices)
+        self.recordings = Recordings(folder, self.config, eval_share=eval_share, notices=self.notices)
         self.rng = np.random.default_rng(0)
 
     def play(self, source: str, frames: int, *, ends: bool = False) -> None:

@@ -36,7 +36,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "play": Command("worldsim.cli.play:play", "Open a window and play."),
-    "record": Command("worldsim.cli.play:record", "Play a world with random controls and save a video; needs no display."),
+    "record": Command("worldsim.cli.play:record", "Record a world, a game or any environment, as a clip or as a dataset."),
     "generate": Command("worldsim.cli.play:generate", "Make a picture or a clip from pure noise."),
     "worlds": Command("worldsim.cli.worlds:worlds", "List the worlds that come with the package."),
     "collect": Command("worldsim.cli.data:collect", "Record a game while policies play it; the same command again resumes."),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.app import main
 from worldsim.cli.options import FLAT
 from worldsim.player import PlayConfig
 from worldsim.studio.config import GenerateConfig, RecordConfig
+
+if TYPE_CHECKING:
+    import gymnasium
 
 PLAY = PlayConfig()
 
@@ -26,10 +30,24 @@ def play_main() -> None:
 
 
 def record(config: Annotated[RecordConfig, FLAT]) -> None:
-    """Saves a clip of random play; Ctrl-C keeps the frames made so far."""
+    """Saves a clip or a dataset; Ctrl-C keeps the frames made so far."""
     from worldsim.studio.record import record as run
 
-    print(run(config))
+    print(run(config, functools.partial(_watch, config)))
+
+
+def _watch(config: RecordConfig, env: gymnasium.Env[Any, Any], episodes: int, frames: int) -> None:
+    """Lets a person play in a window."""
+    from worldsim.envs.games import known_game
+    from worldsim.player.game import GameScene
+    from worldsim.player.opening import play_scene
+    from worldsim.studio.source import find_source
+
+    source = find_source(config.source)
+    game = source.spec or known_game(source.game)
+    about = {"title": config.source, "fps": source.fps, "meanings": dict(game.meanings) if game else {}}
+    scene = GameScene(env, source.control_spec, episodes=episodes, frames=frames, seed=config.seed, **about)  # type: ignore[arg-type]
+    play_scene(scene, PlayConfig(zoom=config.scale))
 
 
 def generate(config: Annotated[GenerateConfig, FLAT]) -> None:

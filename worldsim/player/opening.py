@@ -20,7 +20,7 @@ from worldsim.worlds import DEFAULT_WORLD, find_world
 if TYPE_CHECKING:
     from worldsim.player.chooser import Chooser
     from worldsim.player.replay import Replay
-    from worldsim.player.session import Session
+    from worldsim.player.session import Scene, Session
 
 T = TypeVar("T")
 SIZE = (660, 560)
@@ -57,6 +57,24 @@ def play(config: PlayConfig) -> None:
     finally:
         if scene is not None:
             scene.close()
+        with suppress(pygame.error):
+            pygame.quit()
+
+
+def play_scene(scene: Scene, config: PlayConfig) -> None:
+    """Opens a window on something that is ready, and plays it until it is done or the window is closed.
+
+    Raises:
+        DisplayError: without a display, or if the window is lost.
+    """
+    open_display("give another --policy than human.")
+    from worldsim.player.window import Window
+
+    try:
+        Window(scene, config).run()
+    except pygame.error as error:
+        raise DisplayError(f"the window was lost or could not be opened: {error}.") from error
+    finally:
         with suppress(pygame.error):
             pygame.quit()
 

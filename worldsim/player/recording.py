@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from worldsim.data import DatasetInfo, EpisodeInfo, Recorder
 from worldsim.data.collect import state_values
 from worldsim.errors import WorldsimError
-from worldsim.world import World, WorldConfig, world_hash
+from worldsim.world import WorldConfig
 
 FAILURES = (OSError, av.FFmpegError, WorldsimError)  # of a disk that is full, read-only or gone
 
@@ -31,7 +29,6 @@ class Recordings:
 
     Args:
         folder: where the datasets go.
-        world_folder: of the world being played.
         world: its config.
         states: names of the real game's state variables, which are recorded with its frames.
         eval_share: share of the frames to hold out.
@@ -41,7 +38,6 @@ class Recordings:
     def __init__(
         self,
         folder: Path,
-        world_folder: Path,
         world: WorldConfig,
         *,
         states: tuple[str, ...] = (),
@@ -49,7 +45,7 @@ class Recordings:
         notices: list[str],
     ) -> None:
         self.folder, self.world, self.eval_share, self.notices = folder, world, eval_share, notices
-        self._world_folder, self._states = world_folder, {"dream": (), "real": states}
+        self._states = {"dream": (), "real": states}
         self._roots: dict[str, Path] = {}
         self._recorders: dict[str, Recorder] = {}
         self._in_episode: set[str] = set()
@@ -126,16 +122,6 @@ class Recordings:
                 where = ", ".join(str(recorder.root) for recorder in self._recorders.values())
                 self._forget()
                 self.notices.append(f"saved {self._frames} frames to {where}")
-
-    def dream_labels(self, world: World) -> dict[str, str]:
-        """Labels of an episode that the world dreams with its settings of now."""
-        dtype = str(world.dtype).removeprefix("torch.")
-        sampler = {"num_steps": world.num_steps, "runtime": world.runtime.name, "dtype": dtype}
-        return {"world_hash": self._world_hash, "sampler": json.dumps(sampler)}
-
-    @cached_property
-    def _world_hash(self) -> str:
-        return world_hash(self._world_folder)
 
     def _root(self, source: str) -> Path:
         if source not in self._roots:

@@ -37,7 +37,7 @@ class Replay:
         self.meanings: dict[str, str] = {}
         self.notices: list[str] = []
         self.panes: dict[str, Pane] = {}
-        self.position, self.held, self.recording = 0, Controls(), False
+        self.position, self.held, self.recording, self.done = 0, Controls(), False, False
         self._episode = episode
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from worldsim.errors import GameError
 from worldsim.player.config import PlayConfig
 from worldsim.player.recording import Recordings
 from worldsim.world import find_world
+from worldsim.world.provenance import dream_labels
 from worldsim.world.runtimes.prepare import prepare_in_background
 
 MODES = ("dream", "real", "side by side")
@@ -58,6 +58,7 @@ class Scene(Protocol):
         held: controls of the current frame.
         notices: lines for the player to read; whoever shows them empties the list.
         figures: a line of settings.
+        done: whether there is nothing more to show, so that the window closes.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Scene(Protocol):
     position: int
     held: Controls
     notices: list[str]
+    done: bool
 
     @property
     def mode(self) -> str: ...
@@ -122,10 +124,17 @@ class History:
 
 @dataclass
 class DreamOrigin:
-    """Where the dream began: `labels` for recordings, and `age`, frames since then."""
+    """Where the dream began, and all that led to the current frame.
 
-    labels: dict[str, Any] = field(default_factory=dict)
-    age: int = 0
+    Attributes:
+        moment: of the real game that it began from; empty where it began from a start of the world.
+        vectors: control vectors `(A,)` since then.
+        replayable: whether these, with the settings of now, lead to the current frame.
+    """
+
+    moment: dict[str, Any] = field(default_factory=dict)
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    replayable: bool = True
 
 
 class Session:
@@ -152,9 +161,9 @@ class Session:
         self.mode, self.seed, self.position, self.held = "dream", config.seed, 0, Controls()
         self.panes: dict[str, Pane] = {}
         self.notices: list[str] = []
+        self.done = False
         self.recordings = Recordings(
             config.recordings,
-            self.folder,
             world.config,
             states=game.states if game else (),
             eval_share=config.eval_share,
@@ -245,9 +254,11 @@ class Session:
             self.dream.settle()
 
     def change_num_steps(self, change: int) -> None:
-        """More or fewer network calls per frame, at least 1."""
+        """More or fewer network calls per frame, at least 1. An episode is recorded with one setting: the next begins."""
         world = self.dream.world
+        self.recordings.end_episode("dream")
         world.num_steps = max(1, world.num_steps + change)
+        self._origin.replayable = not self._origin.vectors
         self.notices.append(self.figures)
 
     def toggle_recording(self) -> None:
@@ -278,7 +289,7 @@ class Session:
         pane.score = None if pane.score is None else pane.score + reward
         pane.survived += 1
         if name == "dream":
-            self._origin.age += 1
+            self._origin.vectors.append(vector)
         else:
             self._history.add(frame, vector, info)
         self.recordings.append(name, before, vector, reward, terminated, truncated, known, **labels)
@@ -289,15 +300,14 @@ class Session:
         """Of an episode whose recording begins with the current frame."""
         if name == "real":
             return {"seed": self._history.seed, "begun_at": self._history.age}
-        sampler = self.recordings.dream_labels(self.dream.world)
-        return {**sampler, **self._origin.labels, "begun_at": self._origin.age}
+        return dream_labels(self.dream.world, 0, self._origin.vectors, self._origin.replayable, self._origin.moment)
 
     def _start_dream(self) -> None:
         world = self.dream.world
         if world.starts is not self._starts[0]:
             world.set_starts(*self._starts)
         frame, _ = self.dream.reset(seed=self.seed)
-        self._origin = DreamOrigin({"seed": self.seed})
+        self._origin = DreamOrigin()
         self.panes["dream"] = self._pane(frame)
         self.seed += 1
 
@@ -318,8 +328,7 @@ class Session:
         frames, vectors = np.stack(self._history.frames), np.stack(self._history.vectors)
         world.set_starts(world.encode(frames)[None], torch.from_numpy(vectors / self.spec.scale())[None])
         frame, _ = self.dream.reset(seed=self.seed, options={"start": 0})
-        start = {"game": world.config.game, "seed": self._history.seed, "frame": self._history.age}
-        self._origin = DreamOrigin({"seed": self.seed, "start": json.dumps(start)})
+        self._origin = DreamOrigin({"game": world.config.game, "seed": self._history.seed, "frame": self._history.age})
         self.panes = {"dream": self._pane(frame), "real": Pane(self._history.frames[-1])}
         self.seed, self.position = self.seed + 1, 0
 

@@ -59,6 +59,8 @@ class Window:
             if now >= self.restart_at:
                 self.restart_at = NEVER
                 self.scene.after_end()
+            if self.scene.done:
+                break
             idle = self.paused and not self.single
             if not idle and self.pacer.wait(now) == 0:
                 self.advance(now)

@@ -1,33 +1,133 @@
-"""Rollouts of a world as a clip, without a window."""
+"""Records what is played, by policies or by a person's window, as a clip or as a dataset."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tqdm import trange
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm, trange
 
 from worldsim.controls import Controls
+from worldsim.data.folder import check_recordable
+from worldsim.envs.record import RecordDataset, frame_of
 from worldsim.studio.clip import check_clip, writing_clip
 from worldsim.studio.config import RecordConfig
 from worldsim.studio.controls import random_controls
-from worldsim.world import World, find_world, read_config
+from worldsim.studio.players import make_player
+from worldsim.studio.source import Source, find_source
+from worldsim.world import World
+
+CLIP_FRAMES, EPISODES = 300, 10  # where nothing else is asked for
+LONGEST = 10_000  # frames after which an episode is broken off
+Watch = Callable[[gymnasium.Env[Any, Any], int, int], None]
 
 
-def record(config: RecordConfig) -> Path:
-    """Writes a clip of random play; Ctrl-C keeps the frames made so far.
+def record(config: RecordConfig, watch: Watch | None = None) -> Path:
+    """Plays and records; Ctrl-C keeps the frames made so far.
+
+    Args:
+        config: what, who and where.
+        watch: lets a person play the environment it is given, for so many episodes and frames; for the policy "human".
 
     Returns:
         `config.out`.
 
     Raises:
-        WorldsimError: if there is no such world, or the file cannot be written; before the world is loaded.
+        WorldsimError: if there is no such source or policy, or the file cannot be written; before anything is loaded.
     """
-    size = read_config(find_world(config.world))
-    check_clip(config.out, (size.height, size.width), config.frames, config.scale)
-    world = World.load(config.world, device=config.device, num_steps=config.num_steps, runtime=config.runtime)
-    return record_clip(world, config.out, config.frames, config.seed, scale=config.scale)
+    source = find_source(config.source)
+    if config.is_clip:
+        size = (source.height, source.width) if source.height else (1, 1)
+        check_clip(config.out, size, config.frames or CLIP_FRAMES, config.scale)
+    else:
+        check_recordable(config.out)
+    if source.kind == "world" and config.is_clip and config.policy == "random" and config.episodes is None:
+        assert source.folder is not None
+        world = World.load(source.folder, device=config.device, num_steps=config.num_steps, runtime=config.runtime)
+        return record_clip(world, config.out, config.frames or CLIP_FRAMES, config.seed, scale=config.scale)
+    episodes = config.episodes or (LONGEST if config.is_clip else EPISODES)
+    frames = config.frames or (CLIP_FRAMES if config.is_clip and config.episodes is None else sys.maxsize)
+    player = None if config.policy == "human" else make_player(config.policy, source)
+    with recording(source, config, source.open(config, **(player.view if player else {}))) as env:
+        if player is not None:
+            play(env, player.start(env, config.seed), episodes, frames, config.seed)
+        elif watch is not None:
+            watch(env, episodes, frames)
+    return config.out
+
+
+@contextmanager
+def recording(source: Source, config: RecordConfig, env: gymnasium.Env[Any, Any]) -> Iterator[gymnasium.Env[Any, Any]]:
+    """The environment, of which every frame goes where the config says; closed at the end."""
+    if not config.is_clip:
+        wrapped = RecordDataset(env, config.out, policy=Path(config.policy).name, game=source.game)
+        try:
+            yield wrapped
+        finally:
+            wrapped.close()
+        return
+    try:
+        frame = frame_of(env, env.reset(seed=config.seed)[0])  # raises here what cannot be shown
+        size, frames = (frame.shape[0], frame.shape[1]), config.frames or CLIP_FRAMES
+        fps = source.fps or float(env.metadata.get("render_fps") or 30)
+        with writing_clip(config.out, size, fps=fps, frames=frames, scale=config.scale) as append:
+            yield RecordClip(env, append)
+    finally:
+        env.close()
+
+
+class RecordClip(gymnasium.Wrapper):  # type: ignore[type-arg]
+    """Hands every frame of an environment to a clip.
+
+    Args:
+        env: to record.
+        append: takes a frame, uint8 `(H, W, 3)`.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], append: Callable[[NDArray[np.uint8]], None]) -> None:
+        super().__init__(env)
+        self._append = append
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(**options)
+        self._append(frame_of(self.env, obs))
+        return obs, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if not (terminated or truncated):  # of an end there may be no picture
+            self._append(frame_of(self.env, obs))
+        return obs, reward, terminated, truncated, info
+
+
+def play(
+    env: gymnasium.Env[Any, Any], act: Callable[[Any, dict[str, Any], int], Any], episodes: int, frames: int, seed: int
+) -> None:
+    """Plays episodes until there are enough, or enough frames.
+
+    Args:
+        env: to play.
+        act: observation, info and the frame's position in its episode -> action.
+        episodes, frames: how many at most.
+        seed: of the first episode.
+    """
+    with tqdm(total=frames if frames < sys.maxsize else None, desc="recording", unit="frame") as bar:
+        for episode in range(episodes):
+            obs, info = env.reset(seed=seed + episode)
+            bar.update()
+            for t in range(LONGEST):
+                if bar.n >= frames:
+                    return
+                obs, _, terminated, truncated, info = env.step(act(obs, info, t))
+                if terminated or truncated:
+                    break
+                bar.update()
 
 
 def record_clip(

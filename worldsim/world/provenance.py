@@ -25,15 +25,24 @@ from worldsim.world.world import World
 
 SETTINGS = ("num_steps", "context_level", "temperature")  # attributes of a world that may be changed while it runs
 MOST_THREADS = 1024
+MOST_BEFORE = 20_000  # frames before a recording whose controls are kept
 
 
-def dream_labels(world: World, row: int = 0, before: Sequence[NDArray[np.float32]] = ()) -> dict[str, Any]:
+def dream_labels(
+    world: World,
+    row: int = 0,
+    before: Sequence[NDArray[np.float32]] = (),
+    replayable: bool = True,
+    moment: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Labels of an episode that a world dreams, for `Recorder.begin`.
 
     Args:
         world: as it is when the recording begins.
         row: of its batch.
-        before: control vectors `(A,)` of the frames since the start that were not recorded.
+        before: control vectors `(A,)` of the frames since the start that are not recorded.
+        replayable: whether these, with the settings of now, lead to the first frame that is recorded.
+        moment: of a real game that the dream started from, for people to read.
 
     Returns:
         `world_hash`, `sampler`, `seed`, `start` and `begun_at`; nothing of the origin for a row that was put into a state.
@@ -44,12 +53,12 @@ def dream_labels(world: World, row: int = 0, before: Sequence[NDArray[np.float32
     origin = world.origins[row]
     if origin is None:
         return labels
-    start: dict[str, Any] = {}
+    start: dict[str, Any] = dict(moment or {})
     if not world.has_own_starts:
-        start = {"latents": pack(world.starts[origin.start]), "controls": pack(world.start_controls[origin.start])}
+        start |= {"latents": pack(world.starts[origin.start]), "controls": pack(world.start_controls[origin.start])}
     if origin.chosen or not world.has_own_starts:
         start["index"] = origin.start
-    if len(before):
+    if replayable and 0 < len(before) <= MOST_BEFORE:
         start["before"] = pack(torch.from_numpy(np.stack(before)))
     return {**labels, "seed": origin.seed, **({"start": json.dumps(start)} if start else {})}
 
