@@ -12,7 +12,19 @@ from __future__ import annotations
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.doom import SPECS
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
-from worldsim.envs.games.spec import GAMES, Axes, Bar, Game, GameSpec, check_game, find_game, known_game, make, register
+from worldsim.envs.games.spec import (
+    GAMES,
+    Axes,
+    Bar,
+    Game,
+    GameSpec,
+    ObjectClass,
+    check_game,
+    find_game,
+    known_game,
+    make,
+    register,
+)
 
 __all__ = [
     "GAMES",
@@ -21,6 +33,7 @@ __all__ = [
     "Bar",
     "Game",
     "GameSpec",
+    "ObjectClass",
     "Policy",
     "check_game",
     "find_game",

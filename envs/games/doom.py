@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.envs.games.spec import Axes, Bar, GameSpec
+from worldsim.envs.games.spec import Axes, Bar, GameSpec, ObjectClass
 from worldsim.errors import GameError
 
 TICS_PER_SECOND = 35
@@ -357,6 +357,12 @@ _SURVIVE: dict[str, Any] = {
     "solved": 750.0,
     "bars": (Bar("mean above that of World Models (2018)", 1_092.0, "mean"),),
 }
+NEAR = 0.2  # share of the frame's height that a near monster is taller than
+_MONSTERS = ("Demon", "MarineChainsawVzd")
+_APPROACH = {
+    "near monster": ObjectClass(_MONSTERS, heights=(NEAR, 1.0)),
+    "far monster": ObjectClass(_MONSTERS, heights=(0.0, NEAR)),
+}
 SPECS = (
     _spec("doom/take-cover", TAKE_COVER, (_STRAFE,), **_SURVIVE),
     _spec(
@@ -368,6 +374,6 @@ SPECS = (
         **_SURVIVE,
     ),
     _spec("doom/my-way-home", MY_WAY_HOME, (_WALK, _STRAFE, _LOOK), policies={"coverage": 0.85, "random": 0.15}),
-    _spec("doom/defend-the-center", DEFEND_THE_CENTER, (_LOOK, _SHOOT)),
+    _spec("doom/defend-the-center", DEFEND_THE_CENTER, (_LOOK, _SHOOT), objects=_APPROACH),
     _spec("doom/deadly-corridor", DEADLY_CORRIDOR, (_WALK, _STRAFE, _LOOK, _SHOOT)),
 )

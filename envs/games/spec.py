@@ -46,6 +46,28 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class ObjectClass:
+    """Things that a game shows, and that count as one class of objects.
+
+    Attributes:
+        names: of these things in `info["objects"]`.
+        heights: how tall they look, as shares of the frame's height: above the first, up to the second.
+    """
+
+    names: tuple[str, ...]
+    heights: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str) or not self.names or not all(isinstance(name, str) for name in self.names):
+            raise GameError(f"the names of a class of objects were {self.names!r}; give a tuple of at least one.")
+        low, high = self.heights
+        if not 0 <= low < high <= 1:
+            raise GameError(
+                f"the heights of a class of objects were {self.heights!r}; give two shares from 0 to 1, the lower first."
+            )
+
+
+@dataclass(frozen=True)
 class GameSpec:
     """A real game.
 
@@ -70,7 +92,8 @@ class GameSpec:
         meanings: what a control does in the game, by its name in `control_spec.names`, such as `{"a": "left"}`.
         states: names of numbers in `info` that recordings keep.
         cells: state variable -> size of a cell along it; recordings report how many cells were visited.
-        objects: class of object -> names in `info["objects"]`, a list of boxes `(name, x, y, width, height)` in pixels.
+        objects: class of object -> which of those in `info["objects"]`, a list of boxes `(name, x, y, width, height)` in pixels,
+            belong to it: their names, or an `ObjectClass` where their height matters too.
         policies: policies that play for recordings -> share of the episodes. A policy is one of `POLICIES`, or
             "module:function", which takes a `ControlSpec`.
         best_reward: largest reward of a tic; with it dream scores above what is possible are found.
@@ -96,7 +119,7 @@ class GameSpec:
     meanings: Mapping[str, str] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     cells: Mapping[str, float] = field(default_factory=dict)
-    objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    objects: Mapping[str, tuple[str, ...] | ObjectClass] = field(default_factory=dict)
     policies: Mapping[str, float] = field(default_factory=lambda: {"random": 1.0})
     best_reward: float | None = None
     solved: float | None = None
@@ -127,6 +150,7 @@ class GameSpec:
         for name in ("meanings", "cells", "objects"):
             if not isinstance(getattr(self, name), Mapping):
                 raise self._wrong(name, "a dict")
+        self.object_classes()  # raises for what is none
         _check_named(self, "meanings", self.control_spec.names)
         _check_named(self, "cells", self.states)
         if not all(map(_positive, self.cells.values())):
@@ -164,6 +188,10 @@ class GameSpec:
             env = _Described(env, self)
         check_game(env, self.name, (overrides.get("height", self.height), overrides.get("width", self.width)))
         return env
+
+    def object_classes(self) -> dict[str, ObjectClass]:
+        """`objects`, each as an `ObjectClass`."""
+        return {name: kind if isinstance(kind, ObjectClass) else ObjectClass(kind) for name, kind in self.objects.items()}
 
     def scores_to_beat(self) -> tuple[Bar, ...]:
         """`solved` and `bars`."""

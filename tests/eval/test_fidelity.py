@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from worldsim.eval.fidelity import estimate, half_life, masked, psnr, ssim
+from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ratio, ssim
 
 RNG = np.random.default_rng(0)
 
@@ -74,6 +74,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         found = masked(values, np.arange(20) < sizes[:, None])
         held += abs(found.value) <= found.ci95
     assert 0.90 <= held / 400 <= 0.98
+
+
+def test_a_ratio_has_the_interval_of_both_figures() -> None:
+    found = ratio(Estimate(1.5, 0.3, 40), Estimate(2.0, 0.2, 50))
+    assert (found.value, found.count) == (0.75, 40)
+    assert found.ci95 == pytest.approx(0.75 * math.hypot(0.3 / 1.5, 0.2 / 2.0))
+    assert ratio(Estimate(0.0, 0.0, 40), Estimate(2.0, 0.2, 50)) == Estimate(0.0, 0.0, 40)
+    assert math.isnan(ratio(Estimate(1.0, 0.1, 40), Estimate(0.0, 0.0, 50)).value)
 
 
 def test_half_life_is_the_first_step_no_better_than_a_copy() -> None:

@@ -8,12 +8,12 @@ import torch
 
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
+from worldsim.envs.games import ObjectClass
 from worldsim.envs.games.doom import TAKE_COVER, DoomEnv
 from worldsim.envs.games.policies import StickyRandom
 from worldsim.eval import objects
 from worldsim.eval.clips import Place
-from worldsim.eval.probe import Probe, detect, heat_map, load_probe, match, save_probe, train_probe
-from worldsim.world import World
+from worldsim.eval.probe import THRESHOLD, detect, heat_map, load_probe, match, save_probe, train_probe
 
 
 def boxes(*rows: tuple[float, ...]) -> np.ndarray:
@@ -45,19 +45,38 @@ def test_heat_is_one_at_centres_and_unknown_where_too_small() -> None:
 
 def test_detections_and_labels_of_one_class_agree_where_they_meet() -> None:
     labels = boxes((0, 10, 10, 4, 4), (0, 30, 10, 4, 4), (1, 10, 10, 4, 4))
-    found = np.array([(0, 12, 12), (0, 15.5, 12), (0, 17, 12), (1, 30, 12)], np.float32)
+    found = np.array([(0, 12, 12, 1), (0, 15.5, 12, 1), (0, 17, 12, 1), (1, 30, 12, 1)], np.float32)
     assert match(found, labels, 2).tolist() == [[2, 1, 3, 2], [1, 0, 1, 0]]
 
 
 def test_what_is_too_small_may_be_found_but_need_not() -> None:
     labels = boxes((0, 10, 10, 1, 3), (0, 30, 10, 1, 3), (0, 40, 10, 2, 2))
-    assert match(np.array([(0, 10, 11)], np.float32), labels, 1).tolist() == [[1, 0, 1, 1]]
+    assert match(np.array([(0, 10, 11, 1)], np.float32), labels, 1).tolist() == [[1, 0, 1, 1]]
+
+
+def test_classes_differ_in_names_and_heights(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = {
+        "tall": ObjectClass(("imp", "demon"), (0.25, 1.0)),
+        "low": ObjectClass(("imp",), (0.0, 0.25)),
+        "ball": ObjectClass(("ball",)),
+    }
+    monkeypatch.setattr(objects, "object_classes", lambda game: classes)
+    seen = [
+        ("imp", 1, 2, 3, 8.5),
+        ("imp", 1, 2, 3, 8),
+        ("demon", 4, 5, 6, 7),
+        ("demon", 4, 5, 6, 32),
+        ("ball", 0, 0, 1, 1),
+        ("gun", 1, 1, 9, 9),
+    ]
+    labels = objects.labelled({"objects": seen}, "test", 32)
+    assert sorted(labels.tolist()) == [[0, 1, 2, 3, 8.5], [0, 4, 5, 6, 32], [1, 1, 2, 3, 8], [2, 0, 0, 1, 1]]
 
 
 def test_matching_nothing() -> None:
-    assert match(np.zeros((0, 3), np.float32), boxes(), 2).tolist() == [[0] * 4] * 2
-    assert match(np.zeros((0, 3), np.float32), boxes((1, 4, 4, 4, 4)), 2).tolist() == [[0] * 4, [1, 0, 0, 0]]
-    assert match(np.array([(0, 1, 1)], np.float32), boxes(), 2).tolist() == [[0, 0, 1, 0], [0] * 4]
+    assert match(np.zeros((0, 4), np.float32), boxes(), 2).tolist() == [[0] * 4] * 2
+    assert match(np.zeros((0, 4), np.float32), boxes((1, 4, 4, 4, 4)), 2).tolist() == [[0] * 4, [1, 0, 0, 0]]
+    assert match(np.array([(0, 1, 1, 1)], np.float32), boxes(), 2).tolist() == [[0, 0, 1, 0], [0] * 4]
 
 
 def test_probe_learns_to_find_things(tmp_path: Path) -> None:
@@ -66,6 +85,9 @@ def test_probe_learns_to_find_things(tmp_path: Path) -> None:
     labelled, detected, detections, hits = objects.score(probe, frames[None], [labels], 2)[0].T
     assert (detected >= 0.9 * labelled).all() and (hits >= 0.9 * detections).all()
     assert (detections <= 1.1 * labelled).all()
+    sure = [found[:, 3] for found in detect(probe, frames)]
+    assert all((np.diff(of_frame) <= 0).all() for of_frame in sure)
+    assert np.concatenate(sure).min() > THRESHOLD and np.concatenate(sure).max() <= 1
     save_probe(probe, tmp_path / "probe.safetensors")
     again = load_probe(tmp_path / "probe.safetensors", 2)
     assert all(np.array_equal(a, b) for a, b in zip(detect(probe, frames), detect(again, frames), strict=True))
@@ -89,13 +111,17 @@ class RandomPolicy(StickyRandom):
         super().__init__(TAKE_COVER.control_spec)
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def doom_recording(root: Path) -> Dataset:
+    """At least 60 held-out frames of take-cover."""
     pytest.importorskip("vizdoom")
-    root = tmp_path_factory.mktemp("doom")
     source = PolicySource("random", RandomPolicy)
     collect(TakeCover, [source], root, game="doom/take-cover", frames=1, eval_frames=60, progress=False)
     return Dataset(root, "eval")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return doom_recording(tmp_path_factory.mktemp("doom"))
 
 
 def test_replay_gives_the_objects_of_the_recorded_frames(played: Dataset) -> None:
@@ -117,15 +143,6 @@ def test_probe_is_trained_once(played: Dataset, tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
 
 
-def test_counting_real_play(played: Dataset) -> None:
-    env = objects.open_game(played.info)
-    counts = objects.real_counts(env, "doom/take-cover", Probe(2).eval(), context=4, frames=150, seed=0)
-    env.close()
-    assert counts.frames.sum() >= 150 > counts.frames[:-1].sum()
-    assert counts.probed.shape == counts.listed.shape == (len(counts.frames), 2)
-    assert counts.listed[:, 1].sum() > 2 * counts.frames.sum()  # there are always some monsters in view
-
-
 def test_a_damaged_probe_is_trained_again(played: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env, config = objects.open_game(played.info), objects.ProbeConfig(frames=4, steps=1)
     one = objects.get_probe(env, played.info, config, tmp_path)
@@ -136,21 +153,3 @@ def test_a_damaged_probe_is_trained_again(played: Dataset, tmp_path: Path, capsy
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
         assert f"{path} is damaged" in capsys.readouterr().err
     env.close()
-
-
-def test_an_ended_dream_goes_on_from_another_start(short_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "object_classes", lambda game: {"thing": ("thing",)})
-    world = World.load(short_world_path, device="cpu", dtype=torch.float32, batch=2)
-    restart, restarted = world.restart, []
-
-    def spy(rows: list[int], *, seed: list[int]) -> torch.Tensor:
-        restarted.append((rows, seed))
-        return restart(rows, seed=seed)
-
-    world.reset(seed=0)
-    monkeypatch.setattr(world, "restart", spy)
-    monkeypatch.setattr(world, "reset", lambda seed: restart(seed=seed))
-    counts = objects.dream_counts(world, Probe(1).eval(), frames=40, seed=5)
-    assert counts.shape == (2, 40, 1)
-    assert restarted, "about every tenth frame ends a dream"
-    assert [seed for _, seeds in restarted for seed in seeds] == list(range(7, 7 + sum(len(rows) for rows, _ in restarted)))

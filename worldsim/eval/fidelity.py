@@ -99,6 +99,14 @@ def estimate(sums: NDArray[Any], counts: NDArray[Any]) -> Estimate:
     return Estimate(float(value), 1.96 * math.sqrt(spread * n / (n - 1)) if n > 1 else math.nan, round(total))
 
 
+def ratio(one: Estimate, other: Estimate) -> Estimate:
+    """One figure as a share of another, independent one; its interval is that of the delta method."""
+    if not other.value:
+        return Estimate(math.nan, math.nan, one.count)
+    value = one.value / other.value
+    return Estimate(value, math.hypot(one.ci95, value * other.ci95) / other.value, one.count)
+
+
 def masked(values: NDArray[np.float64], exists: NDArray[np.bool_]) -> Estimate:
     """Mean of `values` `(clips, ...)` where `exists`."""
     axes = tuple(range(1, values.ndim))

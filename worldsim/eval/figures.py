@@ -21,6 +21,7 @@ from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_r
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
 from worldsim.eval.objects import object_classes
 from worldsim.eval.probe import Boxes, Probe
+from worldsim.eval.rates import measure_rates
 from worldsim.world import World
 
 MODES = FREE, FORCED = "free-running", "teacher-forced"
@@ -74,7 +75,7 @@ def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: Eval
     figures = {**_fidelity(tally, config.horizons), "heads": {mode: _heads(tally, mode) for mode in MODES}}
     if watch is not None:
         classes = tuple(object_classes(dataset.info.game))
-        figures["objects"] = {"found": _found(tally, classes), "per_frame": _per_frame(world, watch, classes, config)}
+        figures["objects"] = {"found": _found(tally, classes), **measure_rates(world, watch.env, dataset, watch.probe, config)}
         watch.env.close()
     return figures
 
@@ -225,25 +226,3 @@ def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[s
             for i, name in enumerate(classes)
         }
     return figures
-
-
-def _per_frame(world: World, watch: Watch, classes: tuple[str, ...], config: EvalConfig) -> dict[str, Any]:
-    """Objects per frame in long dreams, and in as much real play under the same policy."""
-    dreams = objects.dream_counts(world, watch.probe, config.dream_frames, config.seed)
-    quarters = np.array_split(dreams, 4, axis=1)
-    context, frames = world.config.dynamics.window, config.dreams * config.dream_frames
-    real = objects.real_counts(watch.env, world.config.game, watch.probe, context, frames, config.seed)
-    return {
-        name: {
-            "dreams": _mean_count(dreams[..., i]),
-            "dreams_by_quarter": [_mean_count(quarter[..., i]) for quarter in quarters],
-            "real": estimate(real.probed[:, i], real.frames),
-            "real_listed": estimate(real.listed[:, i], real.frames),
-        }
-        for i, name in enumerate(classes)
-    }
-
-
-def _mean_count(counts: NDArray[np.int64]) -> Estimate:
-    """`(dreams, frames)` -> mean per frame."""
-    return estimate(counts.sum(1), np.full(len(counts), counts.shape[1]))

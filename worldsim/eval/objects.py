@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
 from worldsim.data import Dataset, DatasetInfo
-from worldsim.envs.games import Game, find_game, known_game, make_policy
+from worldsim.envs.games import Game, ObjectClass, find_game, known_game, make_policy
 from worldsim.eval.clips import Place
 from worldsim.eval.config import ProbeConfig
 from worldsim.eval.probe import (
@@ -24,15 +24,12 @@ from worldsim.eval.probe import (
     Boxes,
     Probe,
     detect,
-    is_small,
     load_probe,
     match,
     save_probe,
-    tally,
     train_probe,
 )
 from worldsim.eval.replay import replay
-from worldsim.world import World
 
 POLICY = "random"
 EVERY = 4  # every fourth frame is used to train the probe: neighbours are alike
@@ -46,10 +43,10 @@ class Play(NamedTuple):
     boxes: list[Boxes]
 
 
-def object_classes(game: str) -> Mapping[str, tuple[str, ...]]:
-    """Class of object -> names in the game's list; none where the game is unknown or lists nothing."""
+def object_classes(game: str) -> Mapping[str, ObjectClass]:
+    """Classes of objects by name; none where the game is unknown or lists nothing."""
     spec = known_game(game)
-    return spec.objects if spec else {}
+    return spec.object_classes() if spec else {}
 
 
 def open_game(info: DatasetInfo) -> Game:
@@ -93,16 +90,20 @@ def play(env: Game, game: str, seed: int) -> Iterator[Play]:
         frames, boxes, over = [], [], False
         while not over:
             frames.append(frame)
-            boxes.append(labelled(info, game))
+            boxes.append(labelled(info, game, len(frame)))
             frame, _, terminated, truncated, info = env.step(spec.to_action(policy.act(info)))
             over = terminated or truncated
         yield Play(np.stack(frames), boxes)
 
 
-def labelled(info: dict[str, Any], game: str) -> Boxes:
-    """The objects in a game's `info` that belong to one of its classes."""
-    kinds = {name: kind for kind, names in enumerate(object_classes(game).values()) for name in names}
-    boxes = [(kinds[name], *box) for name, *box in info["objects"] if name in kinds]
+def labelled(info: dict[str, Any], game: str, height: int) -> Boxes:
+    """The objects in a game's `info` that belong to one of its classes; frames are `height` pixels high."""
+    boxes = [
+        (kind, x, y, w, h)
+        for kind, (names, (low, high)) in enumerate((of.names, of.heights) for of in object_classes(game).values())
+        for name, x, y, w, h in info["objects"]
+        if name in names and low < h / height <= high
+    ]
     return np.array(boxes, np.float32).reshape(-1, 5)
 
 
@@ -113,7 +114,7 @@ def clip_boxes(env: Game, dataset: Dataset, place: Place, context: int) -> list[
         DataError: if the game does not show what was recorded.
     """
     stop = min(place.start + context + place.predicted, dataset.episodes[place.episode].length)
-    boxes = [labelled(info, dataset.info.game) for _, info in replay(env, dataset, place.episode, stop - 1)]
+    boxes = [labelled(info, dataset.info.game, dataset.info.height) for _, info in replay(env, dataset, place.episode, stop - 1)]
     return boxes[place.start + context :]
 
 
@@ -128,53 +129,3 @@ def score(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxe
         for found, labels in zip(detect(probe, frames[b, : len(of_clip)]), of_clip, strict=True):
             totals[b] += match(found, labels, classes)
     return totals
-
-
-def dream_counts(world: World, probe: Probe, frames: int, seed: int) -> NDArray[np.int64]:
-    """Objects that the probe finds in dreams of `frames` frames under the random policy.
-
-    Every row of `world` is a dream; where the world ends it, it goes on from another start.
-
-    Returns:
-        `(dreams, frames, classes)`.
-    """
-    classes, seeds = len(object_classes(world.config.game)), itertools.count(seed)
-    policies = [make_policy(POLICY, world.control_spec) for _ in range(world.batch)]
-    for row, policy in enumerate(policies):
-        policy.reset(np.random.default_rng((seed, row)))
-    world.reset(seed=[next(seeds) for _ in policies])
-    counts = np.zeros((world.batch, frames, classes), np.int64)
-    for t in trange(frames, desc="dreaming", unit="frame", leave=False):
-        step = world.step(np.stack([policy.act({}) for policy in policies]))
-        counts[:, t] = [tally(found, classes) for found in detect(probe, step.frame)]
-        ended = np.flatnonzero(step.terminated).tolist()
-        if ended:
-            world.restart(ended, seed=[next(seeds) for _ in ended])
-    return counts
-
-
-class RealCounts(NamedTuple):
-    """Objects summed over episodes, by the probe and by the game's list, `(episodes, classes)`; frames of each, `(episodes,)`."""
-
-    probed: NDArray[np.int64]
-    listed: NDArray[np.int64]
-    frames: NDArray[np.int64]
-
-
-def real_counts(env: Game, game: str, probe: Probe, context: int, frames: int, seed: int) -> RealCounts:
-    """Objects in at least `frames` frames of real play under the random policy.
-
-    Each episode counts from a random moment on, after `context` frames: dreams start from such moments too.
-    """
-    classes, rng = len(object_classes(game)), np.random.default_rng(seed)
-    counts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
-    with tqdm(total=frames, desc="playing the game", unit="frame", leave=False) as bar:
-        for episode in play(env, game, FIRST_SEED * (2 + seed)):
-            start = context + int(rng.integers(0, max(1, len(episode.boxes) - context + 1)))
-            probed = tally(np.concatenate([*detect(probe, episode.frames[start:]), np.zeros((0, 3))]), classes)
-            listed = np.concatenate([*episode.boxes[start:], np.zeros((0, 5))])
-            counts.append((probed, tally(listed[~is_small(listed)], classes), len(episode.boxes[start:])))
-            bar.update(min(counts[-1][-1], frames - bar.n))
-            if sum(length for *_, length in counts) >= frames:
-                break
-    return RealCounts(*(np.stack(part) for part in zip(*counts, strict=True)))

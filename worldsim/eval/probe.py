@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import trange
 
+from worldsim.device import autocast
 from worldsim.files import write_bytes
 from worldsim.model.tokenizer import Conv, ResidualBlock, to_images
 
@@ -68,7 +69,7 @@ def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int,
         heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], classes) for i in chosen]))
         mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
         images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(images.device):
             logits = probe(images)
         optimizer.zero_grad()
         heat_loss(logits.float(), heat).backward()
@@ -105,14 +106,17 @@ def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 3)`, class and centre (x, y) in pixels, most certain first."""
+    """Objects in uint8 frames `(n, H, W, 3)`: per frame `(objects, 4)`, class, centre (x, y) in pixels and confidence in
+    [0, 1], most certain first.
+    """
     found: list[NDArray[np.float32]] = []
     for part in torch.from_numpy(frames).split(64) if len(frames) else ():
         chance = probe(to_images(part)).sigmoid()
         peak = (chance == F.max_pool2d(chance, 3, 1, 1)) & (chance > THRESHOLD)
         frame, kind, row, column = peak.nonzero(as_tuple=True)
-        order = chance[peak].argsort(descending=True)
-        places = torch.stack([kind, (column + 0.5) * STRIDE, (row + 0.5) * STRIDE], 1).float()[order].numpy()
+        sure = chance[peak]
+        order = sure.argsort(descending=True)
+        places = torch.stack([kind, (column + 0.5) * STRIDE, (row + 0.5) * STRIDE, sure], 1).float()[order].numpy()
         found += [places[(frame[order] == i).numpy()] for i in range(len(part))]
     return found
 
@@ -130,7 +134,7 @@ def match(found: NDArray[np.float32], boxes: Boxes, classes: int) -> NDArray[np.
         too small are left out of the first two.
     """
     low, high = boxes[:, 1:3] - MARGIN, boxes[:, 1:3] + boxes[:, 3:] + MARGIN
-    places = found[:, None, 1:]
+    places = found[:, None, 1:3]
     agree = (found[:, None, 0] == boxes[:, 0]) & (low <= places).all(-1) & (places <= high).all(-1)
     large = ~is_small(boxes)
     chosen = (boxes[large], boxes[large & agree.any(0)], found, found[agree.any(1)])

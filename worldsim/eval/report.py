@@ -139,10 +139,13 @@ def _object_tables(objects: Mapping[str, Any]) -> list[str]:
     numbers = []
     for kind, counts in objects["per_frame"].items():
         quarters = " ".join(f"{e.value:.2f}" for e in counts["dreams_by_quarter"])
-        share = counts["dreams"].value / counts["real"].value if counts["real"].value else math.nan
-        cells = [_cell(counts[name], 2) for name in ("dreams", "real", "real_listed")]
-        numbers.append([f"{kind}s", *cells, f"{share:.2f}", quarters])
-    columns = ["objects per frame", "dreams", "real", "real, game's list", "dreams / real", "dreams by quarter"]
+        cells = [_cell(counts[name], 3) for name in ("dreams", "real", "real_listed")]
+        sure = [_cell(counts["confidence"][name], 3) for name in ("dreams", "real")]
+        numbers.append([f"{kind}s", *cells, _cell(counts["ratio"], 2), *sure, quarters])
+    ends = objects["ends"]
+    numbers.append(["episode ends", *(_cell(ends[name], 4) for name in ("dreams", "real")), *5 * "-"])
+    title = f"per frame, in {ends['dreams'].count} of dreams and {ends['real'].count} of the game"
+    columns = [title, "dreams", "real", "game's list", "dreams / real", "confidence, dreams", "real", "dreams by quarter"]
     return [*_table([f"next-frame objects of {SMALLEST:g} px and more", *titles], found), *_table(columns, numbers)]
 
 

@@ -16,7 +16,7 @@ import pytest
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
-from worldsim.envs.games import GAMES, Bar, Game, GameSpec, find_game, known_game, make, make_policy, register
+from worldsim.envs.games import GAMES, Bar, Game, GameSpec, ObjectClass, find_game, known_game, make, make_policy, register
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import ControlError, GameError
@@ -47,7 +47,7 @@ def test_a_game_is_what_its_spec_says(game: GameSpec) -> None:
         assert game.best_reward is None or float(reward) <= game.best_reward * game.frame_skip
     env.close()
     assert terminated or (game.max_tics is not None and info["tics"] >= game.max_tics)
-    assert {name for names in game.objects.values() for name in names} <= seen
+    assert {name for kind in game.object_classes().values() for name in kind.names} <= seen
 
 
 def test_specs_go_to_other_processes(game: GameSpec) -> None:
@@ -159,6 +159,8 @@ def test_a_twin_of_a_game_of_ones_own(tmp_path: Path) -> None:
         ({"height": 100}, r"height of the game mine/plain was 100; give a multiple of 16 pixels"),
         ({"width": 0}, r"width of the game mine/plain was 0; give a multiple of 16"),
         ({"fps": 0.0}, r"fps of the game mine/plain was 0.0; give steps per second, above 0"),
+        ({"objects": {"ball": ()}}, r"the names of a class of objects were \(\); give a tuple of at least one"),
+        ({"objects": {"ball": "ball"}}, r"the names of a class of objects were 'ball'; give a tuple"),
         ({"frame_skip": 0}, r"frame_skip .* was 0; give a whole number of at least 1"),
         ({"max_tics": 0}, r"max_tics .* was 0; give a whole number of at least 1, or None"),
         ({"make": 3}, r"make .* was 3; give a function that makes the game"),
@@ -180,6 +182,12 @@ def test_a_wrong_spec_is_refused_when_it_is_made(changes: dict[str, Any], messag
         replace(PLAIN, **changes)
 
 
+def test_classes_of_objects_are_names_alone_or_with_heights() -> None:
+    near = ObjectClass(("imp",), (0.2, 1.0))
+    spec = replace(PLAIN, objects={"ball": ("ball", "fire"), "near": near})
+    assert spec.object_classes() == {"ball": ObjectClass(("ball", "fire"), (0.0, 1.0)), "near": near}
+
+
 def test_sizes_may_be_numpy_integers() -> None:
     spec = replace(PLAIN, height=np.int64(32), frame_skip=np.int32(2), max_tics=np.uint8(100))
     assert (spec.height, spec.frame_skip, spec.max_tics) == (32, 2, 100)
@@ -191,6 +199,9 @@ def test_axes_name_controls_of_the_game() -> None:
         replace(PLAIN, axes=((Controls(), Controls(keys={"a"})),))
     with pytest.raises(GameError, match="the bar was 'median' above"):
         Bar("a score", 1.0, "median")
+    for heights in ((0.2, 0.2), (-0.1, 1.0), (0.0, 1.1)):
+        with pytest.raises(GameError, match=r"the heights of a class of objects were .*; give two shares from 0 to 1"):
+            ObjectClass(("imp",), heights)
 
 
 class Tall(Plain):
