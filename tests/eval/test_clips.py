@@ -8,7 +8,7 @@ import torch
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
-from worldsim.eval.clips import Place, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.clips import Place, Way, decode, draw_places, encode, load_clips, roll_out
 from worldsim.world import World
 
 from .conftest import record
@@ -58,7 +58,8 @@ def clip(tiny_world: World) -> tuple[torch.Tensor, np.ndarray]:
 
 def imagine(world: World, clip: tuple[torch.Tensor, np.ndarray], forced: bool, controls: np.ndarray | None = None) -> np.ndarray:
     latents, given = clip
-    return roll_out(world, latents, given, given[:, CONTEXT:] if controls is None else controls, [7, 8, 9], forced).frames
+    way = Way(given[:, CONTEXT:] if controls is None else controls)
+    return roll_out(world, latents, given, [way], [7, 8, 9], forced)[0].frames
 
 
 def test_modes_part_after_the_first_frame(tiny_world: World, clip: tuple[torch.Tensor, np.ndarray]) -> None:
@@ -79,10 +80,23 @@ def test_forced_frames_know_only_real_frames_and_their_own_controls(
     assert [bool(free[:, t].any()) for t in range(HORIZON)] == [False, False, True, True, True]
 
 
+@pytest.mark.parametrize("forced", [False, True])
+def test_every_way_is_as_if_it_were_alone(tiny_world: World, clip: tuple[torch.Tensor, np.ndarray], forced: bool) -> None:
+    latents, controls = clip
+    ways = [Way(controls[:, CONTEXT:]), Way(1 - controls[:, CONTEXT:]), Way(controls[:, CONTEXT:], expected=True)]
+    seen: list[int] = []
+    together = roll_out(tiny_world, latents, controls, ways, [7, 8, 9], forced, seen.append)
+    assert seen == [3] * len(ways) * HORIZON
+    for way, found in zip(ways, together, strict=True):
+        (alone,) = roll_out(tiny_world, latents, controls, [way], [7, 8, 9], forced)
+        assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))
+    assert all((together[0].frames != other.frames).any() for other in together[1:])
+
+
 def test_a_clip_is_the_same_in_any_batch(tiny_world: World, clip: tuple[torch.Tensor, np.ndarray]) -> None:
     latents, controls = clip
     together = imagine(tiny_world, clip, False)
-    alone = roll_out(tiny_world, latents[1:2], controls[1:2], controls[1:2, CONTEXT:], [8], False).frames
+    alone = roll_out(tiny_world, latents[1:2], controls[1:2], [Way(controls[1:2, CONTEXT:])], [8], False)[0].frames
     assert np.abs(together[1:2].astype(int) - alone).max() <= 1
 
 

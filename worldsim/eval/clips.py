@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,46 +77,84 @@ def decode(world: World, latents: Tensor) -> NDArray[np.uint8]:
     return torch.cat([world.decode(part).cpu() for part in flat]).unflatten(0, latents.shape[:2]).numpy()
 
 
+class Way(NamedTuple):
+    """A way to imagine the last F frames of clips: under which controls `(B, F, A)`, and whether the expected frame is taken
+    instead of drawing codewords, in worlds that have them."""
+
+    controls: NDArray[np.float32]
+    expected: bool = False
+
+
 @torch.inference_mode()
 def roll_out(
     world: World,
     latents: Tensor,
     controls: NDArray[np.float32],
-    imagined: NDArray[np.float32],
+    ways: Sequence[Way],
     seeds: Sequence[int],
     forced: bool,
-    expected: bool = False,
-) -> Rollout:
-    """Imagines the last frames of clips.
+    progress: Callable[[int], object] = lambda frames: None,
+) -> list[Rollout]:
+    """Imagines the last frames of clips in several ways.
 
     Args:
         world: whose networks, `num_steps` and context level to use; its own state is left alone.
         latents: of whole clips, `(B, T, h, w, C)`.
         controls: that produced them, `(B, T, A)` in the units of the control spec.
-        imagined: controls `(B, F, A)` under which to imagine the last F frames; the others are context.
-        seeds: one per clip; equal seeds give equal noise.
+        ways: all of F frames; the others are context.
+        seeds: one per clip; equal seeds give equal noise, in every way.
         forced: teacher forcing: every frame is imagined after the real ones (under the real controls); otherwise
             after the imagined ones.
-        expected: use the expected frame instead of drawing codewords, in worlds that have them.
+        progress: called with the number of frames that were just imagined.
+
+    Returns:
+        What was imagined, for each way.
     """
-    context = latents.shape[1] - imagined.shape[1]
-    rows = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    drawn: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+    context = latents.shape[1] - ways[0].controls.shape[1]
     scale = world.control_spec.scale()
-    given, wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, imagined))
-    stream = world.new_stream(len(latents))
+    given, *wanted = (torch.from_numpy(c / scale).to(world.device) for c in (controls, *(way.controls for way in ways)))
+    past = latents[:, :context], given[:, :context]
 
-    def noise(*frames: int) -> Tensor:
-        return torch.stack([torch.randn(*frames, *latents.shape[2:], generator=row, **drawn) for row in rows]).to(world.device)
+    def shown(latent: Tensor, reward: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        progress(len(latents))
+        return world.decode(latent).cpu(), reward, end
 
-    def draws() -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    if not forced:
+        imagined = []
+        for way, under in zip(ways, wanted, strict=True):
+            noise = _Noise(world, seeds)
+            rollout = world.new_stream(len(latents)).rollout((*past, noise.normal(context)), under, noise.draws(way.expected))
+            imagined.append([shown(*frame) for frame in rollout])
+        return [_stack(frames) for frames in imagined]
+    noise, stream = _Noise(world, seeds), world.new_stream(len(latents))
+    stream.prefill(*past, noise.normal(context))
+    made: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in ways]
+    for t, (first, uniforms, later) in zip(range(context, latents.shape[1]), noise.draws(False), strict=False):
+        for way, under, frames in zip(ways, wanted, made, strict=True):  # all of them after the same past
+            frames.append(shown(*stream.imagine(under[:, t - context], first, None if way.expected else uniforms)))
+        stream.commit(latents[:, t], given[:, t], later)
+    return [_stack(frames) for frames in made]
+
+
+class _Noise:
+    """Random numbers of clips, each with its own seed."""
+
+    def __init__(self, world: World, seeds: Sequence[int]) -> None:
+        self._rows = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        self._world = world
+
+    def normal(self, *frames: int) -> Tensor:
+        """`(B, *frames, h, w, C)`."""
+        shape = (*frames, *self._world.latent_shape)
+        drawn = [torch.randn(*shape, generator=row, device="cpu", dtype=torch.float32) for row in self._rows]
+        return torch.stack(drawn).to(self._world.device)
+
+    def draws(self, expected: bool) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+        """What `Stream.rollout` takes for each frame."""
         while True:
-            uniforms = torch.stack([torch.rand(*world.grid, generator=row, **drawn) for row in rows])
-            yield noise(), None if expected else uniforms, noise()
+            uniforms = [torch.rand(*self._world.grid, generator=row, device="cpu", dtype=torch.float32) for row in self._rows]
+            yield self.normal(), None if expected else torch.stack(uniforms), self.normal()
 
-    start = (latents[:, :context], given[:, :context], noise(context))
-    truth = (latents[:, context:], given[:, context:]) if forced else (None, None)
-    predictions = [
-        (world.decode(latent).cpu(), reward, end) for latent, reward, end in stream.rollout(start, wanted, draws(), *truth)
-    ]
-    return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in zip(*predictions, strict=True)))
+
+def _stack(frames: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Rollout:
+    return Rollout(*(torch.stack(part, 1).cpu().numpy() for part in zip(*frames, strict=True)))

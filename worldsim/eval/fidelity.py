@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,11 +61,17 @@ def _ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _blur(planes: Tensor) -> Tensor:
     """Gaussian means of `(..., H, W)` -> `(..., H - 10, W - 10)`."""
+    height, width = planes.shape[-2:]
+    return _window(height).T @ (planes @ _window(width))  # a product is far faster here than a convolution of one channel
+
+
+def _window(size: int) -> Tensor:
+    """`(size, size - 10)`: column i weighs the entries i to i + 10 of a line."""
     weights = torch.exp(-((torch.arange(11, device="cpu", dtype=torch.float32) - 5.0) ** 2) / (2 * 1.5**2))
-    weights = (weights / weights.sum())[None, None]
-    flat = planes.reshape(-1, 1, *planes.shape[-2:])
-    means = F.conv2d(F.conv2d(flat, weights[..., None]), weights[:, :, None])
-    return means.reshape(*planes.shape[:-2], *means.shape[-2:])
+    windows = torch.zeros(size, size - 10, device="cpu", dtype=torch.float32)
+    for i, weight in enumerate(weights / weights.sum()):
+        windows.diagonal(-i).fill_(float(weight))
+    return windows
 
 
 @dataclass(frozen=True)

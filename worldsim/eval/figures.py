@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from worldsim.data import Clips, Dataset
 from worldsim.envs.games import Game
 from worldsim.eval import objects, pictures
-from worldsim.eval.clips import Place, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.clips import Place, Way, decode, draw_places, encode, load_clips, roll_out
 from worldsim.eval.config import EvalConfig
 from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_rows, predicted_controls
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
@@ -92,19 +92,20 @@ def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, w
     context, horizon = world.config.dynamics.window, max(config.horizons)
     places = draw_places(dataset, context, horizon, config.clips, config.seed)
     tally = Tally()
-    with tqdm(total=len(places), desc="imagining held-out clips", unit="clip", leave=False) as bar:
+    frames = len(places) * horizon * len(MODES) * len(_ways(world, *np.zeros((2, 1, 1, world.control_spec.size), np.float32)))
+    with tqdm(total=frames, unit="frame", leave=False) as bar:
         for at in range(0, len(places), config.batch):
             part = slice(at, at + config.batch)
+            bar.set_description("imagining held-out clips")
             clips = load_clips(dataset, places[part], context + horizon)
             seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
-            views: Views = {}
-            for key, frames, done in _imagine(world, clips, _shuffled(dataset, places, part, context, horizon), seeds, tally):
-                views[key] = frames
-                bar.update(round(len(seeds) * done) + at - bar.n)
+            views = _imagine(world, clips, _shuffled(dataset, places, part, context, horizon), seeds, tally, bar.update)
+            bar.set_description("comparing held-out clips")
             _compare(views, clips, config.horizons, tally)
             if at == 0:
                 _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
             if watch is not None:
+                bar.set_description("looking for objects in held-out clips")
                 labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in places[part]]
                 _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
     return tally
@@ -116,29 +117,37 @@ def _shuffled(dataset: Dataset, places: Sequence[Place], part: slice, context: i
 
 
 def _imagine(
-    world: World, clips: Clips, shuffled: NDArray[np.float32], seeds: Sequence[int], tally: Tally
-) -> Iterator[tuple[tuple[str, str], NDArray[np.uint8], float]]:
-    """Gives the mode, row and frames `(B, F, H, W, 3)` of every view, with the share of them that is done; rewards and ends of
-    the model's rows are tallied."""
+    world: World,
+    clips: Clips,
+    shuffled: NDArray[np.float32],
+    seeds: Sequence[int],
+    tally: Tally,
+    progress: Callable[[int], object],
+) -> Views:
+    """Gives all views of clips; rewards and ends of the model's rows are tallied."""
     horizon, latents = shuffled.shape[1], encode(world, clips.frames)
-    before = clips.frames[:, -horizon - 1 : -1]
-    controls = control_rows(world.control_spec, clips.controls[:, -horizon:], shuffled)
-    rows = [(row, given, False) for row, given in controls.items()]
-    if world.config.dynamics.codes:
-        rows += [(EXPECTED[row], given, True) for row, given in controls.items()]
-    reconstructed = decode(world, latents[:, -horizon:])
-    for mode, copied in ((FORCED, before), (FREE, before[:, :1].repeat(horizon, 1))):
-        yield (mode, TOKENIZER), reconstructed, 0.0
-        yield (mode, COPY), copied, 0.0
-    done = 0
+    before, reconstructed = clips.frames[:, -horizon - 1 : -1], decode(world, latents[:, -horizon:])
+    ways = _ways(world, clips.controls[:, -horizon:], shuffled)
+    views: Views = {}
     for mode in MODES:
-        for row, imagined, expected in rows:
-            rollout = roll_out(world, latents, clips.controls, imagined, seeds, forced=mode == FORCED, expected=expected)
-            if row == MODEL:
-                tally.add("reward", mode, values=rollout.rewards)
-                tally.add("end", mode, values=rollout.ends)
-            done += 1
-            yield (mode, row), rollout.frames, done / (len(MODES) * len(rows))
+        views[mode, TOKENIZER] = reconstructed
+        views[mode, COPY] = before if mode == FORCED else before[:, :1].repeat(horizon, 1)
+        rollouts = roll_out(world, latents, clips.controls, list(ways.values()), seeds, mode == FORCED, progress)
+        for row, rollout in zip(ways, rollouts, strict=True):
+            views[mode, row] = rollout.frames
+        model = rollouts[list(ways).index(MODEL)]
+        tally.add("reward", mode, values=model.rewards)
+        tally.add("end", mode, values=model.ends)
+    return views
+
+
+def _ways(world: World, true: NDArray[np.float32], shuffled: NDArray[np.float32]) -> dict[str, Way]:
+    """How each row imagines the frames that the controls `true` `(B, F, A)` lead to."""
+    controls = control_rows(world.control_spec, true, shuffled)
+    ways = {row: Way(given) for row, given in controls.items()}
+    if world.config.dynamics.codes:
+        ways |= {EXPECTED[row]: Way(given, expected=True) for row, given in controls.items()}
+    return ways
 
 
 def _compare(views: Views, clips: Clips, horizons: tuple[int, ...], tally: Tally) -> None:
