@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.data import Dataset
+from worldsim.data import Dataset, DatasetInfo
 from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import ObjectClass
-from worldsim.envs.games.doom import TAKE_COVER, DoomEnv
+from worldsim.envs.games.doom import DEFEND_THE_CENTER, TAKE_COVER, DoomEnv
 from worldsim.envs.games.policies import StickyRandom
 from worldsim.eval import objects
 from worldsim.eval.clips import Place
-from worldsim.eval.probe import THRESHOLD, detect, heat_map, load_probe, match, save_probe, train_probe
+from worldsim.eval.probe import THRESHOLD, Probe, detect, heat_map, load_probe, match, save_probe, train_probe
 
 
 def boxes(*rows: tuple[float, ...]) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_matching_nothing() -> None:
 
 
 def test_probe_learns_to_find_things(tmp_path: Path) -> None:
-    probe = train_probe(*squares(300, 0), classes=2, steps=80, seed=0)
+    probe = train_probe(*squares(300, 0), apart=(0, 0), steps=80, seed=0)
     frames, labels = squares(60, 1)
     labelled, detected, detections, hits = objects.score(probe, frames[None], [labels], 2)[0].T
     assert (detected >= 0.9 * labelled).all() and (hits >= 0.9 * detections).all()
@@ -89,7 +89,7 @@ def test_probe_learns_to_find_things(tmp_path: Path) -> None:
     assert all((np.diff(of_frame) <= 0).all() for of_frame in sure)
     assert np.concatenate(sure).min() > THRESHOLD and np.concatenate(sure).max() <= 1
     save_probe(probe, tmp_path / "probe.safetensors")
-    again = load_probe(tmp_path / "probe.safetensors", 2)
+    again = load_probe(tmp_path / "probe.safetensors", (0, 0))
     assert all(np.array_equal(a, b) for a, b in zip(detect(probe, frames), detect(again, frames), strict=True))
 
 
@@ -97,7 +97,7 @@ def test_training_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
-    train_probe(*squares(4, 0), classes=2, steps=1, seed=0)
+    train_probe(*squares(4, 0), apart=(0, 0), steps=1, seed=0)
     assert torch.rand(1) == wanted
 
 
@@ -152,4 +152,30 @@ def test_a_damaged_probe_is_trained_again(played: Dataset, tmp_path: Path, capsy
         again = objects.get_probe(env, played.info, config, tmp_path)
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
         assert f"{path} is damaged" in capsys.readouterr().err
+    env.close()
+
+
+class Peaks(Probe):
+    """Sees, in every image, objects of two classes: at the red pixels of a frame, as sure as they are red."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        red = torch.nn.functional.max_pool2d((images[:, :1] + 1) / 2, 2)
+        return torch.logit(red.clamp(1e-4, 1 - 1e-4)).repeat(1, 2, 1, 1)
+
+
+def test_of_detections_too_near_to_each_other_the_most_certain_counts() -> None:
+    frame = np.zeros((1, 32, 48, 3), np.uint8)
+    for x, red in ((10, 200), (16, 250), (26, 150), (44, 80)):
+        frame[0, 10, x, 0] = red
+    (found,) = detect(Peaks((0, 8.0)), frame)
+    assert found[found[:, 0] == 0, 1].tolist() == [17, 11, 27]  # the fourth is below the threshold
+    assert found[found[:, 0] == 1, 1].tolist() == [17, 27]
+    assert found[:, 3] == pytest.approx(np.array([250, 250, 200, 150, 150]) / 255, abs=1e-3)
+
+
+def test_what_is_tall_lies_apart(tmp_path: Path) -> None:
+    pytest.importorskip("vizdoom")
+    info = DatasetInfo("doom/defend-the-center", DEFEND_THE_CENTER.control_spec, height=80, width=128, fps=17.5, frame_skip=2)
+    env = objects.open_game(info)
+    assert objects.get_probe(env, info, objects.ProbeConfig(frames=4, steps=1), tmp_path).apart == (8.0, 0.0)
     env.close()

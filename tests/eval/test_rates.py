@@ -69,7 +69,7 @@ def test_real_play_goes_on_from_the_recorded_moments(game: Game, played: Dataset
     places = [Place(0, length - 5, 0), Place(0, 10, 0)]
 
     def play(seed: int, places: list[Place] = places, frames: int = 250) -> Sightings:
-        return real_sightings(game, played, Probe(2).eval(), places, context=4, frames=frames, seed=seed)
+        return real_sightings(game, played, Probe((0, 0)).eval(), places, context=4, frames=frames, seed=seed)
 
     seen, again, other = play(0), play(0), play(1)
     assert seen.listed is not None and again.listed is not None and other.listed is not None
@@ -96,7 +96,7 @@ def test_an_ended_dream_goes_on_from_another_start(short_world_path: Path, monke
     world.reset(seed=0)
     monkeypatch.setattr(world, "restart", spy)
     monkeypatch.setattr(world, "reset", lambda seed: restart(seed=seed))
-    seen = dream_sightings(world, Probe(1).eval(), frames=40, seed=5)
+    seen = dream_sightings(world, Probe((0,)).eval(), frames=40, seed=5)
     assert restarted, "about every tenth frame ends a dream"
     ends = sum(len(rows) for rows, _ in restarted)
     assert [seed for _, seeds in restarted for seed in seeds] == list(range(7, 7 + ends))
@@ -119,7 +119,7 @@ def test_dreams_and_real_play_begin_at_the_same_moments(
         return replay(env, dataset, episode, last)
 
     monkeypatch.setattr(rates, "replay", spy)
-    figures = measure_rates(world, game, played, Probe(2).eval(), EvalConfig(dreams=2, dream_frames=6))
+    figures = measure_rates(world, game, played, Probe((0, 0)).eval(), EvalConfig(dreams=2, dream_frames=6))
     assert begun == draw_moments(played, 4, rates.MOMENTS, 0)
     context = played.frames(0, begun[0].start, begun[0].start + 4)
     assert len(world.starts) == 1 and torch.allclose(world.starts, encode(world, context[None]), atol=1e-4)

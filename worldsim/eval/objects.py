@@ -58,12 +58,13 @@ def open_game(info: DatasetInfo) -> Game:
 
 def get_probe(env: Game, info: DatasetInfo, config: ProbeConfig, cache: Path) -> Probe:
     """The probe of a game: from `cache` if it is there and whole, otherwise trained now and kept there."""
-    classes = len(object_classes(info.game))
-    made_from = (info.game, info.frame_shape, info.frame_skip, dict(object_classes(info.game)), config, WIDTHS, SMALLEST)
+    classes = object_classes(info.game)
+    apart = [of.heights[0] * info.height / 2 for of in classes.values()]  # half as far as they are tall
+    made_from = (info.game, info.frame_shape, info.frame_skip, dict(classes), config, WIDTHS, SMALLEST)
     path = cache / f"probe-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         try:
-            return load_probe(path, classes)
+            return load_probe(path, apart)
         except (SafetensorError, RuntimeError, OSError):
             print(f"{path} is damaged; the object probe is trained again.", file=sys.stderr)
     frames: list[NDArray[np.uint8]] = []
@@ -75,7 +76,7 @@ def get_probe(env: Game, info: DatasetInfo, config: ProbeConfig, cache: Path) ->
             bar.update(min(len(frames), config.frames) - bar.n)
             if len(frames) >= config.frames:
                 break
-    probe = train_probe(np.stack(frames), boxes, classes, config.steps, config.seed)
+    probe = train_probe(np.stack(frames), boxes, apart, config.steps, config.seed)
     save_probe(probe, path)
     return probe
 

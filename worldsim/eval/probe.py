@@ -31,10 +31,17 @@ Boxes = NDArray[np.float32]  # (n, 5): class, x, y, width, height in pixels
 
 
 class Probe(nn.Module):
-    """Images `(B, 3, H, W)` in [-1, 1] -> heat logits `(B, classes, H / 2, W / 2)`; both sides multiples of 8."""
+    """Images `(B, 3, H, W)` in [-1, 1] -> heat logits `(B, classes, H / 2, W / 2)`; both sides multiples of 8.
 
-    def __init__(self, classes: int):
+    Args:
+        apart: for each class the distance in pixels, along x or y, that two objects are at least apart; of detections that are
+            nearer, the most certain counts.
+    """
+
+    def __init__(self, apart: Sequence[float]):
         super().__init__()
+        self.apart = tuple(apart)
+        classes = len(apart)
         fine, middle, coarse = WIDTHS
         cpu = torch.device("cpu")
         self.fine = nn.Sequential(nn.PixelUnshuffle(2), Conv(12, fine, 3, cpu), nn.SiLU())
@@ -55,18 +62,18 @@ class Probe(nn.Module):
         return self.head(fine + self.to_fine(middle))
 
 
-def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], classes: int, steps: int, seed: int) -> Probe:
-    """Trains a probe on labelled real frames, uint8 `(n, H, W, 3)`, each mirrored half of the time."""
+def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], apart: Sequence[float], steps: int, seed: int) -> Probe:
+    """Trains a probe on labelled real frames, uint8 `(n, H, W, 3)`, each mirrored half of the time; see `Probe` for `apart`."""
     generator, rng = torch.Generator("cpu").manual_seed(seed), np.random.default_rng(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        probe = Probe(apart).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(probe.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     for _ in trange(steps, desc="training the object probe", leave=False):
         chosen = rng.integers(0, len(frames), BATCH)
         images = to_images(torch.from_numpy(frames[chosen]))
-        heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], classes) for i in chosen]))
+        heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], len(apart)) for i in chosen]))
         mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
         images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
         with autocast(images.device):
@@ -112,13 +119,20 @@ def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]
     found: list[NDArray[np.float32]] = []
     for part in torch.from_numpy(frames).split(64) if len(frames) else ():
         chance = probe(to_images(part)).sigmoid()
-        peak = (chance == F.max_pool2d(chance, 3, 1, 1)) & (chance > THRESHOLD)
+        peak = (chance == _highest_around(chance, probe.apart)) & (chance > THRESHOLD)
         frame, kind, row, column = peak.nonzero(as_tuple=True)
         sure = chance[peak]
         order = sure.argsort(descending=True)
         places = torch.stack([kind, (column + 0.5) * STRIDE, (row + 0.5) * STRIDE, sure], 1).float()[order].numpy()
         found += [places[(frame[order] == i).numpy()] for i in range(len(part))]
     return found
+
+
+def _highest_around(chance: Tensor, apart: Sequence[float]) -> Tensor:
+    """`(n, classes, h, w)`: the highest value within `apart` pixels of each cell, and at least among its neighbours."""
+    cells = [max(1, int(distance / STRIDE)) for distance in apart]
+    planes = zip(chance.split(1, 1), cells, strict=True)
+    return torch.cat([F.max_pool2d(plane, 2 * reach + 1, 1, reach) for plane, reach in planes], 1)
 
 
 def is_small(boxes: Boxes) -> NDArray[np.bool_]:
@@ -151,8 +165,8 @@ def save_probe(probe: Probe, path: Path) -> None:
     write_bytes(path, save({name: value.contiguous() for name, value in probe.state_dict().items()}))
 
 
-def load_probe(path: Path, classes: int) -> Probe:
+def load_probe(path: Path, apart: Sequence[float]) -> Probe:
     """Reads the weights that `save_probe` wrote; raises SafetensorError or RuntimeError if they are damaged."""
-    probe = Probe(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    probe = Probe(apart).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     probe.load_state_dict(load_file(path))
     return probe.eval()
