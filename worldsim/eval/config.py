@@ -22,8 +22,8 @@ class ProbeConfig:
         seed: of games, weights and batches.
     """
 
-    frames: int = 4000
-    steps: int = 700
+    frames: int = 6000
+    steps: int = 1500
     seed: int = 0
 
     def __post_init__(self) -> None:
