@@ -24,7 +24,16 @@ from worldsim.world import WorldConfig, export_world, world_hash
 
 from .test_objects import RandomPolicy, TakeCover
 
-SMALL = EvalConfig(clips=6, horizons=(1, 3, 5), batch=4, dreams=2, dream_frames=8, probe=ProbeConfig(frames=8, steps=2))
+SMALL = EvalConfig(
+    clips=6,
+    horizons=(1, 3, 5),
+    batch=4,
+    dreams=2,
+    dream_frames=8,
+    sheet_frames=8,
+    sheet_every=4,
+    probe=ProbeConfig(frames=8, steps=2),
+)
 
 
 def test_a_world_is_measured(
@@ -61,6 +70,7 @@ def test_pictures_are_drawn(tiny_world_path: Path, recorded_path: Path, tmp_path
     with av.open(str(tmp_path / "clip.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 4 + 5 and frames[0].shape == (2 * 2 * 32, 2 * 2 * 48, 3)
+    assert (tmp_path / "dreams.png").exists()
     context = frames[3].astype(int)
     assert abs(context[:64] - context[64:]).mean() < 3  # the dream starts from the real context
 
@@ -84,7 +94,7 @@ def test_a_dataset_of_another_game_is_refused(tiny_world_path: Path, recorded_pa
 @pytest.mark.parametrize(
     "wrong",
     [{"clips": 0}, {"clips": 1}, {"horizons": ()}, {"horizons": (0, 2)}, {"batch": 0}, {"seed": -1}, {"seed": 2**31},
-     {"num_steps": 0}, {"dream_frames": 1.5}],
+     {"num_steps": 0}, {"dream_frames": 1.5}, {"sheet_frames": 0}, {"sheet_every": 0}],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(wrong: dict) -> None:
     with pytest.raises(WorldsimError, match=f"^{next(iter(wrong))} was .*; give "):

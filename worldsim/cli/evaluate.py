@@ -17,6 +17,7 @@ def evaluate(
     output: Annotated[Output, FLAT] = NO_OUTPUT,
 ) -> None:
     """Measures a world."""
+    from worldsim.eval.report import draw
     from worldsim.eval.report import evaluate as run
     from worldsim.world import find_world, read_config
 
@@ -26,4 +27,7 @@ def evaluate(
         data, out = existing_data(data, Path("data") / game), out or Path("runs/eval") / game
     else:
         data = existing_data(data, data)
-    run(options.world, data, out, config=config, device=options.device, json=output.json)
+    if options.sheet_only:
+        print(draw(options.world, data, out, config=config, device=options.device))
+    else:
+        run(options.world, data, out, config=config, device=options.device, json=output.json)

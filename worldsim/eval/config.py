@@ -46,7 +46,9 @@ class EvalConfig:
         probe: training of the object probe.
         dreams: long dreams in which objects are counted.
         dream_frames: frames of each.
-        pictured: clips on the contact sheet and in the video.
+        pictured: clips on the contact sheets and in the video.
+        sheet_frames: frames of the dreams on the contact sheet of long dreams.
+        sheet_every: of these, how many lie between two that are shown.
     """
 
     clips: int = 64
@@ -60,10 +62,12 @@ class EvalConfig:
     dreams: int = 8
     dream_frames: int = 1000
     pictured: int = 4
+    sheet_frames: int = 300
+    sheet_every: int = 25
 
     def __post_init__(self) -> None:
-        for name, least in {"clips": 2, "batch": 1, "dreams": 1, "dream_frames": 1, "pictured": 1}.items():
-            check_int(name, getattr(self, name), least)
+        for name in ("clips", "batch", "dreams", "dream_frames", "pictured", "sheet_frames", "sheet_every"):
+            check_int(name, getattr(self, name), 2 if name == "clips" else 1)
         check_int("seed", self.seed, 0, 2**31 - 1)
         if not self.horizons:
             raise ConfigError("horizons was (); give at least one number of frames.")
@@ -80,11 +84,13 @@ class EvalOptions:
     Attributes:
         world: name, folder or Hub id.
         data: dataset with held-out episodes; by default data/GAME.
-        out: folder for the contact sheet and the clip; by default runs/eval/GAME.
+        out: folder for the contact sheets and the clip; by default runs/eval/GAME.
+        sheet_only: draws the contact sheet of long dreams and measures nothing.
         device: where the world runs.
     """
 
     world: Positional[Annotated[str, arg(metavar="WORLD")]]
     data: Path | None = None
     out: Path | None = None
+    sheet_only: bool = False
     device: Device = "auto"

@@ -11,6 +11,7 @@ from typing import Any
 from worldsim.data import Dataset
 from worldsim.errors import DataError, printable
 from worldsim.eval.config import EvalConfig
+from worldsim.eval.dreams import draw_dreams
 from worldsim.eval.fidelity import Estimate
 from worldsim.eval.figures import FREE, MODES, measure
 from worldsim.eval.probe import SMALLEST
@@ -18,6 +19,7 @@ from worldsim.files import check_writable, check_writable_folder, plain, text_ta
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
+DREAMS = "dreams.png"
 LONGEST_NAME = 80  # characters of a name out of a file that are printed
 
 
@@ -36,7 +38,7 @@ def evaluate(
     Args:
         world: as for `World.load`.
         data: dataset with a split "eval", recorded as the world's own.
-        out: folder for `sheet.png` and `clip.mp4` (real above, dream below).
+        out: folder for `sheet.png`, `clip.mp4` and, of long dreams, `dreams.png` (real above, dream below).
         config: how much to measure.
         device: as in `EvalOptions`.
         cache: folder of the object probe, which is trained once a game; by default `out`.
@@ -57,15 +59,37 @@ def evaluate(
         check_writable_folder(place)
     if json is not None:
         check_writable(json)
-    folder, dataset = find_world(world), Dataset(data, "eval")
-    loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams, runtime=config.runtime)
-    check_fit(loaded, dataset)
+    folder = find_world(world)
+    loaded, dataset = load(folder, data, config, device)
+    draw_dreams(loaded, dataset, Path(out) / DREAMS, config)
     measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
     figures = {**circumstances(loaded, folder, dataset, config), **measured}
     print(format_figures(figures))
     if json is not None:
         write_json(json, figures)
     return plain(figures)
+
+
+def draw(world: str | Path, data: str | Path, out: str | Path, *, config: EvalConfig | None = None, device: str = "auto") -> Path:
+    """Draws long dreams of a world, and the recordings that begin at the same moments; see `draw_dreams`.
+
+    Args, errors: as for `evaluate`.
+
+    Returns:
+        The file, `dreams.png` in `out`.
+    """
+    config, path = config or EvalConfig(), Path(out) / DREAMS
+    check_writable_folder(out)
+    draw_dreams(*load(find_world(world), data, config, device), path, config)
+    return path
+
+
+def load(folder: Path, data: str | Path, config: EvalConfig, device: str) -> tuple[World, Dataset]:
+    """The world with a batch of `config.dreams`, and its held-out recordings."""
+    dataset = Dataset(data, "eval")
+    loaded = World.load(folder, device=device, num_steps=config.num_steps, batch=config.dreams, runtime=config.runtime)
+    check_fit(loaded, dataset)
+    return loaded, dataset
 
 
 def check_fit(world: World, dataset: Dataset) -> None:
