@@ -37,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "player": BELOW,
     "transfer": (*BELOW, "eval"),
     "bench": BELOW,
+    "new": (*BELOW, "eval", "bench"),
 }
 FREE = ("", "cli", "__main__")  # the package itself, and the command, which may import everything
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worldsim.controls import ControlSpec
-from worldsim.envs.games import GameSpec, known_game
+from worldsim.envs.games import GameSpec, beside, known_game
 from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.noise import NoiseConfig
@@ -79,9 +79,44 @@ def toy_dodge() -> TrainConfig:
     )
 
 
-def any_game(spec: GameSpec) -> TrainConfig:
-    """A start for a game of one's own: what trains the Doom worlds, which a two-core machine plays in real time."""
-    return TrainConfig(name=spec.name, tokenizer=_tokenizer(), dynamics=_dynamics(), mirrored=spec.symmetric)
+def any_game(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConfig:
+    """A start for a game of one's own: what trains the Doom worlds, which a two-core machine plays in real time.
+
+    Args:
+        spec: the game.
+        window: frames that the world looks back.
+        frames: of a training window; some episodes have to be as long.
+    """
+    dynamics = _dynamics()
+    dynamics = replace(dynamics, frames=frames, model=replace(dynamics.model, window=window))
+    return TrainConfig(name=spec.name, tokenizer=_tokenizer(), dynamics=dynamics, mirrored=spec.symmetric)
+
+
+def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConfig:
+    """A game in which small things matter, such as the ball of Pong: a mean over pixels hardly sees them, so the few patches
+    with the largest errors, where they are, count much more, in the tokenizer's pixels and in the dynamics' latents.
+
+    Args:
+        spec, window, frames: as for `any_game`.
+    """
+    preset = any_game(spec, window=window, frames=frames)
+    pixels = replace(preset.tokenizer.objective, patch=4, hard_share=0.02, hard_weight=20.0)
+    latents = replace(preset.dynamics.objective, hard_share=0.1, hard_weight=4.0)
+    tokenizer = replace(preset.tokenizer, objective=pixels)
+    return replace(preset, tokenizer=tokenizer, dynamics=replace(preset.dynamics, objective=latents))
+
+
+def smoke_test(config: TrainConfig) -> TrainConfig:
+    """The same training with networks so small that all stages run in a minute; the world that comes of it is of no use."""
+    loop = LoopConfig(learning_rate=4e-3, warmup=5, ema=0.97)
+    model = TokenizerConfig(channels=(16, 24, 32), encoder_blocks=1, decoder_blocks=1, latent_channels=12)
+    stage = config.dynamics
+    sizes: dict[str, int] = {"width": 64, "depth": 2, "heads": 2, "kv_heads": 1, "hidden": 96, "condition": 16}
+    small = replace(stage.model, **sizes, window=min(4, stage.model.window), codes=64)
+    dynamics = replace(stage, model=small, loop=loop, batch=4, frames=min(6, stage.frames))
+    return replace(
+        config, tokenizer=replace(config.tokenizer, model=model, loop=loop, batch=8), dynamics=dynamics, tokenizer_share=0.4
+    )
 
 
 PRESETS: dict[str, Callable[[], TrainConfig]] = {
@@ -131,11 +166,17 @@ def find_preset(name: str | GameSpec) -> TrainConfig:
     """The configuration that trains a world.
 
     Args:
-        name: one of `PRESETS`; or a game without a preset, see `worldsim.envs.games.find_game`, which gets `any_game`.
+        name: one of `PRESETS`; or a game without a preset, see `worldsim.envs.games.find_game`, which gets the `CONFIG` that
+            stands beside it in its file, otherwise `any_game`.
 
     Raises:
         WorldsimError: if there is none of that name.
     """
+    own = beside(name, "CONFIG")
+    if own is not None:
+        if not isinstance(own, TrainConfig):
+            raise WorldsimError(f"CONFIG of {name} is {type(own).__name__}; it must be a TrainConfig, such as any_game(SPEC).")
+        return own
     if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]()
     spec = known_game(name)
@@ -156,9 +197,10 @@ def find_transfer(name: str) -> TrainConfig:
     return find_preset(TRANSFERS.get(name, name))
 
 
-def find_collection(game: str) -> Collection:
-    """How much to record of a game, by its name."""
-    return COLLECTIONS.get(game, Collection())
+def find_collection(game: str | GameSpec) -> Collection:
+    """How much to record of a game: by its name, or what stands as `COLLECTION` beside it in its file."""
+    own = beside(game, "COLLECTION")
+    return own if isinstance(own, Collection) else COLLECTIONS.get(game if isinstance(game, str) else game.name, Collection())
 
 
 _LARGE: dict[str, Any] = {"latent_channels": 64, "controls": 12, "condition": 256, "window": 32, "temporal_every": 4}

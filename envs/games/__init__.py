@@ -3,8 +3,9 @@
 >>> env = make("toy/dodge")
 >>> frame, info = env.reset(seed=0)
 
-A game of ours is one file here and one line below. A game of yours is a `GameSpec` anywhere: pass it, or its import path
-"module:attribute", wherever a game is asked for; or `register` it, and use its name.
+A game of ours is one file here and one line below. A game of yours is a `GameSpec` anywhere: pass it, its import path
+"module:attribute", or its file, wherever a game is asked for; or `register` it, and use its name. `worldsim new` writes the
+file for any Gymnasium environment.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from worldsim.envs.games.spec import (
     Game,
     GameSpec,
     ObjectClass,
+    beside,
     check_game,
     find_game,
+    folder_of_game,
+    is_path,
     known_game,
     make,
     register,
+    source_hash,
 )
 
 __all__ = [
@@ -35,12 +40,16 @@ __all__ = [
     "GameSpec",
     "ObjectClass",
     "Policy",
+    "beside",
     "check_game",
     "find_game",
+    "folder_of_game",
+    "is_path",
     "known_game",
     "make",
     "make_policy",
     "register",
+    "source_hash",
 ]
 
 for spec in (*SPECS, DODGE):

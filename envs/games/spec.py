@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -101,6 +104,7 @@ class GameSpec:
         bars: other scores that agents trained in dreams should exceed.
         symmetric: whether the game is the same with left and right swapped, in frames and controls, so that training
             may mirror its recordings.
+        source: where it was loaded from and what the file held, as `find_game` notes it; recordings and worlds remember it.
 
     Raises:
         GameError: if a field is out of range or does not fit the others.
@@ -125,6 +129,7 @@ class GameSpec:
     solved: float | None = None
     bars: tuple[Bar, ...] = ()
     symmetric: bool = False
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -227,8 +232,9 @@ def find_game(game: str | GameSpec) -> GameSpec:
     """The spec of a game.
 
     Args:
-        game: name of a registered game, import path "module:attribute" of a `GameSpec`, or a `GameSpec`. Modules are
-            looked for in the working directory too.
+        game: name of a registered game, import path "module:attribute" of a `GameSpec`, a file of Python whose `SPEC` is
+            one, such as "pong/game.py", or a `GameSpec`. Modules are looked for in the working directory too. What is loaded
+            is run: give only what you trust.
 
     Raises:
         GameError: if there is none.
@@ -239,20 +245,50 @@ def find_game(game: str | GameSpec) -> GameSpec:
         raise GameError(f"game was {game!r}; give a name, 'module:attribute' or a GameSpec.")
     if game in GAMES:
         return GAMES[game]
-    if ":" not in game:
+    if not is_path(game):
         raise GameError(
-            f"unknown game {game!r}; choose from: {', '.join(GAMES)}; or give 'module:attribute' of a GameSpec of your own."
-            f"{suggest(game, GAMES)}"
+            f"unknown game {game!r}; choose from: {', '.join(GAMES)}; or give 'module:attribute' of a GameSpec of your own, or a "
+            f"file, such as pong/game.py.{suggest(game, GAMES)}"
         )
-    spec = load_attribute(game)
+    place = game if ":" in game else f"{game}:SPEC"
+    spec = load_attribute(place)
     if not isinstance(spec, GameSpec):
-        raise GameError(f"{game} is {type(spec).__name__}; it must be a GameSpec.")
-    return spec
+        raise GameError(f"{place} is {type(spec).__name__}; it must be a GameSpec.")
+    module = _module(place.rpartition(":")[0])
+    return replace(spec, make=_path_of(spec.make, module), source=f"{place} (sha256 {content_hash(module)})")
+
+
+def is_path(game: Any) -> bool:
+    """Whether a game is given by where it is, "module:attribute" or a file of Python, rather than by name."""
+    return isinstance(game, str) and game not in GAMES and (":" in game or game.endswith(".py"))
+
+
+def beside(game: Any, name: str) -> Any:
+    """What stands beside a `GameSpec` that was given by where it is, such as `CONFIG`; None if there is no such name."""
+    return getattr(_module((game if ":" in game else f"{game}:").rpartition(":")[0]), name, None) if is_path(game) else None
+
+
+def folder_of_game(game: Any) -> Path | None:
+    """Folder of a game that is given as a file; None for others."""
+    file = str(game).partition(":")[0]
+    return Path(file).parent if is_path(game) and file.endswith(".py") else None
+
+
+def content_hash(module: ModuleType) -> str:
+    """Short hash of the file of a module; "" if it has none."""
+    file = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
+
+
+def source_hash(source: str) -> str:
+    """The hash in what `GameSpec.source` says; "" if there is none."""
+    found = re.search(r"sha256 ([0-9a-f]{16})", source)
+    return found[1] if found else ""
 
 
 def known_game(game: str | GameSpec | None) -> GameSpec | None:
     """As `find_game`, but None for a plain name that is not registered: a world can be played without its game."""
-    plain = isinstance(game, str) and ":" not in game
+    plain = isinstance(game, str) and not is_path(game)
     return None if game is None or (plain and game not in GAMES) else find_game(game)
 
 
@@ -290,27 +326,76 @@ def check_game(env: Game, name: str = "given", size: tuple[int, int] | None = No
 
 
 def load_attribute(path: str) -> Any:
-    """What "module:attribute" names; the working directory is searched too.
+    """What "module:attribute" or "file.py:attribute" names; the working directory is searched too.
 
     Raises:
-        GameError: if there is no such module or attribute.
+        GameError: if there is no such module, file or attribute.
     """
-    module, _, attribute = path.partition(":")
+    module, _, attribute = path.rpartition(":")
     if not module or not attribute:
         raise GameError(f"{path!r} is no import path; give 'module:attribute', such as 'mygame:SPEC'.")
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # as `python -m` does; child processes get the same path
     try:
-        return reduce(getattr, attribute.split("."), importlib.import_module(module))
+        return reduce(getattr, attribute.split("."), _module(module))
+    except AttributeError as error:
+        raise GameError(f"{path} cannot be loaded: {error}.") from error
+
+
+def _module(name: str) -> ModuleType:
+    """A module by its name, or by its file if the name ends in ".py", which is run once a process.
+
+    Raises:
+        GameError: if it is missing, or fails to import.
+    """
+    try:
+        return _file_module(Path(name)) if name.endswith(".py") else _named_module(name)
     except WorldsimError:
         raise
     except ModuleNotFoundError as error:
         raise GameError(
-            f"{path} cannot be loaded: {error}; run the command in the folder of the module, or install it."
+            f"{name} cannot be loaded: {error}; run the command in the folder of the module, or install it."
         ) from error
-    except AttributeError as error:
-        raise GameError(f"{path} cannot be loaded: {error}.") from error
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise GameError(f"{name} cannot be loaded: {type(error).__name__}: {error}.") from error
+
+
+def _named_module(name: str) -> ModuleType:
+    _search(Path.cwd())
+    return importlib.import_module(name)
+
+
+def _file_module(path: Path) -> ModuleType:
+    file = path.expanduser().resolve()
+    if not file.is_file():
+        raise GameError(f"there is no file {path}; give that of a game, such as pong/game.py, or module:attribute.")
+    name = f"worldsim_game_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        _search(file.parent)  # for what the file imports from beside it
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _search(folder: Path) -> None:
+    """Adds a folder to those that modules are looked for in, as `python -m` does; child processes get the same ones."""
+    if str(folder) not in sys.path and not (folder == Path.cwd() and "" in sys.path):
+        sys.path.append(str(folder))
+
+
+def _path_of(make: Any, module: ModuleType) -> Any:
+    """A function of a file as the path to it, since child processes cannot import the file by a name."""
+    name = getattr(make, "__qualname__", "")
+    own = getattr(make, "__module__", "") == module.__name__ and module.__name__.startswith("worldsim_game_")
+    if not own:
+        return make
+    if getattr(module, name, None) is not make:
+        raise GameError(f"make in {module.__file__} is {name or make!r}; define it at the top of the file, with def or class.")
+    return f"{module.__file__}:{name}"
 
 
 def _whole(value: Any) -> bool:

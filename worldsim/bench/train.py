@@ -85,6 +85,22 @@ def bench_train(config: TrainStepsConfig) -> dict[str, Any]:
     return {"results": [asdict(row) for row in results], "dtype": dtype, "machine": describe_machine()}
 
 
+def time_steps(stage: str, config: TrainConfig, size: tuple[int, int], device: torch.device, steps: int = 2) -> float:
+    """Seconds of a training step on random data, uncompiled: the fastest of some.
+
+    Args:
+        stage: "tokenizer" or "dynamics".
+        config: what is trained.
+        size: `(H, W)` of the frames.
+        device: where.
+        steps: to time, after a first one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        loop = _loop(stage, config, size, device, False, Path(folder))
+        loop.train_step()
+        return min(_time(loop, device)[0] for _ in range(steps))
+
+
 def _loop(name: str, config: TrainConfig, size: tuple[int, int], device: torch.device, compiled: bool, folder: Path) -> Loop:
     """A stage's loop on random data."""
     if name == "tokenizer":

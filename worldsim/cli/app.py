@@ -35,6 +35,7 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "new": Command("worldsim.cli.new:new", "Make a world of any Gymnasium environment; the same command again resumes."),
     "play": Command("worldsim.cli.play:play", "Open a window and play."),
     "record": Command("worldsim.cli.play:record", "Record a world, a game or any environment, as a clip or as a dataset."),
     "generate": Command("worldsim.cli.play:generate", "Make a picture or a clip from pure noise."),

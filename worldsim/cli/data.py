@@ -73,7 +73,7 @@ def record_game(
         make_policy(name, game.control_spec)  # raises now rather than in a process
     make = {name: functools.partial(make_policy, name, game.control_spec) for name in policies}
     sources = [PolicySource(name, make[name], share) for name, share in policies.items()]
-    about: dict[str, Any] = {"game": game.name, "state": game.states, "cells": game.cells}
+    about: dict[str, Any] = {"game": game.name, "state": game.states, "cells": game.cells, "about": game.source}
     return collect(game.start, sources, out, processes=processes or os.cpu_count() or 1, **about, **options)
 
 

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import arg
 
 from worldsim.errors import DataError, WorldsimError, shown, suggest
 from worldsim.files import check_writable, write_json
+
+if TYPE_CHECKING:
+    from worldsim.envs.games import GameSpec
 
 FLAT = arg(name="")  # for a config: its fields are options of the command, without a prefix
 
@@ -57,6 +60,17 @@ def existing_data(given: Path | None, default: Path) -> Path:
             f"no dataset at {given}; give the folder of one, or leave out --data to use {default}.{suggest(str(given), near)}"
         )
     return given
+
+
+def use_game(given: str) -> GameSpec:
+    """Loads a game that is named on the command line, and makes it known by its own name in this process.
+
+    Raises:
+        GameError: if there is none.
+    """
+    from worldsim.envs.games import find_game, register
+
+    return register(find_game(given))
 
 
 def folder_of(name: str) -> Path:

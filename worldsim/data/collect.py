@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
 
 class Policy(Protocol):
-    """Chooses the controls while recording."""
+    """Chooses the controls while recording. One that has a method `attach(env)` is given the game before it begins."""
 
     def reset(self, rng: np.random.Generator) -> None:
         """Starts an episode; everything random in it comes from `rng`."""
 
     def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
-        """Control vector `(A,)` for the frame that came with the environment's `info`."""
+        """Control vector `(A,)` for the frame that came with the environment's `info`; `info["frame"]` is that frame, uint8
+        `(H, W, 3)`.
+        """
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Job:
     lossless: bool
     max_steps: int
     state: tuple[str, ...]
+    about: str = ""
 
 
 def collect(
@@ -95,6 +98,7 @@ def collect(
     max_steps: int = 10_000,
     state: Sequence[str] = (),
     cells: Mapping[str, float] | None = None,
+    about: str = "",
     progress: bool = True,
 ) -> dict[str, Any]:
     """Records episodes until the dataset at `out` holds `frames` training frames and `eval_frames` held-out ones.
@@ -112,6 +116,7 @@ def collect(
         max_steps: episodes are truncated at this many steps.
         state: names of numbers in the environment's `info` that are recorded with each frame.
         cells: state variable -> size of a cell along it, for the figures; see `worldsim.data.coverage.coverage`.
+        about: where the game was loaded from, stored in the dataset; see `DatasetInfo.source`.
         progress: show a progress bar.
 
     Returns:
@@ -134,7 +139,7 @@ def collect(
     check_recordable(out)  # before games are started
     if not policies or any(source.share <= 0 for source in policies):
         raise DataError(f"policies was {policies!r}; give at least one, each with a share above 0.")
-    job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps, tuple(state))
+    job = Job(make_env, tuple(policies), game, Path(out) / PARTIAL, seed, lossless, max_steps, tuple(state), about)
     targets = {"eval": eval_frames, "train": frames}
     with (
         _terminated_as_interrupted(),
@@ -321,6 +326,8 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
             shares = np.array([source.share for source in job.policies])
             source = job.policies[int(rng.choice(len(shares), p=shares / shares.sum()))]
             policy = source.make()  # anew, so that an episode does not depend on those before it
+            if hasattr(policy, "attach"):
+                policy.attach(env)
             policy.reset(rng)
             writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
             try:
@@ -355,6 +362,7 @@ def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
         width=frame.shape[1],
         lossless=job.lossless,
         state=job.state,
+        source=job.about,
     )
 
 
@@ -374,7 +382,7 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, s
     while not over:
         if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
             raise EOFError
-        vector = spec.check_vector(policy.act(info))
+        vector = spec.check_vector(policy.act({**info, "frame": frame}))
         before, state = np.array(frame), state_values(info, job.state)  # a copy: some environments draw into the same array
         frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))
         if not isinstance(reward, int | float | np.number):

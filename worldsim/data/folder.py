@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
 from worldsim.data.format import INFO_PATH, DatasetInfo, orphans, read_info
@@ -82,7 +83,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _check_same(root: Path, old: DatasetInfo, new: DatasetInfo) -> None:
-    names = [name for name in new.__dataclass_fields__ if getattr(old, name) != getattr(new, name)]
+    names = [part.name for part in fields(new) if part.compare and getattr(old, part.name) != getattr(new, part.name)]
     if names:
         differences = "; ".join(f"{name} {getattr(old, name)} there, {getattr(new, name)} here" for name in names)
         raise DataError(

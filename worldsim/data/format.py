@@ -59,6 +59,7 @@ class DatasetInfo:
         frame_skip: game ticks per frame.
         lossless: whether the video is stored bit for bit.
         state: names of the game's own state values recorded per frame, such as `("x", "y", "angle")`.
+        source: where the game was loaded from and the hash of that file, to be read by people; nothing is loaded from it.
 
     Raises:
         DataError: if a field is out of range or of the wrong type.
@@ -72,9 +73,12 @@ class DatasetInfo:
     frame_skip: int = 1
     lossless: bool = False
     state: tuple[str, ...] = ()
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         check_text("game", self.game)
+        if self.source:
+            check_text("source", self.source)
         for name, most in (("height", MAX_SIDE), ("width", MAX_SIDE), ("frame_skip", 2**31 - 1)):
             object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, most))
         try:

@@ -35,6 +35,7 @@ def export(run: Run, tokenizer: Tokenizer, model: DiT) -> Path:
         draw_level=config.draw_level,
         rounds=config.rounds,
         data=run.dataset.fingerprint,
+        source=info.source,
         mirrored=config.mirrored,
     )
     return export_world(run.folder / "world", world, tokenizer, model, *starts)

@@ -18,7 +18,7 @@ from worldsim.model.tokenizer import TokenizerConfig
 
 FORMAT_VERSION = 2
 RENAMED = {"steps": "num_steps"}  # fields of format 1
-LONGEST = 100  # characters of a name
+LONGEST, LONGEST_SOURCE = 100, 4200  # characters of a name, and of a path with a hash
 MOST_FIGURES = 1000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
 NESTED: dict[str, type[Any]] = {"control_spec": ControlSpec, "tokenizer": TokenizerConfig, "dynamics": DiTConfig}
@@ -43,6 +43,7 @@ class WorldConfig:
         draw_level: noise level in [0, 1] that the first step goes to where codewords are drawn; see `Stream`.
         rounds: network calls in which the codewords of a frame are drawn; more than 1 needs `dynamics.reveals`.
         data: fingerprint of the training episodes.
+        source: where the game was loaded from and the hash of that file, to be read by people; nothing is loaded from it.
         mirrored: it was trained on them with left and right swapped, too.
         figures: measured figures, by name.
         format_version: of the folder.
@@ -65,6 +66,7 @@ class WorldConfig:
     draw_level: float = 0.15
     rounds: int = 1
     data: str = ""
+    source: str = ""
     mirrored: bool = False
     figures: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -79,8 +81,10 @@ class WorldConfig:
         check_number("fps", self.fps, 0.001, 1000)
         check_number("context_level", self.context_level, 0, 1, below=True)
         check_number("draw_level", self.draw_level, 0, 1)
-        if not isinstance(self.data, str) or len(self.data) > LONGEST or not self.data.isprintable():
-            raise ConfigError(f"data was {shown(self.data)}; give a short printable text.")
+        for name, most in {"data": LONGEST, "source": LONGEST_SOURCE}.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or len(value) > most or not value.isprintable():
+                raise ConfigError(f"{name} was {shown(value)}; give a short printable text.")
         check_flag("mirrored", self.mirrored)
         if not isinstance(self.figures, Mapping) or len(self.figures) > MOST_FIGURES:
             raise ConfigError(f"figures was {shown(self.figures)}; give at most {MOST_FIGURES:,} figures by name.")

@@ -83,7 +83,7 @@ def push(spec: ControlSpec) -> Any:
 
 PLAIN = GameSpec(
     name="mine/plain",
-    make="tests.envs.games.test_spec:Plain",
+    make="envs.games.test_spec:Plain",
     control_spec=SPEC,
     height=16,
     width=32,
@@ -91,14 +91,14 @@ PLAIN = GameSpec(
     frame_skip=3,
     states=("level",),
     cells={"level": 2.0},
-    policies={"tests.envs.games.test_spec:push": 1.0},
+    policies={"envs.games.test_spec:push": 1.0},
 )
-HERE = "tests.envs.games.test_spec:PLAIN"
+HERE = "envs.games.test_spec:PLAIN"
 
 
 @pytest.fixture
 def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parents[3])
+    monkeypatch.chdir(Path(__file__).parents[2])
 
 
 @pytest.mark.usefixtures("at_root")

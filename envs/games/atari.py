@@ -1,0 +1,133 @@
+"""What the memory of Atari games tells: where ball and paddles are, which frames show but do not say.
+
+Addresses are those of the Atari Annotated RAM Interface (Anand et al. 2019, arXiv:1906.08226), measured against the pixels
+in tests/envs/games/test_atari.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.envs.games.any import Picture
+
+Box = tuple[str, float, float, float, float]
+
+
+ABSENT = -1.0  # coordinate of what is not on the screen
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """Something that moves on the screen of a console, which has 160x210 pixels.
+
+    Attributes:
+        x, y: its left and upper edge in pixels: address of a byte of memory, and what is added to the byte; without an address,
+            the edge itself.
+        width, height: in pixels.
+        shown: address of a byte that is 0 while it is not there; None if it always is.
+        top, bottom: rows between which it is drawn; what lies outside is cut off.
+    """
+
+    x: tuple[int | None, int]
+    y: tuple[int | None, int]
+    width: int
+    height: int
+    shown: int | None = None
+    top: int = 0
+    bottom: int = 210
+
+    def box(self, ram: NDArray[np.uint8]) -> tuple[float, float, float, float] | None:
+        """Left, upper, right and lower edge in pixels of the screen; None if it is not there."""
+        x, y = (add + (0 if address is None else int(ram[address])) for address, add in (self.x, self.y))
+        upper, lower = max(y, self.top), min(y + self.height, self.bottom)
+        if (self.shown is not None and not ram[self.shown]) or upper >= lower:
+            return None
+        return float(x), float(upper), float(x + self.width), float(lower)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a game.
+
+    Attributes:
+        sprites: name -> what moves.
+        keys: key that ALE suggests -> one that fits what it does.
+        meanings: key -> what it does.
+    """
+
+    sprites: Mapping[str, Sprite] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the numbers that `states` gives."""
+        return tuple(f"{name}_{axis}" for name in self.sprites for axis in "xy")
+
+
+KNOWN: Mapping[str, Known] = {
+    "pong": Known(
+        sprites={
+            "ball": Sprite((49, -49), (54, -14), 2, 4, shown=54, top=34, bottom=194),
+            "player": Sprite((None, 140), (51, -13), 4, 16, top=34, bottom=194),
+            "enemy": Sprite((None, 16), (50, -15), 4, 16, top=34, bottom=194),
+        },
+        keys={"d": "w", "a": "s"},  # ALE calls the paddle's ways RIGHT and LEFT
+        meanings={"w": "up", "s": "down", "space": "fire, which does nothing"},
+    ),
+    "breakout": Known(
+        sprites={
+            "ball": Sprite((99, -49), (101, 9), 2, 4, shown=101, bottom=196),
+            "player": Sprite((72, -47), (None, 189), 16, 4),
+        },
+        meanings={"space": "serve", "d": "right", "a": "left"},
+    ),
+}
+
+
+def known(env: gymnasium.Env[Any, Any]) -> str | None:
+    """Name of the game in a console, such as "pong"; None if the environment is no console."""
+    inner = env.unwrapped
+    return str(getattr(inner, "_game", "")) or None if hasattr(inner, "ale") else None
+
+
+def objects(env: gymnasium.Env[Any, Any], picture: Picture) -> list[Box]:
+    """Boxes `(name, x, y, width, height)` in pixels of the frame of what moves and can be seen, for `info["objects"]`."""
+    boxes = []
+    for name, edges in _edges(env, picture).items():
+        if edges is not None:
+            left, top, right, bottom = edges
+            boxes.append((name, left, top, right - left, bottom - top))
+    return boxes
+
+
+def states(env: gymnasium.Env[Any, Any], picture: Picture) -> dict[str, float]:
+    """Middle of everything that moves in pixels of the frame, by the names of `Known.states`; -1 for what cannot be seen."""
+    middles = {}
+    for name, edges in _edges(env, picture).items():
+        left, top, right, bottom = edges or (ABSENT,) * 4
+        middles |= {f"{name}_x": (left + right) / 2, f"{name}_y": (top + bottom) / 2}
+    return middles
+
+
+def _edges(env: gymnasium.Env[Any, Any], picture: Picture) -> dict[str, tuple[float, float, float, float] | None]:
+    """Edges of every sprite in pixels of the frame, cut off where the frame ends."""
+    inner: Any = env.unwrapped
+    ram = inner.ale.getRAM()
+    top, left, bottom, right = picture.crop or (0, 0, *inner.ale.getScreenDims())
+    across, down = picture.width / (right - left), picture.height / (bottom - top)
+    edges: dict[str, tuple[float, float, float, float] | None] = {}
+    for name, sprite in KNOWN[known(env) or ""].sprites.items():
+        box = sprite.box(ram)
+        if box is not None:
+            x0, x1 = (min(max((x - left) * across, 0.0), picture.width) for x in (box[0], box[2]))
+            y0, y1 = (min(max((y - top) * down, 0.0), picture.height) for y in (box[1], box[3]))
+            box = (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+        edges[name] = box
+    return edges

@@ -1,0 +1,257 @@
+"""Finds out what has to be known of an environment that nobody has described: its picture, its time and its controls.
+
+>>> found = infer("atari/pong", Source("ALE/Pong-v5"))
+>>> found.fps, found.wiring.spec.keys
+(15.0, ('space', 'w', 's'))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+
+from worldsim.controls import Controls
+from worldsim.envs.games import atari
+from worldsim.envs.games.any import Adapted, Keyed, Lever, Picture, Resize, to_rgb
+from worldsim.envs.games.infer.controls import Wiring, wire
+from worldsim.envs.games.infer.opening import Source, fps_of, frame_skip_of, open_source, with_defaults
+from worldsim.envs.games.infer.picture import Look, choose_picture
+from worldsim.envs.games.infer.play import Clip, Played, hold, mirrors, play_at_random, still_actions
+from worldsim.errors import GameError
+
+__all__ = ["Found", "Source", "Wishes", "infer"]
+
+FASTEST = 20.0  # frames a second that a world is asked to make
+USUAL_FPS = 10.0  # of a game of turns, which tells no rate
+LONGEST = 5000  # steps; a longer limit of the environment's own is no horizon
+WINDOW, FRAMES = 12, 16  # frames that a world looks back, and those of a training window, where episodes are long enough
+SHORTEST = 4
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What people want otherwise than it would be found.
+
+    Attributes:
+        size: `(height, width)` of the frames.
+        crop: `(top, left, bottom, right)` of the environment's picture.
+        resize: how frames are made smaller.
+        fps: steps of the environment per second.
+        frame_skip: steps of the environment per frame.
+        rest: number of the action for nothing held.
+        rename: key -> key that takes its place.
+        meanings: control -> what it does.
+        episodes: of random play that are looked at.
+        seconds: that random play may take, about.
+    """
+
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    resize: Resize | None = None
+    fps: float | None = None
+    frame_skip: int | None = None
+    rest: int | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    episodes: int = 20
+    seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found out.
+
+    Attributes:
+        name: of the game.
+        source: how the environment is made.
+        look: its frames.
+        wiring: its controls.
+        fps: frames per second.
+        frame_skip: tics per frame.
+        repeat: steps of the environment per frame.
+        max_tics: tics after which an episode is truncated.
+        window, frames: that a world looks back, and those of a training window, so that episodes are long enough.
+        played: random play, one step of the environment per frame.
+        symmetric: whether left and right may be swapped.
+        atari: what is known of the console's memory, if it is one.
+        strips: `(controls, clip)` for every option, held for ten frames.
+        notes: what people should know.
+    """
+
+    name: str
+    source: Source
+    look: Look
+    wiring: Wiring
+    fps: float
+    frame_skip: int
+    repeat: int
+    max_tics: int
+    window: int
+    frames: int
+    played: Played
+    symmetric: bool
+    atari: str | None
+    strips: tuple[tuple[Controls, Clip], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def horizon(self) -> int:
+        """Frames after which an episode is truncated."""
+        return max(1, self.max_tics // self.frame_skip)
+
+
+def infer(name: str, source: Source, wishes: Wishes | None = None) -> Found:
+    """Plays an environment for some seconds and finds out what a `GameSpec` needs.
+
+    Args:
+        name: of the game.
+        source: how the environment is made.
+        wishes: what is settled.
+
+    Raises:
+        GameError: if no world can be learned from it; the message says what would help.
+        ControlError: if a wish names a key that there is not.
+    """
+    wishes = wishes or Wishes()
+    source, notes = with_defaults(source)
+    source, env, seen = open_source(source)
+    try:
+        return _infer(name, source, env, seen, wishes, notes)
+    finally:
+        env.close()
+
+
+def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, wishes: Wishes, notes: list[str]) -> Found:
+    console = atari.known(env)
+    wiring = _wire(env, seen, wishes, console)
+    skip, fps = frame_skip_of(env), wishes.fps or fps_of(env)
+    if fps is None:
+        fps = USUAL_FPS
+        notes.append(f"the environment tells no rate, so {fps:g} frames a second are taken; --fps changes it")
+    shape = _shape(env, seen)
+    native = Adapted(env, Picture(*shape, source=seen), wiring.spec, wiring.actions, fps=fps, frame_skip=skip)
+    played = play_at_random(native, episodes=wishes.episodes, seconds=wishes.seconds)
+    repeat = wishes.frame_skip or _repeat(fps, played)
+    if repeat > 1:
+        notes.append(f"a frame is {repeat} steps of the environment, {fps / repeat:.3g} a second; --frame-skip changes it")
+    look = choose_picture(played.clips, seen, size=wishes.size, crop=wishes.crop, how=wishes.resize)
+    game = Adapted(env, look.picture, wiring.spec, wiring.actions, fps=fps / repeat, frame_skip=skip * repeat, repeat=repeat)
+    options = held_options(wiring)
+    strips = tuple(zip(options, hold(game, options), strict=True))
+    window, frames = _windows(played.shortest() // repeat)
+    if played.shortest() // repeat < FRAMES:
+        notes.append(
+            f"a tenth of random episodes end within {played.shortest() // repeat} frames, so a world looks back {window} frames"
+        )
+    if played.still > 0.5:
+        notes.append(f"{played.still:.0%} of all frames are those before them: a larger --frame-skip would show more change")
+    if not played.rewards.any():
+        notes.append("random play earned nothing, so the world will know no rewards; record with a --policy that earns some")
+    return Found(
+        name=name,
+        source=source,
+        look=look,
+        wiring=wiring,
+        fps=fps / repeat,
+        frame_skip=skip * repeat,
+        repeat=repeat,
+        max_tics=_horizon(env, played, repeat) * skip * repeat,
+        window=window,
+        frames=frames,
+        played=played,
+        symmetric=mirrors(native, played.clips),
+        atari=console,
+        strips=strips,
+        notes=(*notes, *wiring.notes, *look.notes),
+    )
+
+
+def held_options(wiring: Wiring) -> list[Controls]:
+    """Nothing, then everything that can be held on its own, and both ways of the mouse."""
+    spec = wiring.spec
+    options = [Controls(), *(Controls(keys={key}) for key in spec.keys)]
+    for axis, limit in enumerate(spec.mouse_limit):
+        options += [Controls(mouse=(way * limit, 0) if axis == 0 else (0, way * limit)) for way in (-1, 1) if limit]
+    return options
+
+
+def _wire(env: gymnasium.Env[Any, Any], seen: str, wishes: Wishes, console: str | None) -> Wiring:
+    wiring = wire(env, wishes.rest)
+    waits = isinstance(wiring.actions, Keyed) and wiring.actions.table[""] is None
+    if waits and isinstance(env.action_space, gymnasium.spaces.Discrete):
+        wiring = wire(env, None, still_actions(env, seen, int(env.action_space.n)))
+    known = atari.KNOWN.get(console or "")
+    if known is not None:
+        renamed = {old: new for old, new in known.keys.items() if old in wiring.spec.keys}
+        wiring = wiring.renamed({old: wishes.rename.get(old, new) for old, new in renamed.items()})
+        wiring = wiring.meaning(known.meanings)
+        left = {old: new for old, new in wishes.rename.items() if old not in renamed}
+        return wiring.renamed(left).meaning(wishes.meanings)
+    return wiring.renamed(wishes.rename).meaning(wishes.meanings)
+
+
+def _shape(env: gymnasium.Env[Any, Any], seen: str) -> tuple[int, int]:
+    observation, _ = env.reset(seed=0)
+    shape = to_rgb(Picture(1, 1, source=seen).read(env, observation)).shape
+    return shape[0], shape[1]
+
+
+def _repeat(fps: float, played: Played) -> int:
+    """Steps of the environment per frame: as many as it takes to come down to 20 frames a second, if episodes stay long."""
+    wanted = math.ceil(fps / FASTEST)
+    return wanted if played.shortest() >= 2 * FRAMES * wanted else 1
+
+
+def _horizon(env: gymnasium.Env[Any, Any], played: Played, repeat: int) -> int:
+    """Frames after which an episode is truncated: where the environment does so, else four times the longest random one."""
+    own = env.spec.max_episode_steps if env.spec is not None else None
+    if own is not None and own <= LONGEST:
+        return math.ceil(own / repeat)
+    return math.ceil(max(4 * played.longest, 100) / repeat / 100) * 100
+
+
+def _windows(shortest: int) -> tuple[int, int]:
+    """Frames that a world looks back, and those of a training window."""
+    frames = max(SHORTEST, min(FRAMES, shortest - 1))
+    return max(SHORTEST - 1, min(WINDOW, frames * WINDOW // FRAMES)), frames
+
+
+def describe(found: Found) -> str:
+    """What was found, in lines for people to read."""
+    picture, played, wiring = found.look.picture, found.played, found.wiring
+    crop = "the whole picture" if picture.crop is None else "rows {0} to {2}, columns {1} to {3}".format(*picture.crop)
+    kept = ", ".join(f"{way} keeps {share:.0%}" for way, share in found.look.kept.items())
+    lines = [
+        f"picture   {picture.width}x{picture.height} of {picture.source}: {crop}, resized by {picture.resize}",
+        f"          of the contrast of the smallest thing that moves, {kept}",
+        f"time      {found.fps:.4g} frames a second, {found.frame_skip} tics each; {len(played.lengths)} random episodes of "
+        f"{played.lengths.min()} to {played.longest} steps, truncated after {found.horizon} frames; {played.still:.0%} still",
+        f"rewards   {played.rewards.min():g} to {played.rewards.max():g}, other than 0 at {(played.rewards != 0).mean():.1%}",
+        f"controls  {', '.join(map(_described(wiring), wiring.spec.names))} ({wiring.origin}); nothing held: {rest_of(wiring)}",
+        f"          mirroring left and right is {'sound' if found.symmetric else 'not sound'}",
+    ]
+    return "\n".join([*lines, *(f"note      {note}" for note in found.notes)])
+
+
+def rest_of(wiring: Wiring) -> str:
+    """What nothing held does."""
+    actions = wiring.actions
+    if isinstance(actions, Keyed):
+        return "the game waits" if actions.table[""] is None else f"action {actions.table['']}"
+    return "every axis at rest" if any(isinstance(part, Lever) for part in getattr(actions, "parts", ())) else "no button"
+
+
+def _described(wiring: Wiring) -> Any:
+    return lambda name: f"{name} = {wiring.meanings[name]}" if name in wiring.meanings else name
+
+
+def check_name(name: str) -> None:
+    """Raises `GameError` unless a game can have that name."""
+    import re
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?", name):
+        raise GameError(f"name was {name!r}; give 'game' or 'family/game', from letters, digits, '_', '.' and '-'.")

@@ -1,0 +1,268 @@
+"""Opens an environment that nobody has described: what it shows and how fast it runs, or why it cannot be used."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from worldsim.envs.games.any import OldGym, Picture, to_rgb
+from worldsim.envs.games.spec import load_attribute
+from worldsim.errors import GameError, WorldsimError
+
+SMALLEST_SIDE = 32  # pixels; what is smaller is a table of numbers rather than a picture
+ATARI_FPS = 60
+# Beginning of a Gymnasium id -> the module that registers it, and what to install for it.
+PACKAGES = {
+    "ALE/": ("ale_py", "worldsim-dit[atari]"),
+    "MiniGrid-": ("minigrid", "worldsim-dit[minigrid]"),
+    "BabyAI-": ("minigrid", "worldsim-dit[minigrid]"),
+    "MiniWorld-": ("miniworld", "miniworld"),
+    "Vizdoom": ("vizdoom.gymnasium_wrapper", "worldsim-dit[doom]"),
+    "CarRacing-": ("gymnasium", "gymnasium[box2d]"),
+    "LunarLander": ("gymnasium", "gymnasium[box2d]"),
+    "BipedalWalker": ("gymnasium", "gymnasium[box2d]"),
+    "crafter:": ("crafter", "worldsim-dit[crafter]"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """How an environment is made.
+
+    Attributes:
+        env: Gymnasium id, as "ALE/Pong-v5" or "module:Name-v0"; or "module:attribute" of what makes it.
+        options: keywords, of JSON's types.
+        old_gym: whether it speaks the old Gym's API.
+        rendered: whether frames come from `render()`.
+    """
+
+    env: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    old_gym: bool = False
+    rendered: bool = False
+
+    @property
+    def registered(self) -> bool:
+        """Whether `env` is a Gymnasium id, rather than something to call."""
+        return re.search(r"-v\d+$", self.env) is not None or ":" not in self.env
+
+    @property
+    def id(self) -> str:
+        """The id, with the module that registers it where we know it."""
+        modules = {module for start, (module, _) in PACKAGES.items() if self.env.startswith(start)}
+        known = next(iter(modules), "gymnasium")
+        return self.env if ":" in self.env or known == "gymnasium" else f"{known}:{self.env}"
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """Starts the environment.
+
+        Raises:
+            GameError: if there is none, it cannot start, or it is none of Gymnasium's.
+        """
+        options = {**self.options, **({"render_mode": "rgb_array"} if self.rendered else {})}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of packages that nobody here can mend
+                if self.registered:
+                    return gymnasium.make(self.id, **options)
+                make = load_attribute(self.env)
+                env = OldGym(make, **options) if self.old_gym else make(**options)
+        except WorldsimError:
+            raise
+        except Exception as error:
+            raise GameError(f"{self.env} cannot be made: {_first_line(error)}.{self._remedy(error)}") from error
+        if not isinstance(env, gymnasium.Env):
+            raise GameError(self._not_gymnasium(env))
+        return env
+
+    def _remedy(self, error: Exception) -> str:
+        package = next((package for start, (_, package) in PACKAGES.items() if self.env.startswith(start)), None)
+        missing = isinstance(error, ImportError | gymnasium.error.NamespaceNotFound | gymnasium.error.DependencyNotInstalled)
+        if package and missing:
+            return f' Install it: pip install "{package}".'
+        if missing or isinstance(error, gymnasium.error.NameNotFound):
+            return " Check the name, or put the module that registers it in front: module:Name-v0."
+        if _about_a_screen(error):
+            return " It needs a screen: run the command under xvfb-run."
+        return " Check --env, and its keywords --options."
+
+    def _not_gymnasium(self, env: Any) -> str:
+        if callable(getattr(env, "reset", None)) and callable(getattr(env, "step", None)):
+            return (
+                f"{self.env} is no gymnasium.Env, but has reset() and step() as the old Gym had; give --old-gym, which "
+                "translates it (done is then an end, unless info tells that time ran out)."
+            )
+        return f"{self.env} is {type(env).__name__}; give what makes a gymnasium.Env."
+
+
+def with_defaults(source: Source) -> tuple[Source, list[str]]:
+    """An environment's options as a person wants to play it, and what is to be said of them."""
+    if not source.env.startswith("ALE/") or "repeat_action_probability" in source.options:
+        return source, []
+    note = (
+        "ALE repeats the last action in a quarter of all steps; repeat_action_probability=0 makes it obey at once "
+        "(--options '{\"repeat_action_probability\": 0.25}' brings the chance back)"
+    )
+    return replace(source, options={**source.options, "repeat_action_probability": 0.0}), [note]
+
+
+def open_source(source: Source) -> tuple[Source, gymnasium.Env[Any, Any], str]:
+    """Starts an environment so that it can be seen.
+
+    Returns:
+        How it was made, the environment, and what shows it: `Picture.source`.
+
+    Raises:
+        GameError: if it cannot be used; the message says what would help.
+    """
+    env = source.make()
+    seen = "" if source.rendered else picture_source(env.observation_space)
+    if not seen:
+        env.close()
+        source, seen = _rendering(source, env), "render"
+        env = source.make()
+    try:
+        check_seen(env, seen, source.env)
+    except BaseException:
+        env.close()
+        raise
+    return source, env, seen
+
+
+def picture_source(space: gymnasium.Space[Any]) -> str:
+    """`Picture.source` of an observation space that shows a picture; "" if none does."""
+    if _shows_picture(space):
+        return "observation"
+    if isinstance(space, gymnasium.spaces.Dict):
+        sizes = {name: int(np.prod(part.shape or ())) for name, part in space.items() if _shows_picture(part)}
+        return f"observation:{max(sizes, key=lambda name: sizes[name])}" if sizes else ""
+    return ""
+
+
+def check_seen(env: gymnasium.Env[Any, Any], seen: str, name: str) -> None:
+    """Plays a step, and looks at it.
+
+    Raises:
+        GameError: if the environment speaks the old Gym's API, cannot be rendered, or shows no picture.
+    """
+    picture = Picture(1, 1, source=seen)
+    try:
+        begun = env.reset(seed=0)
+        if not isinstance(begun, tuple) or len(begun) != 2 or not isinstance(begun[1], dict):
+            raise GameError(f"reset() of {name} does not give (observation, info), as the old Gym did not; give --old-gym.")
+        shown = picture.read(env, begun[0])
+        stepped = env.step(env.action_space.sample())
+    except WorldsimError:
+        raise
+    except Exception as error:
+        help = " It needs a screen: run the command under xvfb-run." if _about_a_screen(error) else ""
+        what = "rendered" if seen == "render" else "played"
+        raise GameError(f"{name} cannot be {what}: {_first_line(error)}.{help}") from error
+    if len(stepped) != 5:
+        raise GameError(
+            f"step() of {name} gives {len(stepped)} values, and Gymnasium's five are (observation, reward, terminated, "
+            "truncated, info); give --old-gym for an environment of the old Gym."
+        )
+    rgb = to_rgb(shown)
+    if min(rgb.shape[:2]) < 16:
+        raise GameError(f"{name} shows {rgb.shape[1]}x{rgb.shape[0]} pixels; a frame needs 16 a side. Make it render larger.")
+
+
+def frame_skip_of(env: gymnasium.Env[Any, Any]) -> int:
+    """Tics a step.
+
+    Raises:
+        GameError: if they differ from step to step.
+    """
+    for name in ("_frameskip", "frameskip", "frame_skip", "_frame_skip"):
+        given = getattr(env.unwrapped, name, None)
+        if isinstance(given, tuple | list):
+            raise GameError(
+                f"the frame skip is drawn from {given} at every step, and a world has one; give --options '{{\"frameskip\": 4}}'."
+            )
+        if isinstance(given, int | np.integer) and given >= 1:
+            return int(given)
+    return 1
+
+
+def fps_of(env: gymnasium.Env[Any, Any]) -> float | None:
+    """Steps a second: of an Atari console by its frame skip, otherwise as the environment says; None if it does not.
+
+    ALE's own `render_fps` is a constant that no game runs at.
+    """
+    if hasattr(env.unwrapped, "ale"):
+        return ATARI_FPS / frame_skip_of(env)
+    given = env.metadata.get("render_fps") or env.metadata.get("video.frames_per_second")
+    return float(given) if isinstance(given, int | float) and given > 0 else None
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Keywords of an environment out of JSON.
+
+    Raises:
+        GameError: if it is no JSON object.
+    """
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise GameError(f"options was {text!r}, which is not JSON ({error}); give such as '{{\"size\": 8}}'.") from error
+    if not isinstance(options, dict):
+        raise GameError(f"options was {text!r}; give a JSON object, such as '{{\"size\": 8}}'.")
+    return options
+
+
+def _shows_picture(space: Any) -> bool:
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) not in (2, 3):
+        return False
+    shape = tuple(space.shape)
+    if len(shape) == 3 and shape[2] not in (1, 3, 4):
+        shape = (shape[1], shape[2], shape[0])
+    if len(shape) == 3 and shape[2] not in (1, 3, 4):
+        return False
+    bounded = space.dtype == np.uint8 or (space.dtype.kind == "f" and space.low.min() >= 0 and space.high.max() <= 1)
+    return bounded and min(shape[:2]) >= SMALLEST_SIDE
+
+
+def _rendering(source: Source, env: gymnasium.Env[Any, Any]) -> Source:
+    modes = list(env.metadata.get("render_modes") or env.metadata.get("render.modes") or [])
+    takes = source.registered or "render_mode" in _keywords(source)
+    if "rgb_array" not in modes or not takes:
+        raise GameError(
+            f"{source.env} observes {_shorten(env.observation_space)}, which is no picture, and has no render_mode 'rgb_array' "
+            f"(it has: {', '.join(map(str, modes)) or 'none'}); wrap it so that it shows uint8 (H, W, 3), or give it a render()."
+        )
+    return replace(source, rendered=True)
+
+
+def _keywords(source: Source) -> list[str]:
+    make: Callable[..., Any] = load_attribute(source.env)
+    return list(inspect.signature(make).parameters)
+
+
+def _about_a_screen(error: Exception) -> bool:
+    told = str(error).lower()
+    return any(word in told for word in ("display", "opengl", "glx", "egl", "x server", "screen", "window"))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def _shorten(space: gymnasium.Space[Any], most: int = 80) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported."""
+    return importlib.util.find_spec(module) is not None
