@@ -28,6 +28,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "model": (*BASE, "kernels"),
     "world": (*BASE, "model", "worlds"),
     "data": ("choices", "controls", "errors", "files", "machine"),
+    "data.importers": ("data", "controls", "errors", "files", "envs.games"),
+    "data.exporters": ("data", "data.importers", "controls", "errors", "files"),
     "envs.games": ("controls", "errors"),
     "envs": (*BASE, "world", "worlds", "data", "envs.games"),
     "train": (*BASE, "plotting", "model", "data", "world"),

@@ -32,7 +32,7 @@ def test_a_dataset_is_exported_imported_and_shown(tmp_path: Path, capsys: pytest
 def test_what_an_import_needs_is_checked_first(failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "no command 'vtp'; choose from: video, vpt," in failure("data", "import", "vtp")
-    for kind in ("video", "vpt", "owl", "d4rl", "minari", "lerobot"):
+    for kind in ("video", "vpt", "minerl", "owl", "d4rl", "minari", "lerobot"):
         assert "every was 0" in failure("data", "import", kind, "nowhere", "--out", "x", "--every", "0")
         assert "nowhere" in failure("data", "import", kind, "nowhere", "--out", "x")
     assert "no dataset at nowhere" in failure("data", "export", "nowhere", "--to", "mp4", "--out", "clip.mp4")

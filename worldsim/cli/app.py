@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Command] = {
     "data check": Command("worldsim.cli.data:check", "Read a whole dataset and list what is wrong with it."),
     "data import video": Command("worldsim.cli.exchange:import_video", "Import videos, each beside a table of its controls."),
     "data import vpt": Command("worldsim.cli.exchange:import_vpt", "Import Minecraft recordings of VPT: mp4 and jsonl."),
+    "data import minerl": Command("worldsim.cli.exchange:import_minerl", "Import MineRL's dataset: folders with mp4 and npz."),
     "data import owl": Command("worldsim.cli.exchange:import_owl", "Import recordings of OWL Control: mp4 and inputs.csv."),
     "data import d4rl": Command("worldsim.cli.exchange:import_d4rl", "Import an HDF5 file with D4RL's arrays."),
     "data import minari": Command("worldsim.cli.exchange:import_minari", "Import a Minari dataset."),

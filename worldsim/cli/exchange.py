@@ -12,6 +12,7 @@ from worldsim.data.importers.config import (
     D4rlConfig,
     LeRobotConfig,
     MinariConfig,
+    MineRLConfig,
     OwlConfig,
     VideoConfig,
     VptConfig,
@@ -31,6 +32,13 @@ def import_video(config: Annotated[VideoConfig, FLAT], output: Annotated[Output,
 def import_vpt(config: Annotated[VptConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Imports VPT's recordings."""
     from worldsim.data.importers.vpt import import_vpt as run
+
+    _report(run(config), config.out, output)
+
+
+def import_minerl(config: Annotated[MineRLConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Imports MineRL's dataset."""
+    from worldsim.data.importers.minerl import import_minerl as run
 
     _report(run(config), config.out, output)
 

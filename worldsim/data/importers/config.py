@@ -89,6 +89,17 @@ class VptConfig(ImportConfig):
 
 
 @dataclass(frozen=True)
+class MineRLConfig(VptConfig):
+    """Minecraft as MineRL's dataset of 2019 has it: folders with `recording.mp4`, `rendered.npz` and `metadata.json`.
+
+    Attributes:
+        path: such a folder, or one that holds them.
+    """
+
+    game: str = "minerl/imported"
+
+
+@dataclass(frozen=True)
 class OwlConfig(ImportConfig):
     """Recordings of OWL Control: folders with a video and `inputs.csv`.
 

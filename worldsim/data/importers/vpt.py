@@ -20,23 +20,13 @@ from worldsim.data.format import DatasetInfo
 from worldsim.data.importers.config import VptConfig
 from worldsim.data.importers.frames import probe, video_files, video_frames
 from worldsim.data.importers.source import Imported, Recording, Row, check_rate, dataset_info, run
+from worldsim.envs.games.minerl import DEGREES_PER_PIXEL, MineRLActions
+from worldsim.envs.games.minerl import KEYS as GAME_KEYS
 from worldsim.errors import DataError, shown
 
-DEGREES = 360 / 2400  # that the view turns for each pixel of the mouse, in all these recordings
-# As Minecraft names keys and buttons -> as we do. With these 20 keys, 3 buttons and the mouse one plays MineRL 1.0.
-KEYS: Mapping[str, str] = {
-    **{f"key.keyboard.{name}": name for name in ("w", "s", "a", "d", "space")},
-    "key.keyboard.left.shift": "shift",
-    "key.keyboard.left.control": "ctrl",
-    **{f"key.keyboard.{name}": name for name in ("e", "q", "f", *"123456789", "escape")},
-}
+SIDES = {"shift": "left.shift", "ctrl": "left.control"}  # of the keys that Minecraft tells apart
+KEYS: Mapping[str, str] = {f"key.keyboard.{SIDES.get(key, key)}": key for key in GAME_KEYS.values()}
 BUTTONS: Mapping[int, str] = {0: "left", 1: "right", 2: "middle"}
-
-
-def vpt_spec(mouse_limit: float) -> ControlSpec:
-    """The controls of Minecraft, with turns of up to `mouse_limit` degrees per frame."""
-    exclusive = (("w", "s"), ("a", "d"))
-    return ControlSpec(tuple(KEYS.values()), (mouse_limit, mouse_limit), tuple(BUTTONS.values()), exclusive)
 
 
 def import_vpt(config: VptConfig, *, progress: bool = True) -> Imported:
@@ -47,7 +37,7 @@ def import_vpt(config: VptConfig, *, progress: bool = True) -> Imported:
         FileError: if the dataset cannot be written.
     """
     videos = video_files(config.path)
-    info = dataset_info(config, probe(videos[0]), vpt_spec(config.mouse_limit))
+    info = dataset_info(config, probe(videos[0]), MineRLActions(mouse_limit=config.mouse_limit).control_spec)
     recordings = [Recording(v.stem, functools.partial(_rows, v, info), {"policy": "human"}) for v in videos]
     return run(config, info, recordings, progress=progress)
 
@@ -62,25 +52,35 @@ def _rows(video: Path, info: DatasetInfo) -> Iterator[Row]:
 def _vectors(path: Path, spec: ControlSpec) -> Iterator[NDArray[np.float32]]:
     """The controls of each line.
 
-    Two things are mended as VPT's own loader does. Where the first line says that attack was just pressed, it is not held
-    until it is pressed again: the recorder missed its release. Turning the wheel is not recorded, but the slot of the hotbar
-    is: where it changes, that slot's number key counts as pressed.
+    Two things are mended as VPT's and MineRL's own readers do. Where the first line says that attack was just pressed, it is
+    not held until it is pressed again: the recorder missed its release. The wheel is not recorded, but the slot of the hotbar
+    is: where the next line has another, that slot's number key counts as pressed.
     """
-    stuck, slot = False, 0
-    for number, step in enumerate(_lines(path)):
+    stuck = False
+    for number, (step, after) in enumerate(_pairs(_lines(path))):
         try:
             mouse, new = step["mouse"], step["mouse"]["newButtons"]
             stuck = new == [0] if number == 0 else stuck and 0 not in new
             held = [KEYS[key] for key in step["keyboard"]["keys"] if key in KEYS]
             pressed = [BUTTONS[button] for button in mouse["buttons"] if button in BUTTONS and not (stuck and button == 0)]
-            if step["hotbar"] != slot:
-                slot = int(step["hotbar"])
-                held.append(str(slot + 1))
-            motion = [float(mouse[axis]) * DEGREES for axis in ("dx", "dy")]
+            if after["hotbar"] != step["hotbar"]:
+                held.append(str(int(after["hotbar"]) + 1))
+            motion = [float(mouse[axis]) * DEGREES_PER_PIXEL for axis in ("dx", "dy")]
             keys = [float(name in held) for name in spec.keys]
             yield np.array([*keys, *motion, *(float(name in pressed) for name in spec.buttons)], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {number + 1}: {shown(str(error))} is wrong or missing; is it VPT's?") from error
+
+
+def _pairs(lines: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each line with the next one, the last with itself."""
+    before = next(lines, None)
+    if before is None:
+        return
+    for line in lines:
+        yield before, line
+        before = line
+    yield before, before
 
 
 def _lines(path: Path) -> Iterator[Any]:
