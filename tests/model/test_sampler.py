@@ -109,7 +109,7 @@ class Coin:
 
     def __init__(self, model: DiT) -> None:
         self.config, self.codebook, self.calls = model.config, model.codebook, 0
-        self.device, self.dtype = model.device, model.dtype
+        self.device, self.dtype, self.ring_dtype = model.device, model.dtype, model.ring_dtype
         self.modulations, self.write = model.modulations, model.write
 
     def __call__(self, z: Tensor, *_: Tensor, shown: Tensor | None = None, **options: object) -> Prediction:

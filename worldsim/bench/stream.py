@@ -40,7 +40,7 @@ LIMITS: dict[str, dict[str, str]] = {
     "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 }
 WARM_UP = 10
-PARTS = ("imagine", "decode", "commit")
+PARTS = ("imagine", "decode")  # imagining begins with writing the frame before into the context
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ def run(step: Callable[[], None], count: int) -> NDArray[np.float64]:
     return np.diff(marks)
 
 
-def time_step(world: World, pixels: bool = True) -> tuple[float, float, float]:
-    """Imagines, decodes (unless not `pixels`) and commits one frame of every row; the seconds that each of `PARTS` takes."""
+def time_step(world: World, pixels: bool = True) -> tuple[float, float]:
+    """Imagines and decodes (unless not `pixels`) one frame of every row; the seconds that each of `PARTS` takes."""
     still = world.control_spec.to_vectors(world.control_spec.neutral(), world.batch)
     marks = [time.perf_counter()]
 
@@ -203,10 +203,8 @@ def time_step(world: World, pixels: bool = True) -> tuple[float, float, float]:
     if pixels:
         world.decode(latents).cpu()
     mark()
-    world.settle()
-    mark()
-    imagine, decode, commit = np.diff(marks).tolist()
-    return imagine, decode, commit
+    imagine, decode = np.diff(marks).tolist()
+    return imagine, decode
 
 
 def _synchronize(device: torch.device) -> None:

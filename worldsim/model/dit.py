@@ -191,6 +191,11 @@ class DiT(nn.Module):
         """Of the weights."""
         return self.patch.weight.dtype
 
+    @property
+    def ring_dtype(self) -> torch.dtype:
+        """Of past keys and values."""
+        return self.dtype
+
     def reset_parameters(self) -> None:
         """Draws all weights anew from torch's global generator; on the meta device there are none."""
         if self.patch.weight.is_meta:

@@ -17,6 +17,8 @@ from worldsim.model.heads import draw_codes, expected_reward, most_certain, reve
 from worldsim.model.noise import add_noise, step_toward
 from worldsim.model.ring import Ring
 
+Finished = tuple[Tensor, Tensor, Tensor, Tensor | None]  # what `Stream.commit` takes
+
 
 @torch.inference_mode()
 def denoise(
@@ -113,7 +115,7 @@ class Stream:
     ):
         self.model, self.num_steps, self.prompt = model, num_steps, prompt
         self.context_level, self.draw_level, self.rounds, self.temperature = context_level, draw_level, rounds, temperature
-        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.dtype)
+        self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.ring_dtype)
         self.dtype, self.device, self.batch = model.dtype, model.device, batch
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
@@ -122,7 +124,9 @@ class Stream:
         return {**self.__dict__, "_graphs": {}}
 
     @torch.inference_mode()
-    def imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def imagine(
+        self, controls: Tensor, noise: Tensor, uniforms: Tensor | None, before: Finished | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The frame that `controls` `(B, A)` produce.
 
         Args:
@@ -130,17 +134,27 @@ class Stream:
             noise: standard normal `(B, h, w, C)`.
             uniforms: uniform draws in [0, 1), `(B, h, w)`, that choose the codewords in a world that has
                 them; None for the expected frame.
+            before: arguments of `commit` for the frame before, if that is still to be done: a runtime may do it in the same
+                pass over its weights.
 
         Returns:
             Latent `(B, h, w, C)`, reward `(B,)` and probability of the episode's end `(B,)`, float32.
         """
-        given = [controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)]
-        given += [] if uniforms is None else [uniforms.to(self.device)]
+        controls, noise = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
+        uniforms = None if uniforms is None else uniforms.to(self.device)
+        if before is not None and hasattr(self.model, "write_and_call"):
+            latent, reward, end = self._imagine(controls, noise, uniforms, before)
+            return latent, reward, end
+        if before is not None:
+            self.commit(*before)
+        given = (controls, noise) if uniforms is None else (controls, noise, uniforms)
         settings = (self.num_steps, self.draw_level, self.rounds, self.temperature, len(given))
         latent, reward, end = self._run(settings, self._imagine, *given)
         return latent, reward, end
 
-    def _imagine(self, controls: Tensor, noise: Tensor, uniforms: Tensor | None = None) -> tuple[Tensor, ...]:
+    def _imagine(
+        self, controls: Tensor, noise: Tensor, uniforms: Tensor | None = None, before: Finished | None = None
+    ) -> tuple[Tensor, ...]:
         codes = self.model.config.codes
         z, controls = noise[:, None] * (1 if codes else self.temperature), controls[:, None]
         levels, sizes = self._schedule()
@@ -151,7 +165,7 @@ class Stream:
             given = (z.to(self.dtype), level, size, controls)
             return self.model(*given, prompt=self.prompt, ring=self.ring, modulations=modulations.at(i), shown=shown)
 
-        made = call(0, z)
+        made = call(0, z) if before is None else self._write_and_call(before, z, levels[0], sizes[0], controls)
         x, end = made.x.float(), made.end  # which is trained where nothing of the frame is known
         if codes and uniforms is not None:
             made, x = self._draw(made, uniforms[:, None], lambda shown: call(0, z, shown))
@@ -161,6 +175,19 @@ class Stream:
                 x = made.x.float()
             z = step_toward(z, x, *(levels[j].expand(self.batch, 1) for j in (i, i + 1)))
         return z[:, 0], expected_reward(made.reward[:, 0]), end[:, 0].float().sigmoid()
+
+    def _write_and_call(self, before: Finished, z: Tensor, level: Tensor, size: Tensor, controls: Tensor) -> Prediction:
+        """Commits the frame before, and makes the first call for the next one."""
+        latent, past_controls, noise, active = before
+        past, past_level = self._noised(latent, noise)
+        waiting = torch.ones(self.batch, dtype=torch.bool, device=self.device) if active is None else active
+        pairs = (
+            (past, z),
+            (past_level, level.expand_as(past_level)),
+            (torch.zeros_like(past_level), size.expand_as(past_level)),
+            (past_controls[:, None].to(controls), controls),
+        )
+        return self.model.write_and_call(*(torch.cat(pair, dim=1) for pair in pairs), self.ring, waiting)  # type: ignore[operator]
 
     def _draw(self, made: Prediction, uniforms: Tensor, again: Callable[[Tensor], Prediction]) -> tuple[Prediction, Tensor]:
         """Draws the codewords of a frame, `(B, 1, h, w)`, in rounds.
@@ -226,10 +253,14 @@ class Stream:
         self.ring.advance(active)
 
     def _commit(self, latent: Tensor, controls: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        level = torch.full((self.batch, 1), self.context_level, device=self.device, dtype=torch.float32)
-        z = add_noise(latent[:, None], noise[:, None], level).to(self.dtype)
-        self.model.write(z, level, torch.zeros_like(level), controls[:, None], self.ring, prompt=self.prompt)
+        z, level = self._noised(latent, noise)
+        self.model.write(z.to(self.dtype), level, torch.zeros_like(level), controls[:, None], self.ring, prompt=self.prompt)
         return ()
+
+    def _noised(self, latent: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """A finished frame as it is kept, `(B, 1, h, w, C)`, and its noise level `(B, 1)`."""
+        level = torch.full((self.batch, 1), self.context_level, device=self.device, dtype=torch.float32)
+        return add_noise(latent[:, None], noise[:, None], level), level
 
     def prefill(self, latents: Tensor, controls: Tensor, noise: Tensor) -> None:
         """Commits a clip: latents `(B, T, h, w, C)`, the controls `(B, T, A)` that produced them, and noise."""
@@ -259,8 +290,10 @@ class Stream:
             What `imagine` returns.
         """
         self.prefill(*context)
-        past_controls = controls if true_controls is None else true_controls
+        past_controls, before = controls if true_controls is None else true_controls, None
         for t, (noise, uniforms, later) in zip(range(controls.shape[1]), draws, strict=False):
-            imagined = self.imagine(controls[:, t], noise, uniforms)
+            imagined = self.imagine(controls[:, t], noise, uniforms, before)
             yield imagined
-            self.commit(imagined[0] if truth is None else truth[:, t], past_controls[:, t], later)
+            before = (imagined[0] if truth is None else truth[:, t], past_controls[:, t], later, None)
+        if before is not None:
+            self.commit(*before)

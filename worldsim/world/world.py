@@ -19,7 +19,7 @@ from worldsim.controls import Controls, ControlSpec
 from worldsim.device import compute_dtype, pick_device
 from worldsim.errors import WorldError, check_int, check_number, shown
 from worldsim.model.dit import DiT
-from worldsim.model.sampler import Stream
+from worldsim.model.sampler import Finished, Stream
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.world.chance import Chance
 from worldsim.world.checks import Rows, Seed, check_dtype, check_memory, check_rows, check_seeds, check_started, check_starts
@@ -339,11 +339,11 @@ class World:
         """
         check_started(self._started, "step")
         active = np.ones(self.batch, bool) if active is None else active
-        self.settle()
+        before = self._unsettled()
         now = torch.from_numpy(controls).to(self.device) / self._scale
         noise, chance = (part.to(self.device) for part in self._chance.draw(active, self.latent_shape))
         uniforms = torch.special.ndtr(chance)
-        made = self.stream.imagine(now, noise[:, 0], uniforms[:, :-1].reshape(self.batch, *self.grid))
+        made = self.stream.imagine(now, noise[:, 0], uniforms[:, :-1].reshape(self.batch, *self.grid), before)
         latent, reward, end = (part.clone() for part in made)  # outside inference mode, so that autograd may use them
         self._pending, self._waiting = (latent, now, noise[:, 1]), active.copy()
         return latent, reward, end > uniforms[:, -1], end
@@ -375,11 +375,18 @@ class World:
         """Writes the last frames into the context, where that has not happened yet. Call it while idle to
         save time later.
         """
+        before = self._unsettled()
+        if before is not None:
+            self.stream.commit(*before)
+
+    def _unsettled(self) -> Finished | None:
+        """What `settle` has to write, which from here on counts as written; None for nothing."""
         if not self._waiting.any():
-            return
+            return None
         assert self._pending is not None
-        self.stream.commit(*self._pending, None if self._waiting.all() else torch.from_numpy(self._waiting).to(self.device))
+        active = None if self._waiting.all() else torch.from_numpy(self._waiting).to(self.device)
         self._waiting = np.zeros(self.batch, bool)
+        return *self._pending, active
 
     @torch.no_grad()
     def get_state(self, rows: Rows = None) -> WorldState:

@@ -104,3 +104,39 @@ def test_streams_of_other_batches(load: Callable[..., World]) -> None:
         stream.commit(noise, controls, noise)
         seen.append(stream.imagine(controls, noise, None)[0])
     torch.testing.assert_close(seen[1], seen[0], atol=CLOSE, rtol=0)
+
+
+@pytest.mark.parametrize("waiting", [None, [True, False, True]], ids=["all rows", "some rows"])
+def test_writing_a_frame_and_imagining_the_next_in_one_pass(load: Callable[..., World], waiting: list[bool] | None) -> None:
+    """Gives what two passes give, at every age of the ring."""
+    world, grid = load("openvino", 3), (2, 3)
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(3, *shape, generator=generator)
+
+    streams = [world.new_stream(3) for _ in range(2)]
+    active = None if waiting is None else torch.tensor(waiting)
+    for _ in range(2 * world.config.dynamics.window + 1):
+        latent, controls, later = normal(*grid, 6), normal(5), normal(*grid, 6)
+        following = (normal(5), normal(*grid, 6), torch.rand(3, *grid, generator=generator))
+        streams[0].commit(latent, controls, later, active)
+        right = streams[0].imagine(*following)
+        given = streams[1].imagine(*following, before=(latent, controls, later, active))
+        for one, other in zip(given, right, strict=True):
+            torch.testing.assert_close(one, other, atol=CLOSE, rtol=0)
+    assert torch.equal(streams[0].ring.position, streams[1].ring.position)
+    assert streams[0].ring.position.tolist() == ([9] * 3 if waiting is None else [9, 0, 9])
+
+
+def test_a_ring_in_bfloat16_dreams_nearly_the_same(
+    load: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = latents(load("openvino"), 1)
+    monkeypatch.setattr("worldsim.world.runtimes.openvino.fast_precision", lambda: "bf16")
+    monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path))
+    world = load("openvino")
+    assert world.stream.ring.keys.dtype == torch.bfloat16
+    given = latents(world, 1)
+    assert not torch.equal(given, right)
+    assert (given - right).square().mean() < 0.05 * right.square().mean()

@@ -18,7 +18,7 @@ from typing import Any
 from worldsim.errors import FileError
 from worldsim.files import read_json, write_json
 
-FORMAT = 2  # of what is kept here; raised whenever graphs are made in another way
+FORMAT = 3  # of what is kept here; raised whenever graphs are made in another way
 DIGEST = "sha256"  # file in an entry, with the hash of all others
 
 

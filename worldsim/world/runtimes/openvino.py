@@ -6,12 +6,13 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.device import compute_dtype
@@ -44,9 +45,16 @@ class Graph:
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for i, tensor in enumerate(inputs):
-            self.request.set_input_tensor(i, openvino.Tensor(tensor.numpy(), shared_memory=True))
+            self.request.set_input_tensor(i, _shared(tensor))
         self.request.infer()
         return tuple(torch.from_numpy(np.array(self.request.get_output_tensor(i).data)) for i in range(self.outputs))
+
+
+def _shared(tensor: Tensor) -> openvino.Tensor:
+    """The same memory as a tensor of OpenVINO."""
+    if tensor.dtype == torch.bfloat16:  # which numpy does not have
+        return openvino.Tensor(tensor.view(torch.uint16).numpy(), openvino.Shape(list(tensor.shape)), openvino.Type.bf16)
+    return openvino.Tensor(tensor.numpy(), shared_memory=True)
 
 
 def compile_graph(make: Callable[[], nn.Module], example: tuple[Tensor, ...], path: Path | None, precision: str) -> Graph:
@@ -143,25 +151,25 @@ class OpenVINONetwork:
         self._made_of = (dit, grid, batch, folder, ranges)
         self.config, self.codebook, self.time_speeds = dit.config, dit.codebook, dit.time_speeds
         self.device, self.dtype = torch.device("cpu"), torch.float32
-        ring = Ring(dit.config, batch, 1 + grid[0] * grid[1], self.device, self.dtype)
-        floats: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
-        example: tuple[Tensor, ...] = (
-            torch.zeros(batch, *grid, dit.config.latent_channels, **floats),
-            torch.zeros(batch, dit.config.controls, **floats),
-            torch.ones(batch, **floats),
-            torch.zeros(batch, **floats),
-            ring.keys,
-            ring.values,
-            torch.zeros(batch, dit.config.window, **floats),
-            torch.zeros(batch, len(dit.time_speeds), **floats),
-        )
-        self._nothing_shown = (torch.zeros(batch, *grid, 1 + dit.config.latent_channels, **floats),) if dit.config.reveals else ()
-        example += self._nothing_shown
-        path = folder and folder / f"step-{'f32' if ranges is None else 'int8'}-{batch}"
-        self._step = compile_graph(lambda: StepGraph(dit, grid, ranges), example, path, fast_precision())
+        self.ring_dtype = torch.bfloat16 if fast_precision() == "bf16" else torch.float32
+        self._pair: Graph | None = None
+        self._step = self._compile(1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OpenVINONetwork, self._made_of
+
+    def _compile(self, frames: int) -> Graph:
+        """The graph of a call for so many frames per row."""
+        dit, grid, batch, folder, ranges = self._made_of
+        ring = Ring(dit.config, batch, 1 + grid[0] * grid[1], self.device, self.ring_dtype)
+        shapes = [(*grid, dit.config.latent_channels), (dit.config.controls,), (), ()]
+        shapes += [(dit.config.window + frames - 1,), (len(dit.time_speeds),)]
+        shapes += [(*grid, 1 + dit.config.latent_channels)] if dit.config.reveals else []
+        parts = [torch.zeros(batch, frames, *shape, dtype=torch.float32, device="cpu") for shape in shapes]
+        example = (*parts[:4], ring.keys, ring.values, *parts[4:])
+        kind = f"{'step' if frames == 1 else 'pair'}-{'f32' if ranges is None else 'int8'}"
+        path = folder and folder / f"{kind}-{batch}"
+        return compile_graph(lambda: StepGraph(dit, grid, ranges), example, path, fast_precision())
 
     def __call__(
         self,
@@ -177,32 +185,76 @@ class OpenVINONetwork:
     ) -> Prediction:
         """As `DiT.forward` with a ring, of one frame per row; the ring is only read."""
         assert prompt is None
-        known = self._nothing_shown if shown is None else (shown[:, 0].float().contiguous(),)
-        _, _, x, reward, end, *code = self._step(*self._inputs(z, levels, step_sizes, controls, ring), *known)
-        height, width = z.shape[2:4]
-        codes = code[0].unflatten(1, (height, width))[:, None] if code else None
-        return Prediction(x.unflatten(1, (height, width))[:, None], reward[:, None], end, codes)
+        _, _, *made = self._one((z, controls, levels, step_sizes), ring, shown)
+        return self._prediction(z, made)
 
     def write(
         self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
     ) -> None:
         """As `DiT.write`, by the same graph: one of its own saves no time, since its weights would not stay in the cache."""
         assert prompt is None
-        keys, values, *_ = self._step(*self._inputs(z, levels, step_sizes, controls, ring), *self._nothing_shown)
+        keys, values, *_ = self._one((z, controls, levels, step_sizes), ring, None)
         ring.write_layers(keys, values)
+
+    def write_and_call(
+        self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, waiting: Tensor
+    ) -> Prediction:
+        """Writes the frames before and calls for the next ones, in one pass over the weights; the ring moves on.
+
+        Args:
+            z: of both frames, `(B, 2, h, w, C)`.
+            levels, step_sizes: `(B, 2)`.
+            controls: `(B, 2, A)`.
+            ring: is written to.
+            waiting: bool `(B,)`, rows that have a frame to write; of the others the first frame counts for nothing.
+
+        Returns:
+            Prediction for the second frames.
+        """
+        self._pair = self._pair or self._compile(2)
+        position = ring.position[:, None] + F.pad(waiting[:, None], (1, 0))
+        past = held(ring, position[:, :1])
+        past = torch.stack([past, past & held(ring, position[:, 1:])], dim=1)
+        before = torch.stack([torch.ones_like(waiting), waiting], dim=1)[..., None]
+        seen = torch.cat([past, before], dim=-1)
+        keys, values, *made = self._run(self._pair, (z, controls, levels, step_sizes), ring, seen, position, None)
+        ring.write_layers(keys, values)
+        ring.advance(waiting)
+        return self._prediction(z, made)
+
+    def _one(self, parts: tuple[Tensor, ...], ring: Ring, shown: Tensor | None) -> tuple[Tensor, ...]:
+        """Results of the graph for one frame per row."""
+        position = ring.position[:, None]
+        return self._run(self._step, parts, ring, held(ring, position)[:, None], position, shown)
+
+    def _run(
+        self, graph: Graph, parts: tuple[Tensor, ...], ring: Ring, seen: Tensor, position: Tensor, shown: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Results of a graph, given its first inputs, what each frame sees `(B, F, S + F - 1)`, and `position` `(B, F)`."""
+        mask = torch.where(seen, 0.0, MASKED).float()
+        inputs = (*(part.float().contiguous() for part in parts), ring.keys, ring.values, mask)
+        inputs += (rope.time_angles(position, self.time_speeds),)
+        if self.config.reveals:
+            z = parts[0]
+            inputs += ((z.new_zeros(*z.shape[:-1], 1 + z.shape[-1]) if shown is None else shown).float().contiguous(),)
+        return graph(*inputs)
+
+    def _prediction(self, z: Tensor, made: Sequence[Tensor]) -> Prediction:
+        x, reward, end, *code = made
+        grid = z.shape[2:4]
+        return Prediction(
+            x.unflatten(1, grid)[:, None], reward[:, None], end, code[0].unflatten(1, grid)[:, None] if code else None
+        )
 
     def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
         """Nothing: the graphs compute their own."""
         return Modulations((), torch.zeros(*levels.shape, 0, dtype=self.dtype, device=self.device))
 
-    def _inputs(self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring) -> tuple[Tensor, ...]:
-        slots = torch.arange(ring.window, dtype=torch.int64, device=self.device)
-        position = ring.position[:, None]
-        past = (slots < position) & (slots != position % ring.window)
-        mask = torch.where(past, 0.0, MASKED)
-        angles = rope.time_angles(position, self.time_speeds)[:, 0]
-        small = (z[:, 0], controls[:, 0], levels[:, 0], step_sizes[:, 0])
-        return *(part.float().contiguous() for part in small), ring.keys, ring.values, mask.float(), angles
+
+def held(ring: Ring, position: Tensor) -> Tensor:
+    """Bool `(B, S)`: slots of the ring with a frame before `position` `(B, 1)`, within its window."""
+    slots = torch.arange(ring.window, dtype=torch.int64, device=position.device)
+    return (slots < position) & (slots != position % ring.window)
 
 
 class OpenVINODecoder:
