@@ -21,7 +21,9 @@ from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import STREAMS, find_stream
 from worldsim.world.config import WorldConfig
 
-TINY = WorldConfig("tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, replace(TINY_DIT, codes=0), num_steps=4)
+TINY = WorldConfig(
+    "tiny", "tiny", 32, 48, 60.0, 1, TINY_SPEC, TINY_TOKENIZER, replace(TINY_DIT, codes=0, reveals=False), num_steps=4
+)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("360p-250m", 250), ("360p-1b", 1000)])

@@ -25,7 +25,7 @@ CONFIG = TrainConfig(
     "test/lamps",
     tokenizer=TokenizerStage(replace(TINY_TOKENIZER, channels=(16, 24, 32)), loop=LOOP, batch=16),
     dynamics=DynamicsStage(
-        replace(TINY_DIT, depth=2, codes=0, temporal="time", temporal_every=2),
+        replace(TINY_DIT, depth=2, codes=0, reveals=False, temporal="time", temporal_every=2),
         DynamicsObjective(NoiseConfig(shortcut_share=0), reward_weight=0.1, end_weight=0.2),
         LOOP,
         batch=16,
