@@ -278,7 +278,7 @@ def test_refills_call_no_network(short_world_path: Path) -> None:
     ended = 0
     for step in range(1, 13):
         ended += int(env.step(env.action_space.sample())[2].sum())
-        assert len(calls) == step * env.world.num_steps, "as many calls as without any end"
+        assert len(calls) == step * env.world.calls, "as many calls as without any end"
     assert ended > 3
 
 

@@ -106,7 +106,7 @@ def check_fit(world: World, dataset: Dataset) -> None:
 def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConfig) -> dict[str, Any]:
     """What was measured, with what, and on which machine."""
     return {
-        "world": {"name": world.config.name, "hash": world_hash(folder), "num_steps": world.num_steps},
+        "world": {"name": world.config.name, "hash": world_hash(folder), "num_steps": world.num_steps, "calls": world.calls},
         "runtime": world.runtime.name,
         "data": {"game": dataset.info.game, "held_out_episodes": len(dataset), "held_out_frames": dataset.total_frames},
         "machine": {**describe_machine(), "device": world.device.type, "dtype": str(world.dtype).removeprefix("torch.")},
@@ -120,7 +120,7 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     about, machine, config = figures["world"], figures["machine"], figures["config"]
     horizons = config["horizons"]
     lines = [
-        f"{printable(about['name'], LONGEST_NAME)} ({about['hash']}), {about['num_steps']} network calls a frame; "
+        f"{printable(about['name'], LONGEST_NAME)} ({about['hash']}), {about['calls']} network calls a frame; "
         f"seed {config['seed']}; {machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, "
         f"runtime {figures['runtime']}, "
         f"torch {machine['torch']}",

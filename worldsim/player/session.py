@@ -186,7 +186,7 @@ class Session:
     @property
     def figures(self) -> str:
         """Settings in a line."""
-        count = self.dream.world.num_steps
+        count = self.dream.world.calls
         return f"{count} network call{'s' if count > 1 else ''} per frame, {self.dream.world.runtime.name}"
 
     @property

@@ -217,8 +217,13 @@ class World:
 
     @property
     def num_steps(self) -> int:
-        """Network calls per frame; may be changed while playing."""
+        """Denoising steps per frame; may be changed while playing."""
         return self.stream.num_steps
+
+    @property
+    def calls(self) -> int:
+        """Network calls per frame: the first step takes as many as there are rounds of codewords."""
+        return self.stream.rounds + self.num_steps - 1
 
     @num_steps.setter
     def num_steps(self, value: int) -> None:
