@@ -10,6 +10,7 @@ import av
 import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER, randomize
+from tqdm import tqdm
 
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
@@ -60,6 +61,21 @@ def test_a_world_is_measured(
 
 def ends(figures: dict) -> int:
     return figures["heads"]["free-running"]["end_recall"]["count"]
+
+
+def test_the_bar_counts_every_imagined_frame(
+    tiny_world_path: Path, recorded_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[tqdm] = []
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            bars.append(self)
+
+    monkeypatch.setattr("worldsim.eval.figures.tqdm", Bar)
+    evaluate(tiny_world_path, recorded_path, tmp_path, config=SMALL, device="cpu")
+    assert [(bar.n, bar.total) for bar in bars] == [(6 * 5 * 12, 6 * 5 * 12)]  # clips, frames, and 6 rows in either mode
 
 
 def test_pictures_are_drawn(tiny_world_path: Path, recorded_path: Path, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, w
                 _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
             if watch is not None:
                 bar.set_description("looking for objects in held-out clips")
-                labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in places[part]]
+                replays = tqdm(places[part], desc="playing them again for the game's list", unit="clip", leave=False)
+                labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in replays]
                 _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
     return tally
 
