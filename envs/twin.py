@@ -14,7 +14,7 @@ from worldsim.controls import ControlSpec
 from worldsim.envs.games import GAMES, Game, GameSpec, check_game, find_game, known_game
 from worldsim.envs.options import WorldOptions, check_seed, horizon_steps
 from worldsim.envs.view import RENDER_MODES, View, ViewEnv, check_render_mode
-from worldsim.errors import EnvError, GameError
+from worldsim.errors import EnvError, GameError, shown
 from worldsim.world import World, WorldConfig, find_world, read_config
 
 NEVER = 10**9  # tics
@@ -141,10 +141,16 @@ def _open(game: str | GameSpec | Game | None, config: WorldConfig | None) -> tup
     found = known_game(config.game)
     if found is None:
         raise GameError(
-            f"the world {config.name!r} was learned from the game {config.game!r}, which is not registered; pass its GameSpec or "
-            f"import path as game='module:attribute', or register() it. Registered games: {', '.join(GAMES)}."
+            f"the world {config.name!r} was learned from the game {config.game!r}, which is not registered; pass its GameSpec, "
+            f"its file, such as game='pong/game.py', or 'module:attribute', or register() it.{_loaded_from(config)} "
+            f"Registered games: {', '.join(GAMES)}."
         )
     return found, _start(found, config)
+
+
+def _loaded_from(config: WorldConfig) -> str:
+    """Where the world says that its game was, for people to decide whether they trust it."""
+    return f" Its file was {shown(config.source)}; loading that runs it." if config.source else ""
 
 
 def _start(game: GameSpec, config: WorldConfig | None) -> Game:

@@ -18,7 +18,6 @@ from worldsim.controls import Controls, ControlSpec
 from worldsim.errors import GameError
 
 Resize = Literal["area", "max", "nearest"]
-Map = Callable[[Controls], Any]
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,17 @@ class Keyed:
     def __call__(self, controls: Controls) -> int | None:
         return next(number for keys, number in self._rows if keys <= controls.keys)
 
+    def held(self, action: Any) -> Controls:
+        """What is held for an action.
+
+        Raises:
+            GameError: if nothing gives it.
+        """
+        for keys, number in reversed(self._rows):  # the fewest keys first
+            if number is not None and number == int(action):
+                return Controls(keys=keys)
+        raise GameError(f"no key gives the action {action}; the table is {dict(self.table)}.")
+
 
 @dataclass(frozen=True)
 class Lever:
@@ -184,6 +194,15 @@ class Lever:
         share = min(max(share, -1.0), 1.0)
         return self.rest + share * (self.high - self.rest if share > 0 else self.rest - self.low)
 
+    def held(self, value: Any) -> Controls:
+        """What is held for about that value."""
+        offset = float(value) - self.rest
+        if self.mouse:
+            way = self.limit * offset / ((self.high - self.rest if offset > 0 else self.rest - self.low) or 1.0)
+            return Controls(mouse=(way, 0.0) if self.mouse == "dx" else (0.0, way))
+        nearest = min(self.keys, key=lambda key: abs(self.keys[key] - float(value)))
+        return Controls(keys={nearest} if abs(self.keys[nearest] - float(value)) < abs(offset) else set())
+
 
 @dataclass(frozen=True)
 class Stacked:
@@ -201,6 +220,15 @@ class Stacked:
     def __call__(self, controls: Controls) -> NDArray[Any]:
         return np.array([part(controls) for part in self.parts], self.dtype).reshape(self.shape)
 
+    def held(self, action: Any) -> Controls:
+        """What is held for about that action."""
+        parts = [part.held(value) for part, value in zip(self.parts, np.asarray(action).ravel(), strict=True)]
+        keys = frozenset(key for part in parts for key in part.keys)
+        return Controls(keys=keys, mouse=(sum(part.mouse[0] for part in parts), sum(part.mouse[1] for part in parts)))
+
+
+Map = Keyed | Stacked
+
 
 class Adapted(gymnasium.Env[NDArray[np.uint8], Any]):
     """An environment that shows frames and takes our controls.
@@ -217,7 +245,7 @@ class Adapted(gymnasium.Env[NDArray[np.uint8], Any]):
         env: the environment, which takes actions as `actions` gives them.
         picture: how frames are made.
         control_spec: what it listens to.
-        actions: `Controls` -> its action; None leaves the environment as it is for one step, for games of turns.
+        actions: what is held -> its action; None leaves the environment as it is for one step, for games of turns.
         fps: steps per second.
         frame_skip: tics per step.
         repeat: steps of the environment per step, with the same action; their rewards are added up.

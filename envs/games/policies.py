@@ -297,14 +297,20 @@ POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
 
 
 def make_policy(name: str, spec: ControlSpec) -> Policy:
-    """Policy by name, one of `POLICIES`, or by import path "module:function", which takes the controls.
+    """Policy by name, one of `POLICIES`; by path "module:Class" or "file.py:Class" of what takes the controls; or the .zip file
+    of a Stable-Baselines3 model.
 
     Raises:
         GameError: if there is none, or the policy needs controls that `spec` lacks.
     """
+    if name.endswith(".zip"):
+        from worldsim.envs.games.agents import Agent
+
+        return Agent(name, spec)
     if name not in POLICIES and ":" not in name:
         raise GameError(
-            f"unknown policy {name!r}; choose from: {', '.join(POLICIES)}; or give 'module:function'.{suggest(name, POLICIES)}"
+            f"unknown policy {name!r}; choose from: {', '.join(POLICIES)}; or give 'module:Class', or a .zip of "
+            f"Stable-Baselines3.{suggest(name, POLICIES)}"
         )
     return (POLICIES[name] if name in POLICIES else load_attribute(name))(spec)
 

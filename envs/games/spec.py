@@ -335,13 +335,17 @@ def load_attribute(path: str) -> Any:
     if not module or not attribute:
         raise GameError(f"{path!r} is no import path; give 'module:attribute', such as 'mygame:SPEC'.")
     try:
-        return reduce(getattr, attribute.split("."), _module(module))
+        return reduce(getattr, attribute.split("."), _module(module, path))
     except AttributeError as error:
         raise GameError(f"{path} cannot be loaded: {error}.") from error
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, path: str = "") -> ModuleType:
     """A module by its name, or by its file if the name ends in ".py", which is run once a process.
+
+    Args:
+        name: of the module, or of its file.
+        path: what was given, for messages; by default the name.
 
     Raises:
         GameError: if it is missing, or fails to import.
@@ -352,10 +356,10 @@ def _module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         raise GameError(
-            f"{name} cannot be loaded: {error}; run the command in the folder of the module, or install it."
+            f"{path or name} cannot be loaded: {error}; run the command in the folder of the module, or install it."
         ) from error
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise GameError(f"{name} cannot be loaded: {type(error).__name__}: {error}.") from error
+        raise GameError(f"{path or name} cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
 def _named_module(name: str) -> ModuleType:

@@ -169,7 +169,7 @@ def test_output_that_nobody_reads_ends_a_command_quietly() -> None:
         ("record", "ENV_OR_WORLD"),
         ("eval", "WORLD"),
         ("collect", "GAME"),
-        ("train", "NAME"),
+        ("train", "GAME"),
         ("bench env", "[WORLD]"),
     ],
 )

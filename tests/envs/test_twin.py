@@ -188,7 +188,7 @@ def test_wrong_options(tiny_world_path: Path) -> None:
         TwinEnv()
     with pytest.raises(EnvError, match=r"obs='latent' needs a tokenizer; give the world"):
         TwinEnv(TAKE_COVER, obs="latent")
-    unknown = r"'test/tiny' was learned from the game 'test/tiny', which is not registered; pass its GameSpec or import path"
+    unknown = r"'test/tiny' was learned from the game 'test/tiny', which is not registered; pass its GameSpec, its file"
     with pytest.raises(GameError, match=unknown):
         TwinEnv(world=tiny_world_path)
     with pytest.raises(GameError, match="RES_96X64, which does not exist"):

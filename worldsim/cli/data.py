@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def collect(config: Annotated[CollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Records a game."""
     from worldsim.data.coverage import format_coverage
-    from worldsim.envs.games import find_game
+    from worldsim.envs.games import find_game, folder_of_game
     from worldsim.presets import find_collection
 
-    spec = find_game(config.game)
-    wanted = find_collection(spec.name)
+    spec, home = find_game(config.game), folder_of_game(config.game)
+    wanted = find_collection(config.game)
     figures = record_game(
         spec,
-        config.out or Path("data") / spec.name,
+        config.out or (home / "data" if home else Path("data") / spec.name),
         frames=wanted.frames if config.frames is None else config.frames,
         eval_frames=wanted.eval_frames if config.eval_frames is None else config.eval_frames,
         policies=spec.policies if config.policy == "auto" else {config.policy: 1.0},

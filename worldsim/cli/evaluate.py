@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of
+from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of, use_game
 from worldsim.eval.config import EvalConfig, EvalOptions
 
 DEFAULT = EvalConfig()
@@ -17,12 +17,17 @@ def evaluate(
     output: Annotated[Output, FLAT] = NO_OUTPUT,
 ) -> None:
     """Measures a world."""
+    from worldsim.envs.games import folder_of_game
     from worldsim.eval.report import draw
     from worldsim.eval.report import evaluate as run
     from worldsim.world import find_world, read_config
 
-    data, out = options.data, options.out
-    if data is None or out is None:
+    data, out, home = options.data, options.out, folder_of_game(options.game)
+    if options.game is not None:
+        use_game(options.game, read_config(find_world(options.world)).source)
+    if home is not None:
+        data, out = existing_data(data, home / "data"), out or home / "eval"
+    elif data is None or out is None:
         game = folder_of(read_config(find_world(options.world)).game)
         data, out = existing_data(data, Path("data") / game), out or Path("runs/eval") / game
     else:

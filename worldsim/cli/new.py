@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.data import record_game
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, compiler_found, use_game
-from worldsim.errors import ConfigError, GameError
+from worldsim.errors import ConfigError
 from worldsim.files import check_writable_folder, write_text
 from worldsim.new.config import NewConfig, pairs
 
@@ -52,6 +52,7 @@ def new(config: Annotated[NewConfig, FLAT], output: Annotated[Output, FLAT] = NO
 def write_spec(config: NewConfig, file: Path) -> None:
     """Looks at the environment; writes its pictures, then the file of the game."""
     from worldsim.data.images import save_png
+    from worldsim.envs.games import make_policy
     from worldsim.envs.games.infer import Source, Wishes, describe, infer
     from worldsim.envs.games.infer.opening import parse_options
     from worldsim.envs.games.infer.write import write_game
@@ -81,7 +82,9 @@ def write_spec(config: NewConfig, file: Path) -> None:
     rate = found.played.steps_per_second / found.repeat
     frames = config.frames or frames_for(config.seconds, rate, processes(config))
     held_out = config.eval_frames or held_out_for(frames, float(found.played.lengths.mean()) / found.repeat)
-    write_text(file, write_game(found, typed(), frames, held_out, {config.policy: 1.0}))
+    policy = config.policy or found.policy
+    make_policy(policy, found.wiring.spec)  # raises now rather than when recording begins
+    write_text(file, write_game(found, typed(), frames, held_out, {policy: 1.0}))
     print(f"look at {folder / 'picture.png'} and {folder / 'controls.png'}; change {file} if they are not what you want")
 
 
@@ -127,7 +130,8 @@ def smoke(config: NewConfig, game: GameSpec, preset: TrainConfig, folder: Path) 
 def record(config: NewConfig, game: GameSpec, wanted: Collection, data: Path) -> None:
     """Records what is missing."""
     if config.human:
-        raise GameError("--human is not there yet")
+        record_person(config, wanted, data)
+        return
     record_game(
         game,
         data,
@@ -137,6 +141,19 @@ def record(config: NewConfig, game: GameSpec, wanted: Collection, data: Path) ->
         eval_frames=wanted.eval_frames,
         seed=config.seed,
     )
+
+
+def record_person(config: NewConfig, wanted: Collection, data: Path) -> None:
+    """Lets a person play in a window, until there are enough frames or the window is closed; whole episodes are held out."""
+    from worldsim.cli.play import record as play
+    from worldsim.data.merge import merge
+    from worldsim.studio.config import RecordConfig
+
+    frames = wanted.frames + wanted.eval_frames
+    played = data.with_name("played")
+    print(f"play {frames:,} frames, or as many as you like; closing the window ends it")
+    play(RecordConfig(str(config.folder / GAME), out=played, policy="human", episodes=sys.maxsize, frames=frames))
+    merge([played], data, eval_share=wanted.eval_frames / frames)
 
 
 def train(preset: TrainConfig, folder: Path, seconds: float, device: str, compiled: bool) -> Path:

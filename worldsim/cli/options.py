@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from worldsim.errors import DataError, WorldsimError, shown, suggest
 from worldsim.files import check_writable, write_json
@@ -62,15 +62,23 @@ def existing_data(given: Path | None, default: Path) -> Path:
     return given
 
 
-def use_game(given: str) -> GameSpec:
+def use_game(given: str, source: str = "") -> GameSpec:
     """Loads a game that is named on the command line, and makes it known by its own name in this process.
+
+    Args:
+        given: name, file or "module:attribute".
+        source: what a world or a dataset says of the game that it is of; if the file has changed since, that is said on stderr.
 
     Raises:
         GameError: if there is none.
     """
-    from worldsim.envs.games import find_game, register
+    from worldsim.envs.games import find_game, register, source_hash
 
-    return register(find_game(given))
+    game = register(find_game(given))
+    before, now = source_hash(source), source_hash(game.source)
+    if before and now and before != now:
+        print(f"{given} has changed since its recordings were made; what is measured may not fit", file=sys.stderr)
+    return game
 
 
 def folder_of(name: str) -> Path:
@@ -103,7 +111,7 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
         function: of the command; its parameters are dataclasses, whose fields are the options.
         arguments: as given.
     """
-    takes = option_types(function)
+    takes, named = option_types(function), positional_names(function)
     first: list[str] = []
     options: list[str] = []
     rest = list(arguments)
@@ -115,8 +123,12 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
         if not word.startswith("-") or _is_number(word):
             first.append(word)
             continue
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.replace("_", "-")
+        if name in named and (equals or rest):  # a positional argument may be given by its name, too
+            first.append(value if equals else rest.pop(0))
+            continue
         options.append(word)
-        name, equals, _ = word.lstrip("-").replace("_", "-").partition("=")
         kind = takes.get(name, bool if name.startswith("no-") else str)
         if equals or kind is bool or name in ("h", "help"):
             continue
@@ -137,6 +149,19 @@ def option_types(function: Callable[..., Any]) -> dict[str, Any]:
         flat = get_origin(hints[name]) is Annotated
         types.update(_field_types(get_args(hints[name])[0] if flat else hints[name], "" if flat else f"{name}."))
     return {name.replace("_", "-"): hint for name, hint in types.items()}
+
+
+def positional_names(function: Callable[..., Any]) -> set[str]:
+    """Names of the arguments that are given by their position, where they take one word each."""
+    marker = get_args(Positional[str])[1]
+    names = set()
+    hints = get_type_hints(function, include_extras=True)
+    for name in inspect.signature(function).parameters:
+        config = get_args(hints[name])[0] if get_origin(hints[name]) is Annotated else hints[name]
+        for field, hint in get_type_hints(config, include_extras=True).items():
+            if get_origin(hint) is Annotated and marker in get_args(hint) and get_args(hint)[0] is str:
+                names.add(field.replace("_", "-"))
+    return names
 
 
 def _field_types(config: Any, prefix: str) -> dict[str, Any]:

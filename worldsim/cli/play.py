@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.app import main
-from worldsim.cli.options import FLAT
+from worldsim.cli.options import FLAT, use_game
 from worldsim.player import PlayConfig
 from worldsim.studio.config import GenerateConfig, RecordConfig
 
@@ -21,6 +21,8 @@ def play(config: Annotated[PlayConfig, FLAT] = PLAY) -> None:
     """Opens a window."""
     from worldsim.player import play as open_window
 
+    if config.game is not None:
+        use_game(config.game)
     open_window(config)
 
 

@@ -14,24 +14,24 @@ from worldsim.transfer.config import TransferOptions
 
 def transfer(options: Annotated[TransferOptions, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Trains agents inside worlds alone, plays the real game with them, and writes a card."""
-    from worldsim.envs.games import find_game
+    from worldsim.envs.games import find_game, folder_of_game, is_path
     from worldsim.presets import find_collection, find_transfer
     from worldsim.transfer.report import check_outputs, chosen_policies
     from worldsim.transfer.report import transfer as run
     from worldsim.transfer.worlds import refit_world, train_shuffled, train_worlds
     from worldsim.world import find_world
 
-    name, config, device, json = options.name, options.config, options.device, output.json
-    preset = find_transfer(name)
-    game = find_game(name if ":" in name else preset.name)
-    data = existing_data(options.data, Path("data") / preset.name)
-    out = options.out or Path("runs/transfer") / preset.name
-    title = preset.name if ":" in name else name
-    card = options.card or Path("docs") / f"transfer-{title.rsplit('/', 1)[-1]}.md"
+    name, config, device, json = options.game, options.config, options.device, output.json
+    preset, home, own = find_transfer(name), folder_of_game(name), is_path(name)
+    game = find_game(name if own else preset.name)
+    data = existing_data(options.data, home / "data" if home else Path("data") / preset.name)
+    out = options.out or (home / "transfer" if home else Path("runs/transfer") / preset.name)
+    title = preset.name if own else name
+    card = options.card or (home or Path("docs")) / f"transfer-{title.rsplit('/', 1)[-1]}.md"
     config.of_game(game)  # raises now rather than after the worlds are trained, as do the outputs
     check_outputs(out, card, json)
     if not data.exists():
-        record_whole(game, data, find_collection(preset.name))
+        record_whole(game, data, find_collection(name if own else preset.name))
     compiled, seconds, start = not (options.worlds and options.shuffled) and compiler_found(), options.seconds, options.start
     true = options.worlds or train_worlds(preset, data, out / "worlds", seconds, options.seeds, device, compiled, start)
     false = options.shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)

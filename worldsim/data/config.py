@@ -19,12 +19,12 @@ class CollectConfig:
     """How a game is recorded.
 
     Attributes:
-        game: such as doom/take-cover, or module:attribute of a GameSpec of your own.
-        out: folder of the dataset; by default data/ and the game's name.
+        game: such as doom/take-cover; or one of your own: its file, such as pong/game.py, or module:attribute of a GameSpec.
+        out: folder of the dataset; by default data/ and the game's name, or data beside the game's file.
         frames: training frames; by default what the game's world is trained on.
         eval_frames: held-out frames, from episodes that training never sees.
-        policy: who plays: random, pacing, sweeping, coverage, restless, or module:function of your own; "auto" is the
-            mixture that the game declares.
+        policy: who plays: random, pacing, sweeping, coverage, restless, or module:Class of your own, which sees frame
+            and info, or a .zip of Stable-Baselines3; "auto" is the mixture that the game declares.
         processes: games played at a time; by default one per core.
         seed: of all episodes.
         lossless: store frames bit for bit.

@@ -83,8 +83,9 @@ class EvalOptions:
 
     Attributes:
         world: name, folder or Hub id.
-        data: dataset with held-out episodes; by default data/GAME.
-        out: folder for the contact sheets and the clip; by default runs/eval/GAME.
+        data: dataset with held-out episodes; by default data/GAME, or data beside the game's file.
+        out: folder for the contact sheets and the clip; by default runs/eval/GAME, or eval beside the game's file.
+        game: file or module:attribute of a game of your own, for its objects; it is run, so give only what you trust.
         sheet_only: draws the contact sheet of long dreams and measures nothing.
         device: where the world runs.
     """
@@ -92,5 +93,6 @@ class EvalOptions:
     world: Positional[Annotated[str, arg(metavar="WORLD")]]
     data: Path | None = None
     out: Path | None = None
+    game: str | None = None
     sheet_only: bool = False
     device: Device = "auto"

@@ -38,7 +38,8 @@ class NewConfig:
         rename: other keys than those found, such as d=w a=s.
         meaning: what controls do, such as w=up, for the help in the window.
         policy: who plays for the recordings: random, pacing, sweeping, restless; module:Class of your own, which sees frame and
-            info; or the .zip file of a Stable-Baselines3 model that was trained on the environment.
+            info, see the tutorial; or the .zip of a Stable-Baselines3 model that was trained on the environment. By default
+            random, or restless in games of turns.
         human: you play, in a window.
         frames: frames to record for training; by default what the budget can make use of.
         eval_frames: held-out frames; by default some episodes.
@@ -64,7 +65,7 @@ class NewConfig:
     rest: int | None = None
     rename: tuple[str, ...] = ()
     meaning: tuple[str, ...] = ()
-    policy: str = "random"
+    policy: str = ""
     human: bool = False
     frames: int | None = None
     eval_frames: int | None = None
@@ -88,7 +89,7 @@ class NewConfig:
         check_int("seed", self.seed, 0, 2**62)
         pairs("rename", self.rename)
         pairs("meaning", self.meaning)
-        if self.human and self.policy != "random":
+        if self.human and self.policy:
             raise ConfigError(f"policy was {shown(self.policy)} and human was set; give only one of them.")
 
     @property

@@ -21,6 +21,8 @@ class PlayConfig:
 
     Attributes:
         world: name, folder or Hub id; by default you choose one in the window.
+        game: file or module:attribute of the world's game, to play it, too; it is run, so give only what you trust. By default
+            one of those that come with the package.
         num_steps: network calls per frame; by default the world's own.
         speed: 2 plays twice as fast as the world's own rate.
         seed: of the first start.
@@ -37,6 +39,7 @@ class PlayConfig:
     """
 
     world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = ""
+    game: str | None = None
     num_steps: int | None = None
     speed: float = 1.0
     seed: int = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.envs.games import make_policy
+from worldsim.envs.games.agents import load_model
 from worldsim.errors import GameError, shown
 from worldsim.studio.source import Source
 
@@ -75,17 +74,7 @@ def load_agent(path: Path) -> Player:
     Raises:
         GameError: if it cannot be read, or Stable-Baselines3 is missing.
     """
-    try:
-        import stable_baselines3
-    except ImportError as error:
-        raise GameError('a .zip needs Stable-Baselines3; pip install "worldsim-dit[rl]".') from error
-    try:
-        with zipfile.ZipFile(path) as file:
-            module = json.loads(file.read("data"))["policy_class"]["__module__"]
-        learner = next((name for name in ("DQN", "SAC", "TD3") if f".{name.lower()}." in module), "PPO")
-        model = getattr(stable_baselines3, learner).load(path, device="cpu")
-    except Exception as error:  # whatever a pickle raises
-        raise GameError(f"{path} cannot be loaded as an agent of Stable-Baselines3: {error}") from error
+    model = load_model(path)
 
     def start(env: gymnasium.Env[Any, Any], seed: int) -> Act:
         seen = env.observation_space

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import gymnasium
 
 from worldsim.controls import ControlSpec
-from worldsim.envs.games import GAMES, GameSpec, find_game
+from worldsim.envs.games import GAMES, GameSpec, find_game, is_path
 from worldsim.errors import GameError, shown
 from worldsim.studio.config import RecordConfig
 from worldsim.world import find_world, read_config
@@ -87,7 +87,7 @@ def find_source(name: str) -> Source:
         return _game(name)
     if VERSIONED.fullmatch(name):
         return Source("environment", name)
-    return _game(name) if ":" in name else _world(name)
+    return _game(name) if is_path(name) else _world(name)
 
 
 def _world(name: str) -> Source:

@@ -225,7 +225,7 @@ class TransferOptions:
     """Which worlds, trained on what and for how long, and where the results go.
 
     Attributes:
-        name: a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
+        game: a preset or game, as for train; agents of doom/take-cover learn in worlds of doom/take-cover-strip.
         worlds: names, folders or Hub ids; by default they are trained, one per seed.
         shuffled: worlds trained on shuffled actions; by default one is trained.
         budget: training time of each world, such as 90s, 10m or 2h.
@@ -241,7 +241,7 @@ class TransferOptions:
         device: where the worlds run.
     """
 
-    name: Positional[Annotated[str, arg(metavar="NAME")]]
+    game: Positional[Annotated[str, arg(metavar="GAME")]]
     worlds: tuple[str, ...] = ()
     shuffled: tuple[str, ...] = ()
     budget: str = "2h"

@@ -30,6 +30,7 @@ USUAL_FPS = 10.0  # of a game of turns, which tells no rate
 LONGEST = 5000  # steps; a longer limit of the environment's own is no horizon
 WINDOW, FRAMES = 12, 16  # frames that a world looks back, and those of a training window, where episodes are long enough
 SHORTEST = 4
+STILL = 0.5  # share of still frames from which a game is taken for one of turns
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Found:
     notes: tuple[str, ...]
 
     @property
+    def policy(self) -> str:
+        """Who plays for recordings, unless something else is wanted."""
+        return "restless" if self.played.still > STILL else "random"
+
+    @property
     def horizon(self) -> int:
         """Frames after which an episode is truncated."""
         return max(1, self.max_tics // self.frame_skip)
@@ -147,8 +153,11 @@ def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, w
         notes.append(
             f"a tenth of random episodes end within {played.shortest() // repeat} frames, so a world looks back {window} frames"
         )
-    if played.still > 0.5:
-        notes.append(f"{played.still:.0%} of all frames are those before them: a larger --frame-skip would show more change")
+    if played.still > STILL:
+        notes.append(
+            f"{played.still:.0%} of all frames are those before them, as in a game of turns; policies that play for recordings "
+            "change their minds often. If time passes by itself there, a larger --frame-skip would show more change"
+        )
     if not played.rewards.any():
         notes.append("random play earned nothing, so the world will know no rewards; record with a --policy that earns some")
     return Found(
@@ -207,11 +216,12 @@ def _repeat(fps: float, played: Played) -> int:
 
 
 def _horizon(env: gymnasium.Env[Any, Any], played: Played, repeat: int) -> int:
-    """Frames after which an episode is truncated: where the environment does so, else four times the longest random one."""
+    """Frames after which an episode is truncated: where the environment does so, or did, else four times the longest random
+    one. A game of turns counts no steps while it waits, so that its episodes may be longer than its own limit.
+    """
     own = env.spec.max_episode_steps if env.spec is not None else None
-    if own is not None and own <= LONGEST:
-        return math.ceil(own / repeat)
-    return math.ceil(max(4 * played.longest, 100) / repeat / 100) * 100
+    limits = [limit for limit in (own, played.cut) if limit is not None and limit <= LONGEST]
+    return math.ceil(max(limits, default=0) / repeat) or math.ceil(max(4 * played.longest, 100) / repeat / 100) * 100
 
 
 def _windows(shortest: int) -> tuple[int, int]:

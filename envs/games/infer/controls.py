@@ -337,11 +337,11 @@ def _plain(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1 \2", name).replace("_", " ").lower().strip()
 
 
-def _rename(actions: Map, new: Mapping[str, str]) -> Map:
+def _rename(actions: Any, new: Mapping[str, str]) -> Any:
     if isinstance(actions, Keyed):
         table = {"+".join(new[key] for key in keys.split("+")) if keys else "": value for keys, value in actions.table.items()}
         return Keyed(table)
     if isinstance(actions, Lever):
         return replace(actions, keys={new[key]: value for key, value in actions.keys.items()})
     assert isinstance(actions, Stacked)
-    return replace(actions, parts=tuple(_rename(part, new) for part in actions.parts))  # type: ignore[arg-type]
+    return replace(actions, parts=tuple(_rename(part, new) for part in actions.parts))

@@ -24,7 +24,7 @@ COARSE = 320  # pixels of the longer side of what is looked at
 APART = 24  # from the background
 VISIBLE = 2.0  # pixels; what is thinner is easily lost
 SMALL = 3.5  # pixels; what moves and is thinner wants a training for small things
-LARGE = 128  # times the smallest thing that can be seen; what is larger is not looked at further
+LARGE = 512  # times the smallest thing that can be seen; what is larger is not looked at further
 RETAINED = 0.6  # of the contrast of what moves; less is too little
 PICTURES = 48  # frames that are looked at
 
@@ -85,7 +85,7 @@ def choose_picture(
     top, left, bottom, right = (edge // coarse for edge in box)
     cut = [clip[:, top:bottom, left:right] for clip in clips]
     scale = max((bottom - top) / height, (right - left) / width)
-    things = small_things(cut, scale**2 / 2)  # less than half a pixel is nothing to see
+    things = small_things(cut, scale**2 / 4)  # a quarter of a pixel, which a mean dims to a quarter
     kept = {way: _low([thing.kept(height, width, way) for thing in things], 1.0) for way in get_args(Resize)}
     dimmed = kept["area"] < RETAINED and kept["max"] > 1.2 * kept["area"]
     chosen: Resize = how or ("max" if dimmed else "area")

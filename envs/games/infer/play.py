@@ -28,6 +28,7 @@ class Played:
     Attributes:
         lengths: of the episodes in steps, `(E,)`.
         finished: whether each came to an end of its own, `(E,)`.
+        cut: steps after which the environment truncated an episode, at most; None if it did not.
         rewards: of every step.
         still: share of steps after which the frame is the one before.
         steps_per_second: of the environment and its picture.
@@ -36,6 +37,7 @@ class Played:
 
     lengths: NDArray[np.int64]
     finished: NDArray[np.bool_]
+    cut: int | None
     rewards: NDArray[np.float64]
     still: float
     steps_per_second: float
@@ -61,7 +63,7 @@ def play_at_random(env: Adapted, *, episodes: int = 20, longest: int = 1000, sec
         seed: of the first episode.
     """
     policy = StickyRandom(env.control_spec)
-    lengths, finished, rewards, clips = [], [], [], []
+    lengths, finished, cut, rewards, clips = [], [], [], [], []
     still, stepping, size, begun_at = 0, 0.0, 0, time.perf_counter()
     for episode in range(episodes):
         policy.reset(np.random.default_rng((seed, episode)))
@@ -86,10 +88,17 @@ def play_at_random(env: Adapted, *, episodes: int = 20, longest: int = 1000, sec
             size += clips[-1].nbytes
         lengths.append(steps)
         finished.append(ended)
+        cut += [steps] if over and not ended else []
         if time.perf_counter() - begun_at > seconds:
             break
     return Played(
-        np.array(lengths), np.array(finished), np.array(rewards), still / len(rewards), len(rewards) / stepping, tuple(clips)
+        lengths=np.array(lengths),
+        finished=np.array(finished),
+        cut=max(cut, default=None),
+        rewards=np.array(rewards),
+        still=still / len(rewards),
+        steps_per_second=len(rewards) / stepping,
+        clips=tuple(clips),
     )
 
 

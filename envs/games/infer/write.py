@@ -84,10 +84,10 @@ def _controls(found: Found) -> list[str]:
 
 def _make(found: Found, console: str | None) -> list[str]:
     source = found.source
-    options = [f"{name}={value!r}" for name, value in source.options.items()]
+    options = [f"{name}={_quoted(repr(value))}" for name, value in source.options.items()]
     options += ['render_mode="rgb_array"'] if source.rendered else []
     if source.registered:
-        made = f"gymnasium.make({', '.join([repr(source.id), *options])})"
+        made = f"gymnasium.make({', '.join([_quoted(repr(source.id)), *options])})"
     else:
         target = source.env.replace(":", ".")
         made = (
@@ -103,7 +103,7 @@ def _make(found: Found, console: str | None) -> list[str]:
     return [
         "def make(*, render_mode=None, max_tics=MAX_TICS):",
         '    """The game, as recordings, worlds and agents see it."""',
-        f"    env = {_quoted(made)}",
+        f"    env = {made}",
         *("    " + line for line in _call("return Adapted", parts)),
     ]
 
