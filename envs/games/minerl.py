@@ -242,7 +242,8 @@ class MineRLEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         height, width, _ = self.observation_space.shape or ()
         if frame.shape != (height, width, 3):
             image = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            frame = image.reformat(width=width, height=height, interpolation="AREA").to_ndarray(format="rgb24")
+            image = image.reformat(width=width, height=height, interpolation="AREA")
+            frame = np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
         self._frame = frame
         return frame
 

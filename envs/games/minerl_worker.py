@@ -36,19 +36,21 @@ def receive(stream):
 def describe(env):
     """What the spaces are, as JSON: each action with its kind, and the size of a frame."""
     noop = env.action_space.no_op() if hasattr(env.action_space, "no_op") else env.action_space.noop()
-    actions = {}
-    for name, space in env.action_space.spaces.items():
-        if getattr(space, "values", None) is not None:
-            actions[name] = {"kind": "enum", "values": [str(v) for v in space.values], "noop": str(noop[name])}
-        elif getattr(space, "n", None) == 2:
-            actions[name] = {"kind": "binary"}
-        elif getattr(space, "shape", None) == (2,) and name == "camera":
-            actions[name] = {"kind": "camera", "low": float(space.low.min()), "high": float(space.high.max())}
-        else:
-            actions[name] = {"kind": "other", "space": repr(space)}
+    actions = {name: describe_action(name, space, noop[name]) for name, space in env.action_space.spaces.items()}
     pov = dict(env.observation_space.spaces).get("pov")
     steps = getattr(getattr(env, "spec", None), "max_episode_steps", None)
     return {"actions": actions, "pov": None if pov is None else list(pov.shape), "max_steps": steps}
+
+
+def describe_action(name, space, noop):
+    """What one action is: binary, the camera, one of several words, or something else."""
+    if getattr(space, "values", None) is not None:
+        return {"kind": "enum", "values": [str(value) for value in space.values], "noop": str(noop)}
+    if getattr(space, "n", None) == 2:
+        return {"kind": "binary"}
+    if getattr(space, "shape", None) == (2,) and name == "camera":
+        return {"kind": "camera", "low": float(space.low.min()), "high": float(space.high.max())}
+    return {"kind": "other", "space": repr(space)}
 
 
 def numbers(observation, prefix=""):

@@ -4,6 +4,8 @@
 belong to them; `vpt FILE` translates a VPT recording; `trajectory FOLDER OUT` reads one of MineRL's dataset.
 """
 
+# mypy: ignore-errors
+
 import importlib.util
 import json
 import sys
