@@ -65,7 +65,8 @@ def letters(text: str) -> str:
 def documented(config: type[Any]) -> Iterator[tuple[str, str]]:
     """Fields of a frozen dataclass, with those of dataclasses inside, and what its docstring says of each."""
     assert is_dataclass(config) and config.__dataclass_params__.frozen, f"{config} is no frozen dataclass"  # type: ignore[attr-defined]
-    said = {entry.arg_name: entry.description or "" for entry in docstring_parser.parse(inspect.getdoc(config) or "").params}
+    docs = [docstring_parser.parse(kind.__doc__ or "") for kind in reversed(config.__mro__) if is_dataclass(kind)]
+    said = {entry.arg_name: entry.description or "" for doc in docs for entry in doc.params}
     hints = get_type_hints(config)
     for field in fields(config):
         inner = hints[field.name]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from tyro.conf import Positional, arg
 
+from worldsim.data.folder import find_dataset
 from worldsim.errors import DataError, WorldsimError, shown, suggest
 from worldsim.files import check_writable, write_json
 
@@ -47,13 +48,14 @@ NO_OUTPUT = Output()
 
 
 def existing_data(given: Path | None, default: Path) -> Path:
-    """The dataset to use: the one given, which must exist, or the default, which need not.
+    """The dataset to use: the one given, which must exist here or on the Hub, or the default, which need not.
 
     Raises:
         DataError: if the dataset given does not exist.
     """
     if given is None:
         return default
+    given = find_dataset(str(given))
     if not given.exists():
         near = [str(path) for path in given.parent.iterdir()] if given.parent.is_dir() else []
         raise DataError(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from worldsim.controls import ControlSpec
 from worldsim.data.clips import Clips, align
+from worldsim.data.folder import find_dataset
 from worldsim.data.format import (
     DatasetInfo,
     EpisodeInfo,
@@ -25,8 +26,9 @@ from worldsim.data.format import (
     video_path,
 )
 from worldsim.data.tables import hash_episode, read_episode, read_rows
-from worldsim.data.video import read_frames
+from worldsim.data.video import read_frames, video_shape
 from worldsim.errors import DataError
+from worldsim.hub import check_inside
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Dataset:
     """A recorded dataset, or one split of it. `len()` counts episodes.
 
     Args:
-        root: folder of the dataset.
+        root: folder of the dataset, or its name on the Hugging Face Hub, "user/name".
         split: "train", "eval", or None for all episodes.
 
     Attributes:
@@ -68,9 +70,10 @@ class Dataset:
     """
 
     def __init__(self, root: str | Path, split: str | None = None) -> None:
-        self.root = Path(root)
+        self.root = find_dataset(root)
+        self._checked: set[int] = set()
         self.info: DatasetInfo = read_info(self.root)
-        everything = [read_episode(path) for _, path in sorted(episode_files(self.root).items())]
+        everything = [read_episode(self._own(path)) for _, path in sorted(episode_files(self.root).items())]
         self.episodes = [episode for episode in everything if split in (None, episode.split)]
         if not self.episodes:
             splits = sorted({episode.split for episode in everything})
@@ -155,6 +158,7 @@ class Dataset:
         stop = length if stop is None else stop
         if not 0 <= start <= stop <= length:
             raise DataError(f"frames {start} to {stop} of episode {i}; it has {length}: give 0 <= start <= stop <= {length}.")
+        self._check_video(i)
         out = np.empty((stop - start, *self.frame_shape), np.uint8)
         self._decode(i, start, out)
         return out
@@ -187,10 +191,29 @@ class Dataset:
         clips = align(self.rows, self.offsets, chosen, first, length)
         if not frames:
             return clips
+        for i in set(chosen.tolist()):
+            self._check_video(i)
         pictures = np.zeros((len(chosen), length, *self.frame_shape), np.uint8)
         for i, start, real, out in zip(chosen, first, clips.real, pictures, strict=True):
             self._decode(int(i), int(start), out[: real.sum()])
         return replace(clips, frames=pictures)
+
+    def _check_video(self, i: int) -> None:
+        """Raises `DataError` unless the video of episode `i` is as its metadata says; looked at once, before room is made."""
+        if i in self._checked:
+            return
+        path = self._own(video_path(self.root, self.episodes[i].index))
+        (frames, *size), length = video_shape(path), self.episodes[i].length
+        if frames != length or frames > path.stat().st_size:  # a frame takes several bytes
+            raise damaged(path, f"it has {frames} frames, its rows are {length}")
+        if size != list(self.frame_shape[:2]):
+            raise damaged(path, f"frames of shape {(*size, 3)} in a dataset of {self.frame_shape}")
+        self._checked.add(i)
+
+    def _own(self, path: Path) -> Path:
+        """`path`, unless it is a link that leads out of the dataset."""
+        check_inside(path, self.root, DataError)
+        return path
 
     def _decode(self, i: int, start: int, out: NDArray[np.uint8]) -> None:
         """Fills `out` `(T, H, W, 3)` with the frames of episode `i` from `start` on."""
@@ -209,7 +232,7 @@ class Dataset:
         return self._read_rows(self.episodes[i])
 
     def _read_rows(self, episode: EpisodeInfo) -> Rows:
-        path = data_path(self.root, episode.index)
+        path = self._own(data_path(self.root, episode.index))
         rows = read_rows(path, self.info)
         if len(rows) != episode.length:
             raise damaged(path, f"{len(rows)} rows instead of {episode.length}")

@@ -9,12 +9,31 @@ from dataclasses import fields
 from pathlib import Path
 
 from worldsim.data.format import INFO_PATH, DatasetInfo, orphans, read_info
-from worldsim.errors import DataError
+from worldsim.errors import DataError, FileError
 from worldsim.files import check_writable_folder, is_temporary, named_errors, publish, remove_temporary
+from worldsim.hub import download, is_hub_id
 
+SHARED = ("meta/*.json", "meta/*.parquet", "meta/episodes/*/*.parquet", "data/*/*.parquet", "videos/*/*/*.mp4", "README.md")
 ORPHANS = "orphans"  # folder of files whose episode has no metadata
 PARTIAL = ".partial"  # folder of episodes being recorded
 _PARTIAL_NAME = re.compile(r"(episode|train|eval)-\d+\.mp4", re.ASCII)
+
+
+def find_dataset(name: str | Path) -> Path:
+    """Folder of a dataset given by path or Hub id.
+
+    A name such as "user/name" is one on the Hugging Face Hub where neither it nor "user" is a folder here.
+
+    Raises:
+        DataError: if the Hub was asked, and did not give it.
+    """
+    folder = Path(name)
+    if not isinstance(name, str) or folder.exists() or folder.parent.exists() or not is_hub_id(name):
+        return folder
+    try:
+        return download(name, "dataset", SHARED)
+    except FileError as error:
+        raise DataError(f"no dataset at {name}, and {error}") from error
 
 
 def check_recordable(root: str | Path, info: DatasetInfo | None = None) -> None:

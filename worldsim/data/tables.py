@@ -192,6 +192,9 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(os.path.abspath(path)).read()
+        file = pq.ParquetFile(os.path.abspath(path))
+        if file.metadata.num_rows > path.stat().st_size:  # a row takes several bytes, so the number is wrong
+            raise damaged(path, f"{file.metadata.num_rows} rows in {path.stat().st_size} bytes")
+        return file.read()
     except (OSError, pa.ArrowException) as error:
         raise damaged(path, error) from error

@@ -110,8 +110,17 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: if the file is missing, no mp4, or damaged.
     """
+    return video_shape(path)[0]
+
+
+def video_shape(path: Path) -> tuple[int, int, int]:
+    """Frames, height and width of a video according to its header; nothing is decoded.
+
+    Raises:
+        DataError: if the file is missing, no mp4, or damaged.
+    """
     with _opened(path) as (_, stream):
-        return stream.frames
+        return stream.frames, stream.height, stream.width
 
 
 def summarise_video(video: Path, fps: float, length: int) -> Summary:

@@ -19,12 +19,13 @@ from torch import Tensor
 from worldsim.device import free_bytes
 from worldsim.errors import WorldError, printable, shown
 from worldsim.files import write_bytes, write_text
+from worldsim.hub import check_inside
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world.config import WorldConfig
+from worldsim.worlds import FILES as FILES
 from worldsim.worlds import find_world as find_world
 
-FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")
 FLOATS = ("F32", "BF16", "F16")
 ANY = -1
 LARGEST_CONFIG = 2**20  # bytes
@@ -39,6 +40,7 @@ def read_config(folder: Path) -> WorldConfig:
     for name in FILES:
         if not (folder / name).is_file():
             raise WorldError(f"{folder} is not a whole world: {name} is missing; it needs {', '.join(FILES)}.")
+        check_inside(folder / name, folder, WorldError)
     path = folder / "config.json"
     try:
         with path.open("rb") as file:
@@ -121,7 +123,7 @@ def _check_header(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> int:
         WorldError: if it cannot be read, or holds other tensors.
     """
     given: dict[str, tuple[int, ...]] = {}
-    with _readable(path), safe_open(path, framework="pt", device="cpu") as file:
+    with readable(path), safe_open(path, framework="pt", device="cpu") as file:
         for name in file.keys():  # noqa: SIM118 (not a dict)
             part = file.get_slice(name)
             given[name] = tuple(part.get_shape())
@@ -142,12 +144,13 @@ def _check_header(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> int:
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, as float32 in memory of their own."""
-    with _readable(path):
+    with readable(path):
         return {name: value.to(torch.float32, copy=True) for name, value in load_file(path, device="cpu").items()}
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Turns what safetensors says of a damaged file into a `WorldError` that names it."""
     try:
         yield
     except (SafetensorError, OSError) as error:

@@ -5,14 +5,14 @@ Importing this loads no PyTorch.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from worldsim.errors import WorldError, printable, shown, suggest
+from worldsim.errors import FileError, WorldError, shown, suggest
+from worldsim.hub import download, is_hub_id
 
 SHIPPED = Path(__file__).parent
 DEFAULT_WORLD = "doom/take-cover"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
+FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")  # of any world
 
 
 def shipped_worlds() -> list[str]:
@@ -41,13 +41,9 @@ def find_world(name: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a zero character
         raise WorldError(problem) from None
     families = {world.split("/")[0] for world in shipped}  # whose unknown names are no Hub ids
-    if isinstance(name, Path) or HUB_ID.fullmatch(name) is None or name.split("/")[0] in families:
+    if isinstance(name, Path) or not is_hub_id(name) or name.split("/")[0] in families:
         raise WorldError(problem + suggest(str(name), shipped))
     try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise WorldError(f'{problem} To load from the Hugging Face Hub: pip install "worldsim-dit[hub]".') from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "*.safetensors", "README.md"]))
-    except Exception as error:
-        raise WorldError(f"{problem} The Hugging Face Hub did not give it either: {printable(str(error), 500)}") from error
+        return download(name, "model", (*FILES, "README.md"))
+    except FileError as error:
+        raise WorldError(f"{problem} Or {error}") from error

@@ -10,6 +10,17 @@ A format that is not among the ready ones needs one generator, which gives each 
 
 from __future__ import annotations
 
-from worldsim.data.importers.source import Imported, Recording, Row, import_recordings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worldsim.data.importers.source import Imported, Recording, Row, import_recordings
 
 __all__ = ["Imported", "Recording", "Row", "import_recordings"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.source"), name)
