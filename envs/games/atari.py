@@ -1,4 +1,4 @@
-"""What the memory of Atari games tells: where ball and paddles are, which frames show but do not say.
+"""What the memory of Atari games tells: where ball and paddles are, which frames show but do not say; and a player that uses it.
 
 Addresses are those of the Atari Annotated RAM Interface (Anand et al. 2019, arXiv:1906.08226), measured against the pixels
 in tests/envs/games/test_atari.py.
@@ -14,7 +14,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.games.any import Picture
+from worldsim.envs.games.policies import StickyRandom
+from worldsim.errors import GameError
 
 Box = tuple[str, float, float, float, float]
 
@@ -59,11 +62,13 @@ class Known:
         sprites: name -> what moves.
         keys: key that ALE suggests -> one that fits what it does.
         meanings: key -> what it does.
+        policies: who plays for recordings, with their shares. Random play alone hardly ever meets the ball.
     """
 
     sprites: Mapping[str, Sprite] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     meanings: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, float] = field(default_factory=lambda: {"worldsim.envs.games.atari:Follow": 0.7, "random": 0.3})
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -89,6 +94,44 @@ KNOWN: Mapping[str, Known] = {
         meanings={"space": "serve", "d": "right", "a": "left"},
     ),
 }
+
+
+class Follow:
+    """Moves after the ball more or less well, and at random in between, so that rallies of all lengths are seen.
+
+    It needs `ball_x`, `player_x` and so on in `info`, see `states`.
+
+    Args:
+        spec: controls with "w" and "s", or "a" and "d"; "space" serves while there is no ball.
+        slack: standard deviation in pixels of where it aims at, beside the ball.
+    """
+
+    def __init__(self, spec: ControlSpec, *, slack: float = 5.0) -> None:
+        self.spec, self.slack = spec, slack
+        self._axis, self._keys = ("y", ("w", "s")) if "w" in spec.keys else ("x", ("a", "d"))
+        if not set(self._keys) <= set(spec.keys):
+            raise GameError(f"policy Follow needs the keys w and s, or a and d; this game has: {', '.join(spec.keys)}.")
+        self._random = StickyRandom(spec)
+        self.reset(np.random.default_rng())
+
+    def reset(self, rng: np.random.Generator) -> None:
+        self._rng, self._left, self._aside, self._wild = rng, 0, 0.0, False
+        self._random.reset(rng)
+
+    def act(self, info: Mapping[str, Any]) -> NDArray[np.float32]:
+        if not self._left:
+            self._left = int(self._rng.integers(8, 50))
+            self._wild, self._aside = bool(self._rng.random() < 0.25), float(self._rng.normal(0, self.slack))
+        self._left -= 1
+        at_random = self._random.act(dict(info))
+        ball, player = float(info[f"ball_{self._axis}"]), float(info[f"player_{self._axis}"])
+        if self._wild or player == ABSENT:
+            return at_random
+        if ball == ABSENT:
+            return self.spec.to_vector(Controls(keys={"space"} & set(self.spec.keys)))
+        way = ball + self._aside - player
+        held = set() if abs(way) < 2 else {self._keys[way > 0]}
+        return self.spec.to_vector(Controls(keys=held))
 
 
 def known(env: gymnasium.Env[Any, Any]) -> str | None:

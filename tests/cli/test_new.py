@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +94,15 @@ def test_games_of_others_pass_the_smoke_test(env: str, capsys: pytest.CaptureFix
     old = ["--old-gym"] if env.startswith("crafter") else []
     main(["new", "theirs", "--env", env, "--smoke", *old])
     assert "the smoke test passed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="MiniWorld needs a screen: apt install xvfb")
+def test_a_game_that_needs_a_screen_passes_under_xvfb() -> None:
+    pytest.importorskip("miniworld")
+    command = ["xvfb-run", "-a", sys.executable, "-m", "worldsim", "new", "theirs", "--env", "MiniWorld-Hallway-v0", "--smoke"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0 and "the smoke test passed" in run.stdout, run.stderr[-2000:]
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,10 @@ def write_spec(config: NewConfig, file: Path) -> None:
     rate = found.played.steps_per_second / found.repeat
     frames = config.frames or frames_for(config.seconds, rate, processes(config))
     held_out = config.eval_frames or held_out_for(frames, float(found.played.lengths.mean()) / found.repeat)
-    policy = config.policy or found.policy
-    make_policy(policy, found.wiring.spec)  # raises now rather than when recording begins
-    write_text(file, write_game(found, typed(), frames, held_out, {policy: 1.0}))
+    policies = {config.policy: 1.0} if config.policy else found.policies
+    for policy in policies:
+        make_policy(policy, found.wiring.spec)  # raises now rather than when recording begins
+    write_text(file, write_game(found, typed(), frames, held_out, policies))
     print(f"look at {folder / 'picture.png'} and {folder / 'controls.png'}; change {file} if they are not what you want")
 
 

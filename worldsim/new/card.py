@@ -8,6 +8,7 @@ from typing import Any
 
 from worldsim.data import Dataset
 from worldsim.envs.games import GameSpec
+from worldsim.envs.games.infer import controls_of
 from worldsim.files import markdown_table, write_text
 from worldsim.world import read_config
 
@@ -31,7 +32,7 @@ def write_card(world: Path, data: Path, figures: Mapping[str, Any], game: GameSp
     grid = config.tokenizer.grid(config.height, config.width)
     size = sum(path.stat().st_size for path in world.glob("*.safetensors")) / 1e6
     controls = ", ".join(
-        f"`{name}`: {game.meanings[name]}" if name in game.meanings else f"`{name}`" for name in game.control_spec.names
+        f"`{name}`: {game.meanings[name]}" if name in game.meanings else f"`{name}`" for name in controls_of(game.control_spec)
     )
     machine, settings = figures["machine"], figures["config"]
     horizons = settings["horizons"]

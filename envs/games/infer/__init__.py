@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
 
-from worldsim.controls import Controls
+from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.games import atari
 from worldsim.envs.games.any import Adapted, Keyed, Lever, Picture, Resize, to_rgb
 from worldsim.envs.games.infer.controls import Wiring, wire
@@ -100,9 +101,12 @@ class Found:
     notes: tuple[str, ...]
 
     @property
-    def policy(self) -> str:
-        """Who plays for recordings, unless something else is wanted."""
-        return "restless" if self.played.still > STILL else "random"
+    def policies(self) -> Mapping[str, float]:
+        """Who plays for recordings, with their shares, unless something else is wanted."""
+        known = atari.KNOWN.get(self.atari or "")
+        if known is not None:
+            return known.policies
+        return {"restless" if self.played.still > STILL else "random": 1.0}
 
     @property
     def horizon(self) -> int:
@@ -241,10 +245,17 @@ def describe(found: Found) -> str:
         f"time      {found.fps:.4g} frames a second, {found.frame_skip} tics each; {len(played.lengths)} random episodes of "
         f"{played.lengths.min()} to {played.longest} steps, truncated after {found.horizon} frames; {played.still:.0%} still",
         f"rewards   {played.rewards.min():g} to {played.rewards.max():g}, other than 0 at {(played.rewards != 0).mean():.1%}",
-        f"controls  {', '.join(map(_described(wiring), wiring.spec.names))} ({wiring.origin}); nothing held: {rest_of(wiring)}",
+        f"controls  {', '.join(map(_described(wiring), controls_of(wiring.spec)))} ({wiring.origin})",
+        f"          nothing held: {rest_of(wiring)}",
         f"          mirroring left and right is {'sound' if found.symmetric else 'not sound'}",
     ]
     return "\n".join([*lines, *(f"note      {note}" for note in found.notes)])
+
+
+def controls_of(spec: ControlSpec) -> list[str]:
+    """Names of what does something: an axis of the mouse without a limit does not."""
+    still = {f"mouse.{axis}" for axis, limit in zip(("dx", "dy"), spec.mouse_limit, strict=True) if not limit}
+    return [name for name in spec.names if name not in still]
 
 
 def rest_of(wiring: Wiring) -> str:
@@ -255,13 +266,11 @@ def rest_of(wiring: Wiring) -> str:
     return "every axis at rest" if any(isinstance(part, Lever) for part in getattr(actions, "parts", ())) else "no button"
 
 
-def _described(wiring: Wiring) -> Any:
+def _described(wiring: Wiring) -> Callable[[str], str]:
     return lambda name: f"{name} = {wiring.meanings[name]}" if name in wiring.meanings else name
 
 
 def check_name(name: str) -> None:
     """Raises `GameError` unless a game can have that name."""
-    import re
-
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?", name):
         raise GameError(f"name was {name!r}; give 'game' or 'family/game', from letters, digits, '_', '.' and '-'.")

@@ -25,11 +25,11 @@ PACKAGES = {
     "ALE/": ("ale_py", "worldsim-dit[atari]"),
     "MiniGrid-": ("minigrid", "worldsim-dit[minigrid]"),
     "BabyAI-": ("minigrid", "worldsim-dit[minigrid]"),
-    "MiniWorld-": ("miniworld", "miniworld"),
+    "MiniWorld-": ("miniworld", "worldsim-dit[miniworld]"),
     "Vizdoom": ("vizdoom.gymnasium_wrapper", "worldsim-dit[doom]"),
-    "CarRacing-": ("gymnasium", "gymnasium[box2d]"),
-    "LunarLander": ("gymnasium", "gymnasium[box2d]"),
-    "BipedalWalker": ("gymnasium", "gymnasium[box2d]"),
+    "CarRacing-": ("gymnasium", "worldsim-dit[box2d]"),
+    "LunarLander": ("gymnasium", "worldsim-dit[box2d]"),
+    "BipedalWalker": ("gymnasium", "worldsim-dit[box2d]"),
     "crafter:": ("crafter", "worldsim-dit[crafter]"),
 }
 
@@ -86,13 +86,13 @@ class Source:
 
     def _remedy(self, error: Exception) -> str:
         package = next((package for start, (_, package) in PACKAGES.items() if self.env.startswith(start)), None)
+        if _about_a_screen(error):
+            return " It needs a screen: run the command under xvfb-run."
         missing = isinstance(error, ImportError | gymnasium.error.NamespaceNotFound | gymnasium.error.DependencyNotInstalled)
         if package and missing:
             return f' Install it: pip install "{package}".'
         if missing or isinstance(error, gymnasium.error.NameNotFound):
             return " Check the name, or put the module that registers it in front: module:Name-v0."
-        if _about_a_screen(error):
-            return " It needs a screen: run the command under xvfb-run."
         return " Check --env, and its keywords --options."
 
     def _not_gymnasium(self, env: Any) -> str:
@@ -249,7 +249,7 @@ def _keywords(source: Source) -> list[str]:
 
 
 def _about_a_screen(error: Exception) -> bool:
-    told = str(error).lower()
+    told = f"{type(error).__name__} {error}".lower()
     return any(word in told for word in ("display", "opengl", "glx", "egl", "x server", "screen", "window"))
 
 

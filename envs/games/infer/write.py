@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from worldsim.envs.games import atari
@@ -12,7 +12,7 @@ from worldsim.envs.games.infer import Found, rest_of
 WIDTH = 110  # columns
 
 
-def write_game(found: Found, command: str, frames: int, eval_frames: int, policies: dict[str, float]) -> str:
+def write_game(found: Found, command: str, frames: int, eval_frames: int, policies: Mapping[str, float]) -> str:
     """The text of a game's file.
 
     Args:
@@ -108,7 +108,7 @@ def _make(found: Found, console: str | None) -> list[str]:
     ]
 
 
-def _spec(found: Found, console: str | None, policies: dict[str, float]) -> list[str]:
+def _spec(found: Found, console: str | None, policies: Mapping[str, float]) -> list[str]:
     known = atari.KNOWN[console] if console else None
     parts = [
         f'name="{found.name}"',
@@ -125,7 +125,7 @@ def _spec(found: Found, console: str | None, policies: dict[str, float]) -> list
     parts += [f"meanings={_quoted(repr(meanings))}"] if meanings else []
     if known is not None:
         parts += [f"states={_tuple(known.states)}", f"objects={_quoted(repr({name: (name,) for name in known.sprites}))}"]
-    parts += [f"policies={_quoted(repr(policies))}"] if policies != {"random": 1.0} else []
+    parts += [f"policies={_quoted(repr(dict(policies)))}"] if policies != {"random": 1.0} else []
     parts += ["symmetric=True"] if found.symmetric else []
     return _call("SPEC = GameSpec", parts)
 

@@ -8,8 +8,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from worldsim.envs.games.any import Picture
-from worldsim.envs.games.atari import KNOWN, known, objects, states
+from worldsim.controls import ControlSpec
+from worldsim.envs.games.any import Adapted, Picture
+from worldsim.envs.games.atari import KNOWN, Follow, known, objects, states
+from worldsim.envs.games.infer.controls import wire
+from worldsim.envs.games.policies import StickyRandom
+from worldsim.errors import GameError
 
 pytest.importorskip("ale_py")
 WHOLE = Picture(210, 160)
@@ -81,6 +85,31 @@ def test_positions_are_in_pixels_of_the_frame() -> None:
             assert around.min(-1).max() > 200, "the ball is white, and where it is said to be"
             checked += 1
     assert checked > 20
+
+
+@pytest.mark.parametrize(("game", "keys"), [("Pong", {"d": "w", "a": "s"}), ("Breakout", {})])
+def test_following_the_ball_scores_more_than_chance(game: str, keys: dict[str, str]) -> None:
+    env = gymnasium.make(f"ale_py:ALE/{game}-v5", repeat_action_probability=0.0)
+    wiring = wire(env).renamed(keys)
+    played = Adapted(env, WHOLE, wiring.spec, wiring.actions, fps=15, states=states)
+    scores = []
+    for policy in (Follow(wiring.spec), StickyRandom(wiring.spec)):
+        policy.reset(np.random.default_rng(0))
+        _, info = played.reset(seed=0)
+        score = 0.0
+        for _ in range(700):
+            _, reward, terminated, _, info = played.step(policy.act(info))
+            score += reward
+            if terminated:
+                _, info = played.reset()
+        scores.append(score)
+    assert scores[0] > scores[1] + 2
+    env.close()
+
+
+def test_a_game_without_a_paddle_is_refused() -> None:
+    with pytest.raises(GameError, match="w and s, or a and d"):
+        Follow(ControlSpec(keys=("space",)))
 
 
 def test_what_is_not_on_the_screen_has_no_place() -> None:

@@ -13,6 +13,7 @@ import pytest
 from worldsim.controls import Controls
 from worldsim.envs.games import find_game
 from worldsim.envs.games.any import Adapted, Keyed, Picture
+from worldsim.envs.games.atari import KNOWN
 from worldsim.envs.games.infer import Found, Source, Wishes, describe, infer
 from worldsim.envs.games.infer.controls import wire
 from worldsim.envs.games.infer.opening import open_source
@@ -74,7 +75,7 @@ class DictSlide(Slide):
 
 def written(found: Found, folder: Path) -> Path:
     file = folder / "game.py"
-    file.write_text(write_game(found, "worldsim new mine/slide --env x", 4000, 600, {"random": 1.0}))
+    file.write_text(write_game(found, "worldsim new mine/slide --env x", 4000, 600, found.policies))
     return file
 
 
@@ -84,7 +85,7 @@ def test_everything_of_a_plain_game_is_found(tmp_path: Path) -> None:
     assert found.look.picture == Picture(64, 96) and not found.look.small
     assert (found.fps, found.repeat, found.frame_skip) == (50, 1, 1), "episodes are too short to leave frames out"
     assert found.horizon == 80 and (found.window, found.frames) == (12, 16)
-    assert found.symmetric and found.policy == "random"
+    assert found.symmetric and found.policies == {"random": 1.0}
     assert "mirroring left and right is sound" in describe(found)
     for (controls, clip), moved in zip(found.strips, (0, -10, 10), strict=True):
         places = clip[:, 30].max(-1).argmax(1)
@@ -166,9 +167,11 @@ def test_pong_is_found(pong: Found, tmp_path: Path) -> None:
     assert pong.wiring.actions(Controls()) == 0 and pong.wiring.meanings["w"] == "up"
     assert (pong.look.picture.height, pong.look.picture.width) == (96, 80) and pong.look.picture.resize == "max"
     assert pong.look.small and not pong.symmetric
-    assert any("pixels wide" in note for note in pong.notes) and any("repeat_action_probability" in note for note in pong.notes)
+    for told in ("pixels wide", "repeat_action_probability"):
+        assert any(told in note for note in pong.notes)
     spec = find_game(str(written(pong, tmp_path)))
-    assert spec.states[:2] == ("ball_x", "ball_y") and set(spec.objects) == {"ball", "player", "enemy"}
+    assert spec.policies == KNOWN["pong"].policies and spec.states[:2] == ("ball_x", "ball_y")
+    assert set(spec.objects) == {"ball", "player", "enemy"}
     assert find_preset(str(tmp_path / "game.py")).tokenizer.objective.hard_weight > 1
 
 

@@ -87,6 +87,13 @@ class Alien:
     def step(self, action: int) -> Any: ...
 
 
+class NoSuchDisplayException(Exception): ...
+
+
+def needs_a_screen() -> None:
+    raise NoSuchDisplayException('Cannot connect to "None"')
+
+
 def fails() -> None:
     raise ImportError("No module named 'pyglet'")
 
@@ -139,6 +146,7 @@ def test_what_shows_none_is_rendered(name: str) -> None:
         (f"{HERE}:OldReset", "--old-gym"),
         (f"{HERE}:Alien", "--old-gym"),
         (f"{HERE}:number", "int; give what makes a gymnasium.Env"),
+        (f"{HERE}:needs_a_screen", "run the command under xvfb-run"),
         (f"{HERE}:fails", "cannot be made: ImportError"),
         (f"{HERE}:Missing", "cannot be loaded"),
         ("nowhere:Missing", "No module named"),
