@@ -202,3 +202,18 @@ def test_info_of_a_dataset(dataset: Path, data: st.DataObject) -> None:
 def test_bytes_of_an_episode(dataset: Path, of: Callable[[Path, int], Path], data: st.DataObject) -> None:
     path = of(dataset, 0)
     survives(path, data.draw(changed_bytes(path.read_bytes()), label=path.suffix), open_dataset, dataset)
+
+
+def test_names_that_are_no_text(dataset: Path) -> None:
+    """Both were found by the tests above: pyarrow and PyAV decode names of columns and tags when they are asked for."""
+    rows, video = data_path(dataset, 0), video_path(dataset, 0)
+    with (
+        changed(rows, rows.read_bytes().replace(b"frame_index", b"\x80rame_index")),
+        pytest.raises(WorldsimError, match="damaged"),
+    ):
+        open_dataset(dataset)
+    whole = video.read_bytes()
+    assert b"Lavf" in whole
+    before = Dataset(dataset).frames(0)
+    with changed(video, whole.replace(b"Lavf", b"\x80avf")):
+        np.testing.assert_array_equal(Dataset(dataset).frames(0), before)

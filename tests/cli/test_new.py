@@ -19,6 +19,8 @@ from worldsim.envs.games import GAMES, find_game
 from worldsim.errors import GameError
 from worldsim.world import read_config
 
+from .conftest import Failure
+
 HERE = str(Path(__file__).parents[1])  # where the environments of tests are found as envs.games.infer.test_infer
 SLIDE = "envs.games.infer.test_infer:Slide"
 DICTS = "envs.games.infer.test_infer:DictSlide"
@@ -141,3 +143,30 @@ def test_a_game_is_known_by_its_file(capsys: pytest.CaptureFixture[str]) -> None
     env.close()
     with pytest.raises(GameError, match="no file"):
         find_game("mine/slide/gone.py")
+
+
+@pytest.fixture
+def minerl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This Python has the stub of MineRL."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(HERE) / "minerl/stub"), os.environ["PYTHONPATH"]]))
+
+
+def test_a_game_of_minerl_is_written_without_starting_minecraft(minerl: None, failure: Failure) -> None:
+    given = ["--python", sys.executable, "--stop-after", "spec"]
+    main(["new", "minerl/treechop", "--env", "MineRLTreechop-v0", *given])
+    game = find_game("minerl/treechop/game.py")
+    assert (game.name, game.height, game.width, game.fps) == ("minerl/treechop", 64, 64, 10)
+    assert game.control_spec.keys == ("w", "s", "a", "d", "space", "shift", "ctrl") and game.meanings["mouse.left"] == "attack"
+    main(["new", "minerl/human", "--env", "MineRLHumanSurvival-v0", "--policy", "restless", *given])
+    game, text = find_game("minerl/human/game.py"), Path("minerl/human/game.py").read_text()
+    assert (game.height, game.width) == (80, 128) and game.control_spec.size == 25 and game.policies == {"restless": 1.0}
+    assert "binaries=HUMAN" in text and "\n\n\n" not in text
+    assert "rest was given with python" in failure("new", "other", "--env", "MineRLTreechop-v0", "--rest", "1", *given)
+    assert "No registered env with id: Nothing-v0" in failure("new", "other", "--env", "Nothing-v0", *given)
+    assert not Path("other/game.py").exists()
+
+
+@pytest.mark.slow
+def test_all_stages_run_with_minerl(minerl: None) -> None:
+    main(["new", "minerl/long", "--env", "MineRLLong-v0", "--python", sys.executable, "--smoke", "--processes", "1"])
+    assert [path.name for path in Path("minerl/long").iterdir()] == ["game.py"]

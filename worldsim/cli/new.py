@@ -59,6 +59,12 @@ def write_spec(config: NewConfig, file: Path) -> None:
     from worldsim.new.pictures import controls_sheet, picture_sheet
     from worldsim.new.plan import frames_for, held_out_for
 
+    if config.env and config.python:
+        from worldsim.new.minerl import write_minerl
+
+        write_text(file, write_minerl(config, typed(), processes(config)))
+        print(f"wrote {file}; look at it, and change what you like")
+        return
     if not config.env:
         raise ConfigError(f"env was empty, and {file} is not there; give --env, such as ALE/Pong-v5.")
     source = Source(config.env, parse_options(config.options), config.old_gym)

@@ -196,5 +196,5 @@ def _read_table(path: Path) -> pa.Table:
         if file.metadata.num_rows > path.stat().st_size:  # a row takes several bytes, so the number is wrong
             raise damaged(path, f"{file.metadata.num_rows} rows in {path.stat().st_size} bytes")
         return file.read()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last where a column's name is no text
         raise damaged(path, error) from error

@@ -138,7 +138,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if not path.is_file():
         raise damaged(path, "no such file" if not path.exists() else "it is not a plain file")
     try:
-        with av.open(os.path.abspath(path), format="mp4") as container:
+        with av.open(os.path.abspath(path), format="mp4", metadata_errors="replace") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             yield container, stream

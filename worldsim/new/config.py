@@ -27,6 +27,7 @@ class NewConfig:
             left out where the folder holds a game.py already.
         budget: training time in all, such as 20m or 2h.
         options: keywords of the environment, as JSON.
+        python: interpreter that has MineRL, for its environments, such as MineRLTreechop-v0; see the page on MineRL.
         old_gym: the environment speaks the old Gym's API.
         out: folder of everything; by default the name.
         size: of the frames, width x height, such as 80x96; by default found.
@@ -55,6 +56,7 @@ class NewConfig:
     env: str = ""
     budget: str = "1h"
     options: str = "{}"
+    python: str = ""
     old_gym: bool = False
     out: Path | None = None
     size: str = ""

@@ -20,7 +20,7 @@ HUMAN = (*SIMPLE, "ESC", "drop", *(f"hotbar.{i}" for i in range(1, 10)), "invent
 class Env:
     """Ends after 6 steps; the reward is the number of binary actions held."""
 
-    names, size = SIMPLE, (64, 64)
+    names, size, steps = SIMPLE, (64, 64), 6
 
     def __init__(self, **extra):
         self.extra = extra
@@ -43,7 +43,7 @@ class Env:
         assert all(action[name] in (0, 1) for name in self.names)
         self.count += 1
         self.camera = action["camera"]
-        return self.look(action), float(sum(action[name] for name in self.names)), self.count >= 6, self.about()
+        return self.look(action), float(sum(action[name] for name in self.names)), self.count >= self.steps, self.about()
 
     def about(self):
         return {}
@@ -64,6 +64,10 @@ class Env:
 
 class Human(Env):
     names, size = HUMAN, (360, 640)
+
+
+class Long(Env):
+    steps = 60
 
 
 class Crafting(Env):
@@ -99,6 +103,7 @@ gym.registry.update(
         "MineRLTreechop-v0": Env,
         "MineRLHumanSurvival-v0": Human,
         "Crafting-v0": Crafting,
+        "MineRLLong-v0": Long,
         "Limited-v0": Limited,
         "Failing-v0": Failing,
         "Dying-v0": Dying,

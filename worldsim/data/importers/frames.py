@@ -117,7 +117,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         reason = "there is no such file" if kind else f"its name ends in none of {', '.join(FORMATS)}"
         raise DataError(f"{shown(str(path))} cannot be read: {reason}.")
     try:
-        with av.open(os.path.abspath(path), format=kind) as container:
+        with av.open(os.path.abspath(path), format=kind, metadata_errors="replace") as container:
             stream = container.streams.video[0]
             yield container, stream
     except (OSError, av.FFmpegError, IndexError) as error:
