@@ -38,24 +38,24 @@ def take_cover() -> TrainConfig:
     """Strafe away from fireballs: keys a and d, one room. What can be done there is to survive, so ends matter more."""
     dynamics = _dynamics()
     objective = replace(dynamics.objective, ending_share=0.25, end_weight=0.2)
-    return TrainConfig(name="doom/take-cover", tokenizer=_tokenizer(), dynamics=replace(dynamics, objective=objective))
+    return TrainConfig(name="doom/take-cover", tokenizer=_tokenizer(), dynamics=replace(dynamics, objective=objective), rounds=3)
 
 
 def take_cover_strip() -> TrainConfig:
     """The same game for agents: the strip of the frame in which all happens, every fourth tic. 17 tokens a frame instead of 41,
-    half as many frames a second, and one call a frame, which the codewords drawn make lively enough. No shortcuts, which a world
+    half as many frames a second, and two calls a frame, in which codewords are drawn. No shortcuts, which a world
     with codewords does not take in play. It looks back 92 tics, longer than a fireball flies: many of those that hit come
     from outside the view. Nothing in the strip tells left from right."""
     preset = take_cover()
     stage = preset.dynamics
     model = replace(stage.model, depth=6, window=24)
     dynamics = replace(stage, model=model, batch=5, frames=28, short_share=0.75)
-    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, num_steps=1, mirrored=True)
+    return replace(preset, name="doom/take-cover-strip", dynamics=dynamics, num_steps=1, rounds=2, mirrored=True)
 
 
 def my_way_home() -> TrainConfig:
     """Walk and turn through a textured maze."""
-    return TrainConfig(name="doom/my-way-home", tokenizer=_tokenizer(), dynamics=_dynamics())
+    return TrainConfig(name="doom/my-way-home", tokenizer=_tokenizer(), dynamics=_dynamics(), rounds=3)
 
 
 def defend_the_center() -> TrainConfig:
@@ -89,7 +89,7 @@ def any_game(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConf
     """
     dynamics = _dynamics()
     dynamics = replace(dynamics, frames=frames, model=replace(dynamics.model, window=window))
-    return TrainConfig(name=spec.name, tokenizer=_tokenizer(), dynamics=dynamics, mirrored=spec.symmetric)
+    return TrainConfig(name=spec.name, tokenizer=_tokenizer(), dynamics=dynamics, rounds=3, mirrored=spec.symmetric)
 
 
 def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConfig:
