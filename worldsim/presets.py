@@ -111,7 +111,7 @@ def smoke_test(config: TrainConfig) -> TrainConfig:
     loop = LoopConfig(learning_rate=4e-3, warmup=5, ema=0.97)
     model = TokenizerConfig(channels=(16, 24, 32), encoder_blocks=1, decoder_blocks=1, latent_channels=12)
     stage = config.dynamics
-    sizes: dict[str, int] = {"width": 64, "depth": 2, "heads": 2, "kv_heads": 1, "hidden": 96, "condition": 16}
+    sizes: dict[str, Any] = {"width": 64, "depth": 2, "heads": 2, "kv_heads": 1, "hidden": 96, "condition": 16}
     small = replace(stage.model, **sizes, window=min(4, stage.model.window), codes=64)
     dynamics = replace(stage, model=small, loop=loop, batch=4, frames=min(6, stage.frames))
     return replace(

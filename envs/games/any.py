@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import gymnasium
 import numpy as np
@@ -18,6 +18,15 @@ from worldsim.controls import Controls, ControlSpec
 from worldsim.errors import GameError
 
 Resize = Literal["area", "max", "nearest"]
+
+
+class Map(Protocol):
+    """What is held -> action of an environment; see `Keyed`, `Lever` and `Stacked`."""
+
+    def __call__(self, controls: Controls) -> Any: ...
+
+    def held(self, action: Any) -> Controls:
+        """What is held for an action."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +234,6 @@ class Stacked:
         parts = [part.held(value) for part, value in zip(self.parts, np.asarray(action).ravel(), strict=True)]
         keys = frozenset(key for part in parts for key in part.keys)
         return Controls(keys=keys, mouse=(sum(part.mouse[0] for part in parts), sum(part.mouse[1] for part in parts)))
-
-
-Map = Keyed | Stacked
 
 
 class Adapted(gymnasium.Env[NDArray[np.uint8], Any]):

@@ -152,7 +152,7 @@ def objects(env: gymnasium.Env[Any, Any], picture: Picture) -> list[Box]:
 
 def states(env: gymnasium.Env[Any, Any], picture: Picture) -> dict[str, float]:
     """Middle of everything that moves in pixels of the frame, by the names of `Known.states`; -1 for what cannot be seen."""
-    middles = {}
+    middles: dict[str, float] = {}
     for name, edges in _edges(env, picture).items():
         left, top, right, bottom = edges or (ABSENT,) * 4
         middles |= {f"{name}_x": (left + right) / 2, f"{name}_y": (top + bottom) / 2}

@@ -373,7 +373,8 @@ def _file_module(path: Path) -> ModuleType:
         raise GameError(f"there is no file {path}; give that of a game, such as pong/game.py, or module:attribute.")
     name = f"worldsim_game_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     if name not in sys.modules:
-        _search(file.parent)  # for what the file imports from beside it
+        for folder in (Path.cwd(), file.parent):  # for what the file imports from here, or from beside it
+            _search(folder)
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
         sys.modules[name] = module = importlib.util.module_from_spec(spec)

@@ -77,6 +77,8 @@ def test_every_stage_is_resumed_and_ends_in_a_world_with_a_card(monkeypatch: pyt
     card = Path("slide/world/README.md").read_text()
     assert card.startswith("# slide") and "`a`: left" in card and "| model |" in card and "worldsim new slide" in card
     assert json.loads(Path("figures.json").read_text())["world"]["name"] == "slide"
+    main(["eval", "slide/world", "--game", "slide/game.py", "--clips", "2", "--horizons", "1", "2", "--dreams", "1"])
+    assert {path.name for path in Path("slide/eval").iterdir()} >= {"figures.json", "sheet.png", "clip.mp4"}
     config = read_config(Path("slide/world"))
     assert config.source.startswith("slide/game.py:SPEC (sha256 ") and config.source == Dataset("slide/data").info.source
 
@@ -86,6 +88,17 @@ def test_the_smoke_test_leaves_only_the_file(capsys: pytest.CaptureFixture[str])
     assert "the smoke test passed" in capsys.readouterr().out
     assert {path.name for path in Path("dicts").iterdir()} == {"game.py", "picture.png", "controls.png"}
     assert 'source="observation:view"' in Path("dicts/game.py").read_text()
+
+
+def test_a_person_can_play_for_the_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    given = ["new", "slide", "--env", SLIDE, "--human", "--frames", "150", "--eval-frames", "70", "--stop-after", "collect"]
+    main([*given, "--no-compile"])
+    assert {episode.policy for episode in Dataset("slide/data").episodes} == {"human"}
+    assert Dataset("slide/data", "eval").total_frames and Dataset("slide/data", "train").total_frames
+    recorded = Dataset("slide/data").fingerprint
+    main([*given, "--no-compile"])
+    assert Dataset("slide/data").fingerprint == recorded, "there was enough"
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worldsim.controls import Controls
 from worldsim.data import Dataset
-from worldsim.data.collect import collect, episode_seeds
+from worldsim.data.collect import PolicySource, collect, episode_seeds
 from worldsim.data.format import episode_files, episode_path
 from worldsim.errors import DataError, FileError, GameError
 
@@ -228,3 +229,32 @@ def test_seeds_are_reproducible_and_split() -> None:
     assert all(seed % 2 == 1 and 0 <= seed < 2**31 for seed in evaluation)
     (one, rng), (same, other) = episode_seeds(7, "train", 3), episode_seeds(7, "train", 3)
     assert one == same and rng.random() == other.random()
+
+
+class Sighted:
+    """Goes right while the frame that it is shown is the one of the game."""
+
+    def __init__(self) -> None:
+        self.env: Any = None
+
+    def attach(self, env: Any) -> None:
+        self.env = env
+
+    def reset(self, rng: np.random.Generator) -> None: ...
+
+    def act(self, info: dict[str, Any]) -> np.ndarray:
+        shown = np.array_equal(info["frame"], self.env._draw())
+        return SPEC.to_vector(Controls(keys={"d"} if shown else {"a"}))
+
+
+def test_policies_see_the_frame_and_are_given_the_game(tmp_path: Path) -> None:
+    collect(MovingSquare, [PolicySource("sighted", Sighted)], tmp_path, game="square", frames=10, progress=False)
+    assert (Dataset(tmp_path).rows.actions[:, 1] == 1).all()
+
+
+def test_where_the_game_was_is_remembered_and_does_not_matter_to_resuming(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"game": "square", "progress": False}
+    collect(MovingSquare, POLICIES, tmp_path, frames=10, about="square.py:SPEC (sha256 0123456789abcdef)", **options)
+    assert Dataset(tmp_path).info.source == "square.py:SPEC (sha256 0123456789abcdef)"
+    collect(MovingSquare, POLICIES, tmp_path, frames=60, about="square.py:SPEC (sha256 ffffffffffffffff)", **options)
+    assert Dataset(tmp_path).total_frames >= 60

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from worldsim.train.config import TrainConfig
 
 GAME = "game.py"
+MOST_EPISODES = 1000  # that a person plays at a time
 SMOKE_SECONDS, SMOKE_FRAMES, SMOKE_HELD_OUT = 16.0, 600, 240
 
 
@@ -77,7 +78,8 @@ def write_spec(config: NewConfig, file: Path) -> None:
         rest=config.rest,
         rename=pairs("rename", config.rename),
         meanings=pairs("meaning", config.meaning),
-        **({"episodes": 8, "seconds": 4.0} if config.smoke else {}),
+        episodes=8 if config.smoke else Wishes.episodes,
+        seconds=4.0 if config.smoke else Wishes.seconds,
     )
     print(f"looking at {config.env}: some seconds of random play")
     found = infer(config.name, source, wishes)
@@ -153,13 +155,18 @@ def record(config: NewConfig, game: GameSpec, wanted: Collection, data: Path) ->
 def record_person(config: NewConfig, wanted: Collection, data: Path) -> None:
     """Lets a person play in a window, until there are enough frames or the window is closed; whole episodes are held out."""
     from worldsim.cli.play import record as play
+    from worldsim.data import Dataset
+    from worldsim.data.format import INFO_PATH, SPLITS
     from worldsim.data.merge import merge
     from worldsim.studio.config import RecordConfig
 
     frames = wanted.frames + wanted.eval_frames
+    left = frames - sum(Dataset(data, split).total_frames for split in SPLITS if (data / INFO_PATH).exists())
+    if left <= 0:
+        return
+    print(f"play {left:,} frames, or as many as you like; closing the window ends it")
     played = data.with_name("played")
-    print(f"play {frames:,} frames, or as many as you like; closing the window ends it")
-    play(RecordConfig(str(config.folder / GAME), out=played, policy="human", episodes=sys.maxsize, frames=frames))
+    play(RecordConfig(str(config.folder / GAME), out=played, policy="human", episodes=MOST_EPISODES, frames=left))
     merge([played], data, eval_share=wanted.eval_frames / frames)
 
 

@@ -335,9 +335,7 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
             except BaseException:
                 writer.discard()
                 raise
-            take = writer.close()
-            assert take is not None
-            pipe.send(Recorded(index, split, seed, source.name, take))
+            pipe.send(Recorded(index, split, seed, source.name, writer.close()))
     finally:
         env.close()
 

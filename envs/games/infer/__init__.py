@@ -262,7 +262,8 @@ def rest_of(wiring: Wiring) -> str:
     """What nothing held does."""
     actions = wiring.actions
     if isinstance(actions, Keyed):
-        return "the game waits" if actions.table[""] is None else f"action {actions.table['']}"
+        named = f" ({wiring.rest})" if wiring.rest else ""
+        return "the game waits" if actions.table[""] is None else f"action {actions.table['']}{named}"
     return "every axis at rest" if any(isinstance(part, Lever) for part in getattr(actions, "parts", ())) else "no button"
 
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -44,6 +44,7 @@ class Wiring:
         actions: `Controls` -> the environment's action.
         meanings: control -> what it does, as far as the environment tells.
         origin: where names come from, for people to read.
+        rest: what the environment calls the action for nothing held; "" if it does not tell.
         notes: what people should know.
     """
 
@@ -51,6 +52,7 @@ class Wiring:
     actions: Map
     meanings: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
+    rest: str = ""
     notes: tuple[str, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Wiring:
@@ -141,12 +143,13 @@ def _wire_discrete(
     spec = ControlSpec(keys=tuple(order), exclusive=exclusive_groups([set(keys) for keys, _ in rows], order))
     alone = {keys[0]: number for keys, number in rows if len(keys) == 1}
     meanings = {key: _plain(names[number]) for key, number in alone.items()} if names else {}
-    notes = ()
+    notes: tuple[str, ...] = ()
     if resting is None:
         notes = (
             "no action is known to do nothing, so the game waits while nothing is held; if one does, name it: --rest NUMBER",
         )
-    return Wiring(spec, Keyed(table), {key: text for key, text in meanings.items() if text}, origin, notes)
+    told = {key: text for key, text in meanings.items() if text}
+    return Wiring(spec, Keyed(table), told, origin, "" if names is None or resting is None else _plain(names[resting]), notes)
 
 
 def action_names(env: gymnasium.Env[Any, Any], count: int) -> list[str] | None:
@@ -268,7 +271,7 @@ def _wire_multi(space: gymnasium.spaces.MultiDiscrete) -> Wiring:
         groups.append(tuple(keys))
     spec = ControlSpec(keys=tuple(key for group in groups for key in group), exclusive=tuple(g for g in groups if len(g) > 1))
     notes = ("the first choice of each part is taken to be what nothing held stands for",)
-    return Wiring(spec, Stacked(tuple(parts), str(space.dtype), tuple(space.shape)), {}, "numbers", notes)
+    return Wiring(spec, Stacked(tuple(parts), str(space.dtype), tuple(space.shape)), {}, "numbers", notes=notes)
 
 
 def _wire_box(space: gymnasium.spaces.Box) -> Wiring:
@@ -279,13 +282,15 @@ def _wire_box(space: gymnasium.spaces.Box) -> Wiring:
             "give that as --env module:function."
         )
     levers: list[Lever] = []
-    mice, pairs, halves = iter(("dx", "dy")), iter(PAIRS), iter(HALVES)
+    axes: tuple[Literal["dx", "dy"], ...] = ("dx", "dy")
+    mice, pairs, halves = iter(axes), iter(PAIRS), iter(HALVES)
     taken: set[str] = set()
-    groups = []
+    groups: list[tuple[str, ...]] = []
+    keys: tuple[str, ...] | None
     for least, most in zip(low.tolist(), high.tolist(), strict=True):
         if np.isclose(least, -most):
             mouse = next(mice, None)
-            if mouse == "dx" or mouse == "dy":
+            if mouse is not None:
                 levers.append(Lever(0.0, least, most, mouse, LIMIT))
                 continue
             keys = next((pair for pair in pairs if not taken & set(pair)), None)
@@ -299,7 +304,7 @@ def _wire_box(space: gymnasium.spaces.Box) -> Wiring:
         groups.append(keys)
         rest = 0.0 if least <= 0 <= most else least
         levers.append(Lever(rest, least, most, keys=dict(zip(keys, values, strict=True))))
-    limits = tuple(LIMIT if any(lever.mouse == axis for lever in levers) else 0.0 for axis in ("dx", "dy"))
+    limits = tuple(LIMIT if any(lever.mouse == axis for lever in levers) else 0.0 for axis in axes)
     spec = ControlSpec(
         keys=tuple(key for group in groups for key in group),
         mouse_limit=(limits[0], limits[1]),

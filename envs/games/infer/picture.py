@@ -175,7 +175,8 @@ def changing_box(clips: Sequence[Clip]) -> tuple[int, int, int, int]:
     """Smallest box `(top, left, bottom, right)` that holds everything that changes while a scene lasts; the whole frame if
     nothing does. A pair of frames of which more than half differs is a cut, unless all are.
     """
-    changed, cuts = np.zeros(clips[0].shape[1:3], bool), np.zeros(clips[0].shape[1:3], bool)
+    height, width = clips[0].shape[1:3]
+    changed, cuts = np.zeros((height, width), bool), np.zeros((height, width), bool)
     for clip in clips:
         for before, after in itertools.pairwise(clip):
             differing = _differences(before, after) > CHANGED
@@ -185,7 +186,7 @@ def changing_box(clips: Sequence[Clip]) -> tuple[int, int, int, int]:
                 changed |= differing
     changed = changed if changed.any() else cuts
     if not changed.any():
-        return 0, 0, *changed.shape
+        return 0, 0, height, width
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
@@ -262,7 +263,8 @@ def _groups(mask: NDArray[np.bool_], first: tuple[int, int] | None = None, most:
     """
     left = set(zip(*(axis.tolist() for axis in np.nonzero(mask)), strict=True))
     while left:
-        edge, group = [first if first in left else left.pop()], []
+        group: list[tuple[int, int]] = []
+        edge = [first if first is not None and first in left else left.pop()]
         left.discard(edge[0])
         while edge and len(group) < most:
             y, x = edge.pop()

@@ -112,7 +112,7 @@ def test_stacked_parts_are_an_element_of_their_space() -> None:
     assert stacked(Controls(keys={"a"}, mouse=(-5, 0))).tolist() == [-0.5, 1]
 
 
-class Counter(gymnasium.Env[np.ndarray, int]):
+class Counter(gymnasium.Env[Any, Any]):
     """Shows as many white rows as steps were made; ends after `last` steps."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (32, 32, 3), np.uint8)

@@ -27,7 +27,7 @@ HERE = "envs.games.infer.test_infer"
 QUICK = Wishes(episodes=3, seconds=1.0)
 
 
-class Slide(gymnasium.Env[np.ndarray, int]):
+class Slide(gymnasium.Env[Any, Any]):
     """A square that goes left and right on an empty field; after 80 steps time is up.
 
     Args:

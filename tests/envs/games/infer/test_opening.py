@@ -24,7 +24,7 @@ HERE = "envs.games.infer.test_opening"
 BOX = gymnasium.spaces.Box
 
 
-class Shown(gymnasium.Env[Any, int]):
+class Shown(gymnasium.Env[Any, Any]):
     """Shows what its observation space says, or renders."""
 
     observation_space: gymnasium.Space[Any] = BOX(0, 255, (40, 48, 3), np.uint8)
