@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldsim.data import Dataset
-from worldsim.data.check import check
+from worldsim.data import Dataset, Recorder
+from worldsim.data.check import check, repair
 from worldsim.data.format import data_path, video_path
-from worldsim.data.tables import read_rows, write_rows
+from worldsim.data.tables import hash_episode, read_rows, write_rows
 
-from .recording import tree
+from .moving_square import info
+from .recording import record, tree
 
 
 def problems(root: Path) -> str:
@@ -17,7 +19,7 @@ def problems(root: Path) -> str:
 
 
 def test_a_whole_dataset_has_no_problems(sources: list[Path]) -> None:
-    assert check(sources[1], progress=False) == {"episodes": 3, "frames": 63, "problems": []}
+    assert check(sources[1], progress=False) == {"episodes": 3, "frames": 63, "problems": [], "damaged": []}
 
 
 def test_older_recordings_are_decoded(sources: list[Path]) -> None:
@@ -58,3 +60,50 @@ def test_stale_totals_and_leftovers_are_found(sources: list[Path]) -> None:
     for text in ("episode 1 begins at row 20 instead of 0", "says total_episodes 3, there are 2", "file-000.mp4 belongs to no"):
         assert text in found
     assert "worldsim-tmp belongs to no finished episode" in found
+
+
+def test_every_row_is_compared_with_its_frame(tmp_path: Path) -> None:
+    """A video that has the right number of frames by its index and the right hash, but cannot be decoded."""
+    with Recorder(tmp_path, info()) as recorder:
+        record(recorder, 20)
+    video, path = video_path(tmp_path, 0), tmp_path / "meta/episodes/chunk-000/file-000.parquet"
+    content = bytearray(video.read_bytes())
+    content[40:-2000] = bytes(len(content) - 2040)
+    video.write_bytes(content)
+    table, rows = pq.read_table(path), read_rows(data_path(tmp_path, 0), info())
+    column = table.column_names.index("content_hash")
+    pq.write_table(table.set_column(column, "content_hash", pa.array([hash_episode(video, rows)])), path)
+    assert check(tmp_path, quick=True, progress=False)["problems"] == []
+    found = check(tmp_path, progress=False)
+    assert len(found["problems"]) == 1 and found["damaged"] == [0], found
+
+
+def test_lossless_frames_are_compared_with_their_hash(tmp_path: Path) -> None:
+    with Recorder(tmp_path, info(lossless=True)) as recorder:
+        record(recorder, 5)
+    assert check(tmp_path, progress=False)["problems"] == []
+    path = tmp_path / "meta/episodes/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("frames_hash"), "frames_hash", pa.array(["0" * 64])), path)
+    assert "other frames than were recorded" in problems(tmp_path)
+
+
+def test_repair_moves_aside_what_is_damaged_and_deletes_nothing(sources: list[Path]) -> None:
+    root = sources[1]
+    (root / "notes.txt").write_text("mine")
+    (root / "data/chunk-000/file-000 (copy).parquet").write_text("mine too")
+    (root / "meta/.info.json.0123abcd.worldsim-tmp").touch()
+    video = video_path(root, 0)
+    video.write_bytes(video.read_bytes()[:-100])
+    (root / "meta/episodes/chunk-000/file-001.parquet").write_bytes(b"no parquet")
+    before = tree(root)
+    found = check(root, progress=False)
+    assert found["damaged"] == [0, 1]
+    done = repair(root, found["damaged"])
+    assert any("episode 0: 3 files moved" in line for line in done) and any("counted anew: 1 episodes" in line for line in done)
+    after = tree(root)
+    assert check(root, progress=False)["problems"] == [] and len(Dataset(root)) == 1
+    names = {name for name in before if "worldsim-tmp" not in name}
+    assert all(name in after or f"orphans/{name}" in after for name in names), "every file is there still, somewhere"
+    assert after["notes.txt"] == b"mine" and after["data/chunk-000/file-000 (copy).parquet"] == b"mine too"
+    assert after["orphans/meta/episodes/chunk-000/file-001.parquet"] == b"no parquet"

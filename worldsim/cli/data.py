@@ -1,4 +1,4 @@
-"""`worldsim collect`, `data merge` and `data check`: recordings of games."""
+"""`worldsim collect`, `data merge`, `data check` and `data info`: recordings of games."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
-from worldsim.data.config import CheckConfig, CollectConfig, MergeConfig
+from worldsim.data.config import CheckConfig, CollectConfig, InfoConfig, MergeConfig
 from worldsim.errors import printable
 
 if TYPE_CHECKING:
@@ -55,11 +55,33 @@ def check(config: Annotated[CheckConfig, FLAT], output: Annotated[Output, FLAT] 
     from worldsim.data.check import check as run
     from worldsim.data.check import format_check
 
-    figures = run(config.dataset)
+    figures = run(config.dataset, quick=config.quick)
     print(*map(printable, format_check(figures).splitlines()), sep="\n")
+    if config.repair and figures["problems"]:
+        from worldsim.data.check import repair
+
+        for line in repair(config.dataset, figures["damaged"]):
+            print(printable(line))
+        figures = run(config.dataset, quick=True)
+        print(*map(printable, format_check(figures).splitlines()), sep="\n")
     output.write(figures)
     if figures["problems"]:
         raise SystemExit(1)
+
+
+def info(config: Annotated[InfoConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Describes a dataset."""
+    from worldsim.data.dataset import Dataset
+    from worldsim.data.images import save_png
+    from worldsim.data.info import contact_sheet, describe, format_description
+
+    dataset = Dataset(config.dataset)
+    figures = describe(dataset)
+    print(*map(printable, format_description(figures).splitlines()), sep="\n")
+    if config.sheet is not None:
+        save_png(config.sheet, contact_sheet(dataset, config.rows, config.columns))
+        print(f"contact sheet: {config.sheet}")
+    output.write(figures)
 
 
 def record_game(

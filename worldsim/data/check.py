@@ -1,14 +1,16 @@
-"""Finds out whether a dataset is whole: counts, rows against videos, content against recorded hashes."""
+"""Finds out whether a dataset is whole, and mends what can be mended without losing anything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from worldsim.data.folder import ORPHANS, set_aside
 from worldsim.data.format import (
     INFO_PATH,
     DatasetInfo,
@@ -16,28 +18,32 @@ from worldsim.data.format import (
     Rows,
     data_path,
     episode_files,
+    episode_path,
     orphans,
     read_info,
     video_path,
 )
+from worldsim.data.recorder import Recorder
 from worldsim.data.tables import hash_episode, read_episode, read_rows
 from worldsim.data.video import count_frames, read_frames
 from worldsim.errors import DataError
-from worldsim.files import is_temporary, read_json
+from worldsim.files import is_temporary, lock, read_json
 
 
-def check(root: str | Path, *, progress: bool = True) -> dict[str, Any]:
+def check(root: str | Path, *, quick: bool = False, progress: bool = True) -> dict[str, Any]:
     """Reads a whole dataset and lists what is wrong with it. Nothing is changed.
 
-    The frames of a video are counted by its index and compared with the rows. Content is compared with the hash that
-    was taken when it was recorded; where there is none, because the recording is older, the video is decoded.
+    Every row is compared with its frame in the video, which is decoded; counts with what the metadata says; content with the
+    hashes that were taken when it was recorded.
 
     Args:
         root: folder of the dataset.
+        quick: do not decode: frames are counted by the index of their video.
         progress: show a progress bar.
 
     Returns:
-        `episodes` and `frames` that were found, and `problems`, one sentence each: none in a whole dataset.
+        `episodes` and `frames` that were found; `problems`, one sentence each, none in a whole dataset; and `damaged`, the
+        indices of episodes that are not as they were recorded.
 
     Raises:
         DataError: if there is no dataset at `root`.
@@ -45,16 +51,56 @@ def check(root: str | Path, *, progress: bool = True) -> dict[str, Any]:
     root = Path(root)
     info, files = read_info(root), sorted(episode_files(root).items())
     problems: list[str] = []
+    damaged: list[int] = []
     episodes: list[EpisodeInfo] = []
     for index, path in tqdm(files, desc="checking", unit="episode", disable=not progress):
+        before = len(problems)
         try:
             episode = read_episode(path)
-            problems += _episode_problems(root, info, index, episode)
+            problems += _episode_problems(root, info, index, episode, quick)
             episodes.append(episode)
         except DataError as error:
             problems.append(str(error))
+        if len(problems) > before:
+            damaged.append(index)
     problems += _totals_problems(root, episodes)
-    return {"episodes": len(episodes), "frames": sum(episode.length for episode in episodes), "problems": problems}
+    frames = sum(episode.length for episode in episodes)
+    return {"episodes": len(episodes), "frames": frames, "problems": problems, "damaged": damaged}
+
+
+def repair(root: str | Path, damaged: Iterable[int]) -> list[str]:
+    """Mends a dataset after `check`. Nothing is deleted but temporary files, whose names only we give.
+
+    Files of damaged episodes, and of episodes without metadata, are moved to the folder "orphans" in the dataset. Row numbers
+    and totals are then counted anew.
+
+    Args:
+        root: folder of the dataset.
+        damaged: from `check`.
+
+    Returns:
+        What was done, one sentence each.
+
+    Raises:
+        DataError: if there is no dataset at `root`.
+        FileError: if another process is recording into it, or it cannot be written.
+    """
+    root, done = Path(root), []
+    info = read_info(root)
+    with lock(root, "repairing"):
+        for index in damaged:
+            moved = [set_aside(root, path) for at in (episode_path, data_path, video_path) if (path := at(root, index)).is_file()]
+            done.append(f"episode {index}: {len(moved)} files moved to {root / ORPHANS}")
+        done += [f"{path} moved to {root / ORPHANS}" for path in orphans(root)]
+        done += [f"{path} removed" for path in root.rglob("*") if is_temporary(path)]
+    before = read_json(root / INFO_PATH)
+    with Recorder(root, info) as recorder:
+        pass
+    after = read_json(root / INFO_PATH)
+    if before != after:
+        count = len(recorder.episodes)
+        done.append(f"{INFO_PATH} counted anew: {count} episodes, {sum(e.length for e in recorder.episodes.values())} frames")
+    return done
 
 
 def format_check(figures: dict[str, Any]) -> str:
@@ -63,7 +109,7 @@ def format_check(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, *figures["problems"], f"{len(figures['problems']) or 'no'} problems"])
 
 
-def _episode_problems(root: Path, info: DatasetInfo, index: int, episode: EpisodeInfo) -> Iterator[str]:
+def _episode_problems(root: Path, info: DatasetInfo, index: int, episode: EpisodeInfo, quick: bool) -> Iterator[str]:
     """What is wrong with one episode.
 
     Raises:
@@ -79,13 +125,27 @@ def _episode_problems(root: Path, info: DatasetInfo, index: int, episode: Episod
         yield f"episode {index} has {frames} frames, {len(rows)} rows, and {episode.length} by its metadata."
         return
     yield from _row_problems(index, rows)
-    if episode.content_hash is None:
-        for frame in read_frames(video, info.fps, 0, frames, frames):
-            if frame.shape != info.frame_shape:
-                yield f"episode {index} has frames of shape {frame.shape}, the dataset of {info.frame_shape}."
-                return
-    elif hash_episode(video, rows) != episode.content_hash:
+    if episode.content_hash is not None and hash_episode(video, rows) != episode.content_hash:
         yield f"episode {index} is not as it was recorded: the content of {video} or of its rows differs from the hash."
+    elif not quick or episode.content_hash is None:
+        yield from _frame_problems(info, index, episode, video)
+
+
+def _frame_problems(info: DatasetInfo, index: int, episode: EpisodeInfo, video: Path) -> Iterator[str]:
+    """What is wrong with the frames of one episode, all of which are decoded.
+
+    Raises:
+        DataError: if there is none for a row.
+    """
+    digest = hashlib.sha256()
+    for t, frame in enumerate(read_frames(video, info.fps, 0, episode.length, episode.length)):
+        if frame.shape != info.frame_shape:
+            yield f"frame {t} of episode {index} has shape {frame.shape}, the dataset {info.frame_shape}."
+            return
+        if info.lossless:
+            digest.update(np.ascontiguousarray(frame))
+    if info.lossless and episode.frames_hash not in (None, digest.hexdigest()):
+        yield f"episode {index} shows other frames than were recorded: they differ from the hash."
 
 
 def _row_problems(index: int, rows: Rows) -> Iterator[str]:
@@ -101,12 +161,12 @@ def _totals_problems(root: Path, episodes: list[EpisodeInfo]) -> Iterator[str]:
     for episode in episodes:
         if episode.first_row != row:
             begins = f"episode {episode.index} begins at row {episode.first_row} instead of {row}"
-            yield f"{begins}; recording into the dataset mends that."
+            yield f"{begins}; --repair mends that."
             break
         row += episode.length
     content = read_json(root / INFO_PATH)
     for name, found in (("total_episodes", len(episodes)), ("total_frames", sum(e.length for e in episodes))):
         if content.get(name) != found:
-            yield f"{INFO_PATH} says {name} {content.get(name)}, there are {found}; recording into the dataset mends that."
+            yield f"{INFO_PATH} says {name} {content.get(name)}, there are {found}; --repair mends that."
     for path in (*orphans(root), *(path for path in root.rglob("*") if is_temporary(path))):
-        yield f"{path} belongs to no finished episode; recording into the dataset moves it aside."
+        yield f"{path} belongs to no finished episode; --repair clears it away."

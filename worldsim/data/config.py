@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from worldsim.errors import DataError, check_int
+from worldsim.files import check_writable
 
 MOST_FRAMES = LARGEST_SEED = 2**62
 MOST_PROCESSES = 4096
@@ -72,10 +73,37 @@ class MergeConfig:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Which dataset is read.
+    """Which dataset is read, and what is done about what is wrong.
 
     Attributes:
         dataset: folder of the dataset.
+        quick: count frames by the index of their video instead of decoding them.
+        repair: move damaged episodes aside, into the dataset's folder "orphans", and count rows and totals anew.
     """
 
     dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
+    quick: bool = False
+    repair: bool = False
+
+
+@dataclass(frozen=True)
+class InfoConfig:
+    """Which dataset is described.
+
+    Attributes:
+        dataset: folder of the dataset.
+        sheet: .png for a contact sheet: a row of frames of each of several episodes.
+        rows: episodes of the sheet, spread over the dataset.
+        columns: frames of each, spread over the episode.
+    """
+
+    dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
+    sheet: Path | None = None
+    rows: int = 8
+    columns: int = 8
+
+    def __post_init__(self) -> None:
+        if self.sheet is not None:
+            check_writable(self.sheet, (".png",))
+        for name in ("rows", "columns"):
+            check_int(name, getattr(self, name), 1, 64)

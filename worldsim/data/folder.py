@@ -74,11 +74,18 @@ def clean(root: Path) -> None:
         remove_temporary(folder)
     found = orphans(root)
     for path in found:
-        aside = root / ORPHANS / path.relative_to(root)
-        taken = sum(1 for _ in aside.parent.glob(f"{aside.stem}*")) if aside.parent.is_dir() else 0
-        publish(path, aside.with_stem(f"{aside.stem}.{taken}") if taken else aside)
+        set_aside(root, path)
     if found:
         print(f"worldsim: {len(found)} file(s) of episodes without metadata moved to {root / ORPHANS}", file=sys.stderr)
+
+
+def set_aside(root: Path, path: Path) -> Path:
+    """Moves a file of a dataset to its folder of orphans, under a name that is free there; returns where it is."""
+    aside = root / ORPHANS / path.relative_to(root)
+    taken = sum(1 for _ in aside.parent.glob(f"{aside.stem}*")) if aside.parent.is_dir() else 0
+    aside = aside.with_stem(f"{aside.stem}.{taken}") if taken else aside
+    publish(path, aside)
+    return aside
 
 
 def remove_partial(root: Path) -> None:
