@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.doom import SPECS
+from worldsim.envs.games.loading import source_hash
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
 from worldsim.envs.games.spec import (
     GAMES,
@@ -28,7 +29,6 @@ from worldsim.envs.games.spec import (
     known_game,
     make,
     register,
-    source_hash,
 )
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
-from worldsim.envs.games.spec import load_attribute
+from worldsim.envs.games.loading import load_attribute
 from worldsim.errors import GameError, suggest
 
 T = TypeVar("T")

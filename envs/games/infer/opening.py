@@ -14,8 +14,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from worldsim.envs.games.any import OldGym, Picture, to_rgb
-from worldsim.envs.games.spec import load_attribute
+from worldsim.envs.games.any import Picture, to_rgb
+from worldsim.envs.games.loading import load_attribute
+from worldsim.envs.games.old_gym import OldGym
 from worldsim.errors import GameError, WorldsimError
 
 SMALLEST_SIDE = 32  # pixels; what is smaller is a table of numbers rather than a picture

@@ -23,7 +23,7 @@ def write_game(found: Found, command: str, frames: int, eval_frames: int, polici
     """
     console = found.atari if found.atari in atari.KNOWN else None
     actions, used = _actions(found.wiring.actions)
-    names = sorted({"Adapted", "Picture", *used, *(["OldGym"] if found.source.old_gym else [])}, key=str.lower)
+    names = sorted({"Adapted", "Picture", *used}, key=str.lower)
     preset = "small_things" if found.look.small else "any_game"
     lines = [
         f'"""{found.source.env} as a game of worldsim. The file is yours: change what you like.',
@@ -36,6 +36,7 @@ def write_game(found: Found, command: str, frames: int, eval_frames: int, polici
         "from worldsim import ControlSpec, GameSpec",
         *(["from worldsim.envs.games import atari"] if console else []),
         f"from worldsim.envs.games.any import {', '.join(names)}",
+        *(["from worldsim.envs.games.old_gym import OldGym"] if found.source.old_gym else []),
         f"from worldsim.presets import Collection, {preset}",
         "",
         f"FPS = {found.fps:.6g}  # frames a second",

@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 
-from worldsim.envs.games.any import OldGym
 from worldsim.envs.games.infer.opening import (
     Source,
     fps_of,
@@ -18,6 +17,7 @@ from worldsim.envs.games.infer.opening import (
     picture_source,
     with_defaults,
 )
+from worldsim.envs.games.old_gym import OldGym
 from worldsim.errors import GameError
 
 HERE = "envs.games.infer.test_opening"
