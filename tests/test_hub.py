@@ -15,6 +15,7 @@ import pytest
 from hub_server import TOKEN, Hub, running_hub
 
 from worldsim.cli.app import main
+from worldsim.cli.options import existing_data
 from worldsim.data import Dataset
 from worldsim.data.check import check
 from worldsim.errors import DataError, FileError, WorldError
@@ -88,6 +89,7 @@ def test_a_dataset_goes_up_and_comes_down(hub: Hub, tmp_path: Path) -> None:
     assert theirs.root.is_relative_to(tmp_path / "hf/hub") and theirs.fingerprint == mine.fingerprint
     np.testing.assert_array_equal(theirs.frames(0), mine.frames(0))
     assert check(theirs.root, progress=False)["problems"] == []
+    assert existing_data(Path("me/dodge"), Path("data/default")) == theirs.root  # --data me/dodge
 
 
 def test_what_cannot_be_had_is_one_line(
@@ -95,7 +97,7 @@ def test_what_cannot_be_had_is_one_line(
 ) -> None:
     with pytest.raises(WorldError, match=r"no world 'me/nothing'; shipped: .*the Hugging Face Hub did not give 'me/nothing'"):
         World.load("me/nothing")
-    with pytest.raises(DataError, match="no dataset at me/nothing, and the Hugging Face Hub did not give"):
+    with pytest.raises(DataError, match="no dataset at me/nothing; the Hugging Face Hub did not give"):
         Dataset("me/nothing")
     Path("me").mkdir()
     asked = len(hub.requests)

@@ -5,29 +5,45 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import shutil
 import struct
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from data.importers.test_minerl import save as save_minerl
+from data.importers.vpt_recordings import controls as vpt_controls
+from data.importers.vpt_recordings import save as save_vpt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldsim.controls import ControlSpec
 from worldsim.data import Dataset, DatasetInfo, Recorder
 from worldsim.data.check import check
+from worldsim.data.exporters.lerobot import export_lerobot
 from worldsim.data.format import INFO_PATH, data_path, episode_path, video_path
+from worldsim.data.importers.config import LeRobotConfig, MineRLConfig, OwlConfig, VptConfig
+from worldsim.data.importers.lerobot import import_lerobot
+from worldsim.data.importers.minerl import import_minerl
+from worldsim.data.importers.owl import import_owl
+from worldsim.data.importers.vpt import import_vpt
 from worldsim.errors import WorldsimError
 from worldsim.world.folder import load_world
 
 FUZZ = settings(max_examples=settings().max_examples * 3 // 10)  # each opens a whole folder
+FEW = settings(max_examples=settings().max_examples // 10)  # each writes a dataset
 MOST = 600 << 20  # bytes that a refused file may cost at its peak
 ODD = st.one_of(
     st.none(),
@@ -204,6 +220,67 @@ def test_bytes_of_an_episode(dataset: Path, of: Callable[[Path, int], Path], dat
     survives(path, data.draw(changed_bytes(path.read_bytes()), label=path.suffix), open_dataset, dataset)
 
 
+@pytest.fixture(scope="module")
+def foreign(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings in formats of others, each in a folder of its own."""
+    root = tmp_path_factory.mktemp("strangers") / "foreign"
+    export_lerobot(Dataset(dataset), root / "lerobot", progress=False)
+    save_vpt(root / "vpt", "one", vpt_controls(8))
+    save_minerl(root / "minerl/one", steps=8)
+    (root / "owl").mkdir()
+    shutil.copy(root / "vpt/one.mp4", root / "owl")
+    events = ["1.0,START,[]", '1.1,KEYBOARD,"[87,true]"', '1.15,MOUSE_MOVE,"[3,-4]"', "1.3,END,[]"]
+    (root / "owl/inputs.csv").write_text("timestamp,event_type,event_args\n" + "\n".join(events) + "\n")
+    return root
+
+
+def open_foreign(kind: str, root: Path) -> None:
+    """Imports a folder into one that is removed."""
+    with tempfile.TemporaryDirectory() as out:
+        path, target = root / kind, Path(out) / "dataset"
+        if kind == "lerobot":
+            import_lerobot(LeRobotConfig(path, target), progress=False)
+        elif kind == "vpt":
+            import_vpt(VptConfig(path, target), progress=False)
+        elif kind == "minerl":
+            import_minerl(MineRLConfig(path, target), progress=False)
+        else:
+            import_owl(OwlConfig(path, target), progress=False)
+
+
+FOREIGN = ("lerobot/meta/info.json", "vpt/one.jsonl", "minerl/one/metadata.json")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@FEW
+@given(data=st.data())
+def test_fields_of_other_formats(foreign: Path, name: str, data: st.DataObject) -> None:
+    kind, path = name.split("/")[0], foreign / name
+    first, *others = path.read_text().splitlines() if name.endswith(".jsonl") else [path.read_text()]
+    content = dumped(data.draw(changed_json(json.loads(first)), label=name))
+    survives(path, b"\n".join([content, *(line.encode() for line in others)]), partial(open_foreign, kind), foreign)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *FOREIGN,
+        "lerobot/meta/episodes/chunk-000/file-000.parquet",
+        "lerobot/data/chunk-000/file-000.parquet",
+        "lerobot/meta/stats.json",
+        "vpt/one.mp4",
+        "minerl/one/rendered.npz",
+        "owl/inputs.csv",
+    ],
+)
+@FEW
+@given(data=st.data())
+def test_bytes_of_other_formats(foreign: Path, name: str, data: st.DataObject) -> None:
+    path = foreign / name
+    content = data.draw(changed_bytes(path.read_bytes()), label=name)
+    survives(path, content, partial(open_foreign, name.split("/")[0]), foreign)
+
+
 def test_names_that_are_no_text(dataset: Path) -> None:
     """Both were found by the tests above: pyarrow and PyAV decode names of columns and tags when they are asked for."""
     rows, video = data_path(dataset, 0), video_path(dataset, 0)
@@ -217,3 +294,22 @@ def test_names_that_are_no_text(dataset: Path) -> None:
     before = Dataset(dataset).frames(0)
     with changed(video, whole.replace(b"Lavf", b"\x80avf")):
         np.testing.assert_array_equal(Dataset(dataset).frames(0), before)
+
+
+def test_small_files_that_unpack_to_large_ones(dataset: Path, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, episode, numbers = data_path(dataset, 0), episode_path(dataset, 0), foreign / "minerl/one/rendered.npz"
+    million = pa.table({"next.reward": pa.nulls(1_000_000, pa.float32())})
+    long = pa.Table.from_pylist([{**pq.read_table(episode).to_pylist()[0], "sampler": "x" * (32 << 20)}])
+    for path, table in ((rows, million), (episode, long)):
+        with changed(path, parquet(table)), pytest.raises(WorldsimError, match=r"bytes out of a file of \d{2,6}\)"):
+            open_dataset(dataset)
+    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("reward.npy", bytes(2**21))
+    monkeypatch.setattr("worldsim.data.importers.minerl.LARGEST", 2**20)
+    with changed(numbers, packed.getvalue()), pytest.raises(WorldsimError, match="its arrays are too large"):
+        open_foreign("minerl", foreign)
+
+
+def parquet(table: pa.Table) -> bytes:
+    pq.write_table(table, written := io.BytesIO(), compression="zstd")
+    return written.getvalue()

@@ -104,7 +104,7 @@ def _hub(name: str) -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise FileError(f'{shown(name)} is on the Hugging Face Hub, for which: pip install "worldsim-dit[hub]".') from error
+        raise FileError(f'to ask the Hugging Face Hub for {shown(name)}: pip install "worldsim-dit[hub]".') from error
     return huggingface_hub
 
 
@@ -118,4 +118,4 @@ def _named(what: str) -> Iterator[None]:
     except Exception as error:  # there are dozens of kinds, of several packages
         said = " ".join(str(error).split()) or type(error).__name__
         hint = " Log in first: hf auth login." if "401" in said or "403" in said else ""
-        raise FileError(f"{what}: {printable(said, 500)}.{hint}") from error
+        raise FileError(f"{what}: {printable(said, 500).rstrip('.')}.{hint}") from error

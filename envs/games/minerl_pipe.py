@@ -42,6 +42,8 @@ class Worker:
     """
 
     def __init__(self, env_id: str, python: str, package: str = "minerl") -> None:
+        if os.name != "posix":
+            raise GameError("MineRL is played on Linux and macOS only: the pipe to it needs their signals.")
         found = shutil.which(os.path.expanduser(python))
         if found is None:
             raise GameError(f"python was {shown(python)}, where no interpreter is; give that of an environment with MineRL.")

@@ -33,7 +33,7 @@ def find_dataset(name: str | Path) -> Path:
     try:
         return download(name, "dataset", SHARED)
     except FileError as error:
-        raise DataError(f"no dataset at {name}, and {error}") from error
+        raise DataError(f"no dataset at {name}; {error}") from error
 
 
 def check_recordable(root: str | Path, info: DatasetInfo | None = None) -> None:

@@ -18,6 +18,7 @@ from worldsim.data.stats import Stats, summarise
 from worldsim.files import named_errors, replacing
 
 TASKS_PATH = "meta/tasks.parquet"
+UNPACKED, ALWAYS = 100, 2**24  # times a parquet file's size, and bytes on top, that its content may take in memory
 STATS_COLUMN = "worldsim_stats"  # of an episode's metadata; one column, since parquet spends half a kilobyte on each
 
 _NUMBERS = {"index": ("episode_index", 0), "length": ("length", 1), "first_row": ("dataset_from_index", 0)}  # and the least
@@ -193,8 +194,15 @@ def _write_table(path: Path, table: pa.Table) -> None:
 def _read_table(path: Path) -> pa.Table:
     try:
         file = pq.ParquetFile(os.path.abspath(path))
-        if file.metadata.num_rows > path.stat().st_size:  # a row takes several bytes, so the number is wrong
-            raise damaged(path, f"{file.metadata.num_rows} rows in {path.stat().st_size} bytes")
+        check_unpacked(file.metadata, path)
         return file.read()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last where a column's name is no text
         raise damaged(path, error) from error
+
+
+def check_unpacked(about: pq.FileMetaData, path: Path) -> None:
+    """Raises `DataError` if a parquet file says that it would fill more memory than any of ours: a few bytes can say so."""
+    size = path.stat().st_size
+    unpacked = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    if about.num_rows > size or unpacked > UNPACKED * size + ALWAYS:  # a row takes several bytes
+        raise damaged(path, f"{about.num_rows} rows and {unpacked} bytes out of a file of {size}")

@@ -46,4 +46,4 @@ def find_world(name: str | Path) -> Path:
     try:
         return download(name, "model", (*FILES, "README.md"))
     except FileError as error:
-        raise WorldError(f"{problem} Or {error}") from error
+        raise WorldError(f"{problem} Besides, {error}") from error

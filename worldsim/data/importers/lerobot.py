@@ -25,6 +25,7 @@ from worldsim.data.importers.config import LeRobotConfig
 from worldsim.data.importers.frames import VideoInfo, probe, video_frames
 from worldsim.data.importers.source import NO_STATE, Imported, Recording, Row, dataset_info, run
 from worldsim.data.recorder import STATS_PATH
+from worldsim.data.tables import check_unpacked
 from worldsim.errors import DataError, check_int, check_number, printable, shown
 from worldsim.files import read_json
 
@@ -167,7 +168,10 @@ def _column(table: pa.Table, name: str, length: int) -> NDArray[np.float32]:
 
 def _read(path: Path, **options: Any) -> pa.Table:
     try:
+        check_unpacked(pq.read_metadata(os.path.abspath(path)), path)
         return pq.read_table(os.path.abspath(path), **options, partitioning=None)
+    except DataError:
+        raise
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _damaged(path, error) from error
 
