@@ -1,7 +1,7 @@
 """The Hugging Face Hub: what is shared there goes up and comes down through the package huggingface_hub.
 
-Its own settings count: where you are logged in, `HF_HOME` for the cache, `HF_HUB_OFFLINE=1` for using the cache alone,
-`HF_ENDPOINT` for another server.
+Its own settings count: where you are logged in, `HF_HOME` for the cache, `HF_HUB_OFFLINE=1` for using the
+cache alone, `HF_ENDPOINT` for another server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def is_hub_id(name: str) -> bool:
 
 
 def download(name: str, kind: Kind, patterns: Sequence[str]) -> Path:
-    """Folder in the Hub's cache with the newest version of a world or dataset; offline, with the one that was downloaded last.
+    """Folder in the Hub's cache with the newest version of a world or dataset; offline, with the one that was
+    downloaded last.
 
     Args:
         name: on the Hub, "user/name".
@@ -41,11 +42,12 @@ def download(name: str, kind: Kind, patterns: Sequence[str]) -> Path:
 
 
 def upload(files: Mapping[str, Path | bytes], name: str, kind: Kind, *, private: bool = False, message: str) -> str:
-    """Makes a repository on the Hub, if it is not there yet, and puts files into it. Others that are in it stay.
+    """Makes a repository on the Hub, if it is not there yet, and puts files into it. Others that are in it
+    stay.
 
     Args:
-        files: name in the repository -> file, or its content. They go up in this order, so that what names the others may
-            come last.
+        files: name in the repository -> file, or its content. They go up in this order, so that what names
+            the others may come last.
         name: on the Hub, "user/name".
         kind: of what it is.
         private: whether a new repository is for you alone.
@@ -71,7 +73,9 @@ def upload(files: Mapping[str, Path | bytes], name: str, kind: Kind, *, private:
 
 
 def downloaded(kind: Kind) -> Iterator[tuple[str, Path]]:
-    """Names and newest folders of what is in the Hub's cache, without asking the Hub; nothing where there is no cache."""
+    """Names and newest folders of what is in the Hub's cache, without asking the Hub; nothing where there is
+    no cache.
+    """
     try:
         from huggingface_hub import scan_cache_dir
         from huggingface_hub.errors import CacheNotFound

@@ -1,7 +1,8 @@
 """MineRL, Minecraft for agents, played with keys and mouse: of MineRL 0.4.4 and of 1.0.
 
-MineRL needs an old Gym, an old Python and Java, so it runs in an interpreter of its own, which this module talks to over a
-pipe. `worldsim new minerl/treechop --env MineRLTreechop-v0 --python PATH` describes such a game; by hand it is one line:
+MineRL needs an old Gym, an old Python and Java, so it runs in an interpreter of its own, which this module
+talks to over a pipe. `worldsim new minerl/treechop --env MineRLTreechop-v0 --python PATH` describes such a
+game; by hand it is one line:
 
 >>> SPEC = minerl_game("minerl/treechop", "MineRLTreechop-v0", python="/opt/minerl/bin/python", binaries=SIMPLE)
 """
@@ -43,7 +44,8 @@ HUMAN = (*KEYS, *BUTTONS)  # all 23, in 1.0
 class MineRLActions:
     """Translates between the actions of a MineRL environment and `Controls`, exactly in both directions.
 
-    The camera action is `(pitch, yaw)` in degrees per step, down and right positive; the mouse is `(yaw, pitch)`.
+    The camera action is `(pitch, yaw)` in degrees per step, down and right positive; the mouse is `(yaw,
+    pitch)`.
 
     Attributes:
         binaries: names of the binary actions.
@@ -83,7 +85,8 @@ class MineRLActions:
         return {**{held[name]: name for name in self.binaries}, **turns}
 
     def to_action(self, controls: Controls) -> dict[str, Any]:
-        """`Controls` -> MineRL's action: an int for each binary, `camera` float32 `(2,)`, and the no-op of all others.
+        """`Controls` -> MineRL's action: an int for each binary, `camera` float32 `(2,)`, and the no-op of
+        all others.
 
         Raises:
             ControlError: for a key or button that this environment does not have.
@@ -138,16 +141,19 @@ def actions_of(described: Mapping[str, Any], mouse_limit: float = MOUSE_LIMIT) -
 class MineRLEnv(gymnasium.Env[NDArray[np.uint8], Any]):
     """A MineRL environment as a Gymnasium environment with our controls.
 
-    Observation: uint8 `(height, width, 3)`, what the player sees; each pixel is the average of those that it covers.
+    Observation: uint8 `(height, width, 3)`, what the player sees; each pixel is the average of those that it
+    covers.
 
-    Action: an element of `action_space`, that of `control_spec`. With a `frame_skip` above 1, keys are held for all steps of
-    Minecraft, and each gets an equal part of the mouse's motion.
+    Action: an element of `action_space`, that of `control_spec`. With a `frame_skip` above 1, keys are held
+    for all steps of Minecraft, and each gets an equal part of the mouse's motion.
 
     Reward: MineRL's, summed over the steps.
 
-    Episode end: `terminated` when MineRL ends the episode, `truncated` at its step limit or after `max_tics` steps.
+    Episode end: `terminated` when MineRL ends the episode, `truncated` at its step limit or after `max_tics`
+    steps.
 
-    Info: `tics` (int, Minecraft's steps), `has_frame` (True), and every number that MineRL observes, such as `inventory.log`.
+    Info: `tics` (int, Minecraft's steps), `has_frame` (True), and every number that MineRL observes, such as
+    `inventory.log`.
 
     Args:
         env_id: such as "MineRLTreechop-v0".
@@ -160,8 +166,8 @@ class MineRLEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         render_mode: None or "rgb_array".
 
     Raises:
-        GameError: if the interpreter or the environment is missing, or has other actions; here and in every method, if
-            Minecraft fails.
+        GameError: if the interpreter or the environment is missing, or has other actions; here and in every
+            method, if Minecraft fails.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(STEPS_PER_SECOND)}  # noqa: RUF012 (Gymnasium's convention)

@@ -35,7 +35,8 @@ class Worker:
         package: module whose import registers the environment.
 
     Attributes:
-        described: what its spaces are: `actions` by name, the shape `pov` of a frame, `max_steps` of an episode.
+        described: what its spaces are: `actions` by name, the shape `pov` of a frame, `max_steps` of an
+            episode.
 
     Raises:
         GameError: if the interpreter is missing, or fails to make the environment.

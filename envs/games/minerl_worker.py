@@ -1,7 +1,7 @@
 """Runs an old-API Gym environment of MineRL for `worldsim.envs.games.minerl`, in a Python that has MineRL.
 
-It needs nothing of worldsim, and runs in any Python from 3.6 on. A message is a line of JSON with its length before it, then the
-bytes of the frame, if it has one, with theirs before them. Nothing is unpickled.
+It needs nothing of worldsim, and runs in any Python from 3.6 on. A message is a line of JSON with its length
+before it, then the bytes of the frame, if it has one, with theirs before them. Nothing is unpickled.
 """
 
 import argparse

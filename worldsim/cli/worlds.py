@@ -16,7 +16,8 @@ class WorldsConfig:
     """What is done besides listing the worlds.
 
     Attributes:
-        speed: measure frames/s of every world on this machine, a few seconds each; they are kept and listed from then on.
+        speed: measure frames/s of every world on this machine, a few seconds each; they are kept and listed
+            from then on.
         clear_cache: delete the graphs that runtimes compiled on this machine.
     """
 

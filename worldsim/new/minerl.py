@@ -19,7 +19,8 @@ def write_minerl(config: NewConfig, command: str, processes: int) -> str:
     """The text of the game's file.
 
     Args:
-        config: of the command; its `env` and `python` name the environment and the interpreter that has MineRL.
+        config: of the command; its `env` and `python` name the environment and the interpreter that has
+            MineRL.
         command: that was typed, for the docstring.
         processes: games played at a time.
 
@@ -67,7 +68,9 @@ COLLECTION = Collection(frames={frames:_}, eval_frames={held_out:_})  # what is 
 
 
 def _size(pov: list[int]) -> tuple[int, int]:
-    """Height and width of the frames: those of MineRL where they are few pixels, otherwise the best of that shape."""
+    """Height and width of the frames: those of MineRL where they are few pixels, otherwise the best of that
+    shape.
+    """
     height, width, _ = pov
     if height * width <= 40 * SIZE_FACTOR**2 and not height % SIZE_FACTOR and not width % SIZE_FACTOR:
         return height, width

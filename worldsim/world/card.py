@@ -17,7 +17,8 @@ LONGEST = 2**20  # characters of a card
 
 
 def world_card(folder: Path, config: WorldConfig, name: str, *, report: str = "", license: str = "") -> str:
-    """Markdown for the Hub: the card in the world's folder, or one made from its config, below a head that the Hub reads.
+    """Markdown for the Hub: the card in the world's folder, or one made from its config, below a head that
+    the Hub reads.
 
     Args:
         folder: of the world.

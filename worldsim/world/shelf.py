@@ -40,8 +40,8 @@ def known_worlds(here: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def describe_world(folder: Path, name: str | None = None, place: str = "shipped") -> dict[str, Any]:
-    """What a world is: `name`, `place`, `width`, `height`, `fps`, `parameters`, `megabytes` (of all its files), `figures`, and
-    `measured_fps`, frames/s on this machine, None where nobody measured them.
+    """What a world is: `name`, `place`, `width`, `height`, `fps`, `parameters`, `megabytes` (of all its
+    files), `figures`, and `measured_fps`, frames/s on this machine, None where nobody measured them.
 
     Args:
         folder: of the world.

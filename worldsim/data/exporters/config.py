@@ -20,8 +20,8 @@ class ExportConfig:
 
     Attributes:
         dataset: folder of the dataset.
-        to: the format: minari, a Minari dataset, without loss; lerobot, a LeRobot v3 dataset for its training scripts; mp4 or
-            gif, a clip of one episode with its keys and mouse below.
+        to: the format: minari, a Minari dataset, without loss; lerobot, a LeRobot v3 dataset for its training
+            scripts; mp4 or gif, a clip of one episode with its keys and mouse below.
         out: folder, new or empty; or the clip's file.
         split: "train" or "eval"; by default all episodes.
         episode: number of the episode that becomes a clip.

@@ -14,7 +14,8 @@ from worldsim.files import check_writable_folder, named_errors
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder to write to, which becomes `path` if the block succeeds, and is removed if it fails.
+    """Gives a temporary folder to write to, which becomes `path` if the block succeeds, and is removed if it
+    fails.
 
     Raises:
         DataError: if there is something at `path` already.

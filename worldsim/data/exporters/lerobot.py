@@ -1,8 +1,9 @@
 """Datasets as LeRobot v3 datasets for LeRobot's training scripts.
 
-Recordings have that layout already, so that its reader reads them. Exported ones have, as its scripts want it, one vector
-`action` (the control spec's, mouse in degrees), `next.done`, statistics of every episode in a table, and the rows of many
-episodes in one file. The frames stay as they are, each episode in a video of its own.
+Recordings have that layout already, so that its reader reads them. Exported ones have, as its scripts want
+it, one vector `action` (the control spec's, mouse in degrees), `next.done`, statistics of every episode in a
+table, and the rows of many episodes in one file. The frames stay as they are, each episode in a video of its
+own.
 """
 
 from __future__ import annotations

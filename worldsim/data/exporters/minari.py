@@ -1,9 +1,9 @@
 """Datasets as Minari datasets, without loss: frames are stored as they are decoded, not as JPEGs.
 
-An episode of T rows has T steps. Row t becomes observation t, action t, and the reward and end of step t. Minari wants a
-last observation too, which recordings do not hold: it repeats the last frame. Actions are elements of
-`ControlSpec.action_space`, whose mouse is in units of its limit. The exact controls are in `infos["controls"]`, each at the
-observation that it led to.
+An episode of T rows has T steps. Row t becomes observation t, action t, and the reward and end of step t.
+Minari wants a last observation too, which recordings do not hold: it repeats the last frame. Actions are
+elements of `ControlSpec.action_space`, whose mouse is in units of its limit. The exact controls are in
+`infos["controls"]`, each at the observation that it led to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ NAME = re.compile(r"[-_\w]+-v\d+", re.ASCII)
 
 
 def export_minari(dataset: Dataset, out: Path, *, progress: bool = True) -> None:
-    """Writes a Minari dataset. `MINARI_DATASETS_PATH=<folder above> ` makes it loadable by the name of its folder.
+    """Writes a Minari dataset. `MINARI_DATASETS_PATH=<folder above> ` makes it loadable by the name of its
+    folder.
 
     Args:
         dataset: to export.

@@ -14,7 +14,8 @@ SHORT = {"mouse.left": "LMB", "mouse.middle": "MMB", "mouse.right": "RMB", "esca
 
 
 class Overlay:
-    """Draws the controls of a spec as caps in one or more lines, and the mouse's motion as a line from the middle of a dial.
+    """Draws the controls of a spec as caps in one or more lines, and the mouse's motion as a line from the
+    middle of a dial.
 
     Args:
         spec: of the controls.

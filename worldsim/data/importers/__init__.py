@@ -1,6 +1,8 @@
-"""Recordings made by other programs become a dataset of ours. Importing this loads neither pyarrow nor PyTorch.
+"""Recordings made by other programs become a dataset of ours. Importing this loads neither pyarrow nor
+PyTorch.
 
-A format that is not among the ready ones needs one generator, which gives each frame with the controls held at it:
+A format that is not among the ready ones needs one generator, which gives each frame with the controls held
+at it:
 
 >>> def rows():
 ...     for frame, keys in my_recording:  # the controls at frame t produced frame t + 1

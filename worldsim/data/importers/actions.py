@@ -1,8 +1,8 @@
 """Actions of other libraries -> controls, by words.
 
-A word names what is held: keys and motions joined by "+", such as "a", "up+left", "mouse.left" (a mouse button) or
-"mouse.dx=10" (10 degrees to the right); "none" is nothing. A discrete action has one word for each of its numbers; a vector
-has one for each of its entries, where a motion is degrees per unit of the entry.
+A word names what is held: keys and motions joined by "+", such as "a", "up+left", "mouse.left" (a mouse
+button) or "mouse.dx=10" (10 degrees to the right); "none" is nothing. A discrete action has one word for each
+of its numbers; a vector has one for each of its entries, where a motion is degrees per unit of the entry.
 """
 
 from __future__ import annotations

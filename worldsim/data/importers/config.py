@@ -90,7 +90,8 @@ class VptConfig(ImportConfig):
 
 @dataclass(frozen=True)
 class MineRLConfig(VptConfig):
-    """Minecraft as MineRL's dataset of 2019 has it: folders with `recording.mp4`, `rendered.npz` and `metadata.json`.
+    """Minecraft as MineRL's dataset of 2019 has it: folders with `recording.mp4`, `rendered.npz` and
+    `metadata.json`.
 
     Attributes:
         path: such a folder, or one that holds them.
@@ -128,8 +129,8 @@ class ArrayConfig(ImportConfig):
     """Recordings whose actions are numbers or vectors.
 
     Attributes:
-        actions: what is held with each action, or with each entry of an action that is a vector: `none`, `a`, `up+left`,
-            `mouse.left`, `mouse.dx=10`. By default number keys.
+        actions: what is held with each action, or with each entry of an action that is a vector: `none`, `a`,
+            `up+left`, `mouse.left`, `mouse.dx=10`. By default number keys.
         fps: frames per second, before `every`; by default what the recordings say.
         image: name of the pictures among the observations; by default the only one.
     """

@@ -1,7 +1,9 @@
-"""HDF5 files as D4RL has them (Fu et al. 2020): all steps of all episodes in one array for each kind of number.
+"""HDF5 files as D4RL has them (Fu et al. 2020): all steps of all episodes in one array for each kind of
+number.
 
-Row t of `actions`, `rewards`, `terminals` and `timeouts` belongs to the step from observation t to observation t + 1, as in our
-format. The observations must be pictures; where they are numbers of a simulator, record its pictures instead.
+Row t of `actions`, `rewards`, `terminals` and `timeouts` belongs to the step from observation t to
+observation t + 1, as in our format. The observations must be pictures; where they are numbers of a simulator,
+record its pictures instead.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def probe(path: Path) -> VideoInfo:
 
 
 def video_frames(path: Path, height: int, width: int, start: float = 0.0) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video, uint8 RGB `(height, width, 3)`, from `start` seconds on; one at a time in memory.
+    """The frames of a video, uint8 RGB `(height, width, 3)`, from `start` seconds on; one at a time in
+    memory.
 
     Raises:
         DataError: if it cannot be opened or decoded.
@@ -86,7 +87,8 @@ def resized(frame: NDArray[Any], height: int, width: int) -> NDArray[np.uint8]:
 
 
 def pictures(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images as other libraries store them -> uint8 `(T, H, W, 3)`: channels first or last, grey or RGB, 0 to 1 or 0 to 255.
+    """Images as other libraries store them -> uint8 `(T, H, W, 3)`: channels first or last, grey or RGB, 0 to
+    1 or 0 to 255.
 
     Raises:
         DataError: if they are something else.

@@ -1,6 +1,7 @@
 """LeRobot datasets of format v3, of others or exported by us; the package lerobot is not needed.
 
-Row t of an episode holds the observation, the action taken at it, and in `next.*` what that led to, as in our format.
+Row t of an episode holds the observation, the action taken at it, and in `next.*` what that led to, as in our
+format.
 """
 
 from __future__ import annotations

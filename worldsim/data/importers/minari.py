@@ -1,7 +1,8 @@
 """Minari datasets (Younis et al. 2024), those of others and those that `worldsim data export` wrote.
 
-A Minari episode of T steps has T + 1 observations; action t was taken at observation t. Row t takes observation t, action t,
-and the reward and end of step t. The last observation has no action, so there is no row for it.
+A Minari episode of T steps has T + 1 observations; action t was taken at observation t. Row t takes
+observation t, action t, and the reward and end of step t. The last observation has no action, so there is no
+row for it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def import_minari(config: MinariConfig, *, progress: bool = True) -> Imported:
     """Imports a Minari dataset.
 
     Raises:
-        DataError: if Minari is missing, there is no such dataset, or its observations or actions are of the wrong kind.
+        DataError: if Minari is missing, there is no such dataset, or its observations or actions are of the
+            wrong kind.
         FileError: if the dataset cannot be written.
     """
     storage = _open(config.path)

@@ -1,7 +1,7 @@
 """MineRL's dataset (Guss et al. 2019): folders with `recording.mp4`, `rendered.npz` and `metadata.json`.
 
-Action t of N was taken at observation t, of which there are N + 1. The video ends with the last observation, and begins with
-frames from before the episode. Actions without a key, such as crafting, are left out.
+Action t of N was taken at observation t, of which there are N + 1. The video ends with the last observation,
+and begins with frames from before the episode. Actions without a key, such as crafting, are left out.
 """
 
 from __future__ import annotations

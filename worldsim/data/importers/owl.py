@@ -1,8 +1,9 @@
 """Recordings of OWL Control: a folder with a video and `inputs.csv`.
 
-The table has a line for each event: `timestamp,event_type,event_args`, seconds since 1970, a name, and a JSON list. Keys
-and buttons are numbered as Windows numbers them, motions are counts of the mouse. The format is that of
-github.com/Wayfarer-Labs/owl-control. The video begins with `VIDEO_START`, or where there is none with `START`.
+The table has a line for each event: `timestamp,event_type,event_args`, seconds since 1970, a name, and a JSON
+list. Keys and buttons are numbered as Windows numbers them, motions are counts of the mouse. The format is
+that of github.com/Wayfarer-Labs/owl-control. The video begins with `VIDEO_START`, or where there is none with
+`START`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def _rows(folder: Path, info: DatasetInfo, config: OwlConfig) -> Iterator[Row]:
 
 
 def _vectors(events: list[Event], spec: ControlSpec, fps: float, config: OwlConfig) -> Iterator[NDArray[np.float32]]:
-    """Controls of each frame: keys and buttons that were down at any time until the next frame, and the sum of motions."""
+    """Controls of each frame: keys and buttons that were down at any time until the next frame, and the sum
+    of motions.
+    """
     down: set[str] = set()
     position, names = 0, spec.names
     last = events[-1].time + config.delay if events else 0.0

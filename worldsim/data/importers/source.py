@@ -1,7 +1,7 @@
 """What every importer gives, and the loop that records it.
 
-All importers keep to one rule, which is that of the format: the controls in a row were held at the row's frame, and they
-produced the frame of the next row, as well as the reward and the end in their own row.
+All importers keep to one rule, which is that of the format: the controls in a row were held at the row's
+frame, and they produced the frame of the next row, as well as the reward and the end in their own row.
 """
 
 from __future__ import annotations
@@ -95,15 +95,16 @@ def import_recordings(
 ) -> Imported:
     """Adds recordings to a dataset, made if it is not there yet.
 
-    An episode whose content the dataset holds already is not added again, so that the same call after an interruption
-    adds what is missing.
+    An episode whose content the dataset holds already is not added again, so that the same call after an
+    interruption adds what is missing.
 
     Args:
-        info: of the dataset. `fps` and `frame_skip` are those after `every`. Frames are resized to its height and width.
+        info: of the dataset. `fps` and `frame_skip` are those after `every`. Frames are resized to its height
+            and width.
         recordings: to add.
         out: folder of the dataset: new, empty, or a dataset of the same kind.
-        every: keep each so many-th frame. A kept row holds what was pressed at any of the frames up to the next kept one,
-            the sum of their mouse motions and rewards, and their end.
+        every: keep each so many-th frame. A kept row holds what was pressed at any of the frames up to the
+            next kept one, the sum of their mouse motions and rewards, and their end.
         skip_damaged: go on after a recording that cannot be read, and list it in the result.
         progress: show a progress bar.
 

@@ -1,7 +1,8 @@
 """Videos with a table of controls beside each: `clip.mp4` and `clip.csv`.
 
-The table has one row for each frame and a column for each control, named as in `ControlSpec.names`: a key such as `w`,
-`mouse.dx` and `mouse.dy` in degrees, a button such as `mouse.left`. `reward`, `terminated` and `truncated` may be there too.
+The table has one row for each frame and a column for each control, named as in `ControlSpec.names`: a key
+such as `w`, `mouse.dx` and `mouse.dy` in degrees, a button such as `mouse.left`. `reward`, `terminated` and
+`truncated` may be there too.
 """
 
 from __future__ import annotations

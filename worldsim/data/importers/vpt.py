@@ -1,7 +1,9 @@
-"""Minecraft as OpenAI's VPT contractors recorded it: `NAME.mp4` with 20 frames/s, and `NAME.jsonl` with a line for each.
+"""Minecraft as OpenAI's VPT contractors recorded it: `NAME.mp4` with 20 frames/s, and `NAME.jsonl` with a
+line for each.
 
-The format is that of github.com/openai/Video-Pre-Training (Baker et al. 2022, "Video PreTraining", appendix B). Line t holds
-the keys and buttons held at frame t, and the pixels by which the mouse moved; they produced frame t + 1.
+The format is that of github.com/openai/Video-Pre-Training (Baker et al. 2022, "Video PreTraining", appendix
+B). Line t holds the keys and buttons held at frame t, and the pixels by which the mouse moved; they produced
+frame t + 1.
 """
 
 from __future__ import annotations
@@ -52,9 +54,10 @@ def _rows(video: Path, info: DatasetInfo) -> Iterator[Row]:
 def _vectors(path: Path, spec: ControlSpec) -> Iterator[NDArray[np.float32]]:
     """The controls of each line.
 
-    Two things are mended as VPT's and MineRL's own readers do. Where the first line says that attack was just pressed, it is
-    not held until it is pressed again: the recorder missed its release. The wheel is not recorded, but the slot of the hotbar
-    is: where the next line has another, that slot's number key counts as pressed.
+    Two things are mended as VPT's and MineRL's own readers do. Where the first line says that attack was just
+    pressed, it is not held until it is pressed again: the recorder missed its release. The wheel is not
+    recorded, but the slot of the hotbar is: where the next line has another, that slot's number key counts as
+    pressed.
     """
     stuck = False
     for number, (step, after) in enumerate(_pairs(_lines(path))):
