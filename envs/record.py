@@ -193,8 +193,7 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
         if self.recorder is None:
             self.recorder = Recorder(self._path, describe(self.env, self._codec.spec, self._frames.shape[1:], self._options))
         seeds = [None if seed is None else seed + i if isinstance(seed, int) else seed[i] for i in range(self.num_envs)]
-        for row in rows:
-            self._begin(row, seeds[row])
+        self._begin(list(rows), seeds)
         return obs, infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -216,8 +215,7 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
             again, self._over = self._over, np.zeros(self.num_envs, bool)
         else:
             again = was_over & ~self._over if self._mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
-        for row in np.flatnonzero(again).tolist():
-            self._begin(row, None)
+        self._begin(np.flatnonzero(again).tolist(), [None] * self.num_envs)
         return obs, rewards, terminated, truncated, infos
 
     def close(self, **options: Any) -> None:
@@ -232,12 +230,14 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
                 self.recorder.close()
             self.env.close(**options)
 
-    def _begin(self, row: int, seed: int | None) -> None:
+    def _begin(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
+        """Begins an episode in each of `rows`, which were reset together."""
         assert self.recorder is not None
         who = {name: self._options[name] for name in ("policy", "split")}
-        self._labels[row] = {**who, "seed": seed, **_dream_labels(self.env, row)}
-        path = self.recorder.root / PARTIAL / f"episode-{next(self._names)}.mp4"
-        self._writers[row], self._over[row] = EpisodeWriter(path, self.recorder.info), False
+        for i, row in enumerate(rows):
+            self._labels[row] = {**who, "seed": seeds[row], **_dream_labels(self.env, row, (len(rows), i))}
+            path = self.recorder.root / PARTIAL / f"episode-{next(self._names)}.mp4"
+            self._writers[row], self._over[row] = EpisodeWriter(path, self.recorder.info), False
 
     def _end(self, row: int) -> None:
         """Takes the episode of a row into the dataset; one without frames is dropped."""
@@ -326,8 +326,14 @@ def _attribute(env: Any, name: str) -> Any:
         return None
 
 
-def _dream_labels(env: Any, row: int = 0) -> dict[str, Any]:
-    """Of an episode that a world dreams; nothing for a real game, even one that sees with a world's tokenizer."""
+def _dream_labels(env: Any, row: int = 0, together: tuple[int, int] = (1, 0)) -> dict[str, Any]:
+    """Of an episode that a world dreams; nothing for a real game, even one that sees with a world's tokenizer.
+
+    Args:
+        env: the environment.
+        row: of its batch.
+        together: how many rows were reset together, and which of them this one was.
+    """
     from worldsim.envs.dream import DreamEnv
     from worldsim.envs.vector import DreamVectorEnv
 
@@ -335,7 +341,8 @@ def _dream_labels(env: Any, row: int = 0) -> dict[str, Any]:
         return {}
     from worldsim.world.provenance import dream_labels
 
-    return dream_labels(env.unwrapped.world, row)
+    shows_frames = not env.unwrapped.view.latent and env.unwrapped.view.obs_size is None  # otherwise all rows are decoded
+    return dream_labels(env.unwrapped.world, row, decoded=together if shows_frames else None)
 
 
 def _is_frame(value: Any) -> bool:

@@ -13,7 +13,8 @@ from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
 from worldsim.data.merge import merge
 from worldsim.envs.games import find_game, make_policy
-from worldsim.errors import GameError
+from worldsim.errors import DataError, GameError
+from worldsim.eval.redream import redream
 from worldsim.player import PlayConfig
 from worldsim.player.session import Session
 
@@ -247,3 +248,30 @@ def test_graphs_are_prepared_when_play_ends(tiny_world_path: Path, monkeypatch: 
     assert not asked
     session.close()
     assert asked == [tiny_world_path]
+
+
+def test_a_recording_that_began_in_the_window_in_mid_dream(dodge_world_path: Path, tmp_path: Path) -> None:
+    session = Session(PlayConfig(str(dodge_world_path), device="cpu", recordings=tmp_path, seed=4))
+    key = session.spec.keys[0]
+    session.restart()
+    for t in range(9):
+        if t == 3:
+            session.toggle_recording()
+        if t == 7:
+            session.change_num_steps(1)
+        session.advance(Controls(keys={key} if t % 2 else set()))
+    session.toggle_recording()
+    session.next_mode()
+    session.next_mode()  # side by side: the dream begins where the real game is
+    session.advance(Controls())
+    session.toggle_recording()
+    for _ in range(4):
+        session.advance(Controls(keys={key}))
+    session.close()
+    dreams = [Dataset(folder) for folder in sorted(tmp_path.iterdir()) if "-dream-" in folder.name]
+    episodes = [(data, i) for data in dreams for i in range(len(data))]
+    assert [data.episodes[i].length for data, i in episodes] == [4, 2, 4]
+    assert [data.episodes[i].begun_at for data, i in episodes] == [3, 7, 1]
+    assert redream(*episodes[0], str(dodge_world_path))["identical"] and redream(*episodes[2], str(dodge_world_path))["identical"]
+    with pytest.raises(DataError, match="begins 7 frames after its dream, whose settings were changed"):
+        redream(*episodes[1], str(dodge_world_path))

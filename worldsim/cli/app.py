@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Command] = {
     "push": Command("worldsim.cli.push:push", "Share a world or a dataset on the Hugging Face Hub."),
     "train": Command("worldsim.cli.train:train", "Train a world on recordings; the same command again resumes."),
     "eval": Command("worldsim.cli.evaluate:evaluate", "Measure a world on held-out recordings, beside its baselines."),
+    "replay": Command("worldsim.cli.evaluate:replay", "Dream a recorded episode again, bit for bit, or say what differs."),
     "transfer": Command("worldsim.cli.transfer:transfer", "Train agents inside worlds and play the real game with them."),
     "bench stream": Command("worldsim.cli.bench:stream", "Time generated frames, part by part."),
     "bench env": Command("worldsim.cli.bench:env", "Time steps of agents in the batched environment."),

@@ -1,4 +1,4 @@
-"""`worldsim eval`."""
+"""`worldsim eval` and `worldsim replay`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of, use_game
-from worldsim.eval.config import EvalConfig, EvalOptions
+from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
 
 DEFAULT = EvalConfig()
 
@@ -36,3 +36,26 @@ def evaluate(
         print(draw(options.world, data, out, config=config, device=options.device))
     else:
         run(options.world, data, out, config=config, device=options.device, json=output.json)
+
+
+def replay(config: Annotated[ReplayConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Dreams a recorded episode again; the exit status is 1 if it is not the same bit for bit."""
+    from contextlib import ExitStack
+
+    from worldsim.data import Dataset
+    from worldsim.data.images import ClipWriter
+    from worldsim.errors import DataError
+    from worldsim.eval.redream import format_redream, redream
+
+    dataset = Dataset(config.dataset)
+    position = next((i for i, episode in enumerate(dataset.episodes) if episode.index == config.episode), None)
+    if position is None:
+        last = dataset.episodes[-1].index
+        raise DataError(f"episode was {config.episode}; {config.dataset} has no episode of that number, its last is {last}.")
+    with ExitStack() as stack:
+        clip = stack.enter_context(ClipWriter(config.out, dataset.fps, config.scale)) if config.out else None
+        figures = redream(dataset, position, config.world, None if clip is None else clip.append)
+    print(format_redream(figures))
+    output.write(figures)
+    if not figures["identical"]:
+        raise SystemExit(1)

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from worldsim.choices import Device, Runtime
 from worldsim.errors import ConfigError, check_int
+from worldsim.files import check_writable
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,28 @@ class EvalOptions:
     game: str | None = None
     sheet_only: bool = False
     device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Which recorded dream is dreamed again.
+
+    Attributes:
+        dataset: folder of the dataset.
+        episode: its number in the dataset.
+        world: name, folder or Hub id of the world; by default the one that ships or that the recording names.
+        out: .mp4 or .gif of the frames as they are dreamed now.
+        scale: pixels of it per pixel of a frame.
+    """
+
+    dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
+    episode: int = 0
+    world: str | None = None
+    out: Path | None = None
+    scale: int = 4
+
+    def __post_init__(self) -> None:
+        check_int("episode", self.episode, 0)
+        check_int("scale", self.scale, 1, 64)
+        if self.out is not None:
+            check_writable(self.out, (".mp4", ".gif"))

@@ -34,6 +34,7 @@ def dream_labels(
     before: Sequence[NDArray[np.float32]] = (),
     replayable: bool = True,
     moment: Mapping[str, Any] | None = None,
+    decoded: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Labels of an episode that a world dreams, for `Recorder.begin`.
 
@@ -43,11 +44,13 @@ def dream_labels(
         before: control vectors `(A,)` of the frames since the start that are not recorded.
         replayable: whether these, with the settings of now, lead to the first frame that is recorded.
         moment: of a real game that the dream started from, for people to read.
+        decoded: how many rows were decoded together for the first frame, and which of them this one was; by default the whole
+            batch, and its row.
 
     Returns:
         `world_hash`, `sampler`, `seed`, `start` and `begun_at`; nothing of the origin for a row that was put into a state.
     """
-    labels: dict[str, Any] = {"sampler": json.dumps(describe_sampler(world, row)), "begun_at": len(before)}
+    labels: dict[str, Any] = {"sampler": json.dumps(describe_sampler(world, row, decoded)), "begun_at": len(before)}
     if world.folder is not None:
         labels["world_hash"] = world_hash(world.folder)
     origin = world.origins[row]
@@ -63,7 +66,7 @@ def dream_labels(
     return {**labels, "seed": origin.seed, **({"start": json.dumps(start)} if start else {})}
 
 
-def describe_sampler(world: World, row: int = 0) -> dict[str, Any]:
+def describe_sampler(world: World, row: int = 0, decoded: Sequence[int] | None = None) -> dict[str, Any]:
     """Everything that frames depend on besides controls, seed and start, ready for JSON."""
     runtime = world.runtime.name
     files = {} if world.folder is None else {name: world_hash(world.folder, (name,)) for name in FILES}
@@ -77,6 +80,7 @@ def describe_sampler(world: World, row: int = 0) -> dict[str, Any]:
         "compiled": world.compiled,
         "batch": world.batch,
         "row": row,
+        "decoded": list(decoded or (world.batch, row)),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         **({} if runtime == "torch" else {"openvino": version("openvino")}),
