@@ -120,3 +120,25 @@ def test_loading_imports_no_compiler(tiny_world_path: Path) -> None:
     check = f"import sys; from worldsim import World; World.load({str(tiny_world_path)!r}); print('torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=180)
     assert done.stdout.splitlines()[-1] == "False", "it takes longer than loading"
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "dynamics", "starts"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_damage(copy: Path, name: str, number: float) -> None:
+    tensors = load_file(copy / f"{name}.safetensors")
+    first = min(tensors)
+    tensors[first].view(-1)[-1] = number
+    save_file(tensors, copy / f"{name}.safetensors")
+    with pytest.raises(WorldError, match=rf"{name}\.safetensors: '{first}' holds numbers that are not finite"):
+        load_world(copy)
+
+
+def test_links_that_lead_out_of_a_world_are_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "starts.safetensors").rename(tmp_path / "elsewhere")
+    (copy / "starts.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WorldError, match="is a link that leads out of"):
+        load_world(copy)
+    (tmp_path / "alias").symlink_to(copy)  # the folder itself may be a link
+    (copy / "starts.safetensors").unlink()
+    shutil.copy(tmp_path / "elsewhere", copy / "starts.safetensors")
+    load_world(tmp_path / "alias")

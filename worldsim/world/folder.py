@@ -145,7 +145,11 @@ def _check_header(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> int:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, as float32 in memory of their own."""
     with readable(path):
-        return {name: value.to(torch.float32, copy=True) for name, value in load_file(path, device="cpu").items()}
+        tensors = {name: value.to(torch.float32, copy=True) for name, value in load_file(path, device="cpu").items()}
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise WorldError(f"{path}: {shown(name)} holds numbers that are not finite; it is damaged: copy the folder again.")
+    return tensors
 
 
 @contextmanager

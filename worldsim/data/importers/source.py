@@ -161,7 +161,7 @@ def _import_one(recorder: Recorder, recording: Recording, every: int, tally: dic
         writer = EpisodeWriter(video, info)
         undo.callback(writer.discard)
         try:
-            for row in thinned(recording.rows(), info.control_spec, every):
+            for row in thinned(_checked(recording.rows(), info.control_spec), info.control_spec, every):
                 clipped += _exceeds(info.control_spec, row.vector)
                 writer.append(resized(row.frame, info.height, info.width), *row[1:])
         except DataError:
@@ -181,6 +181,17 @@ def _import_one(recorder: Recorder, recording: Recording, every: int, tally: dic
     tally["episodes"] += 1
     tally["frames"] += episode.length
     tally["clipped"] += clipped
+
+
+def _checked(rows: Iterable[Row], spec: ControlSpec) -> Iterator[Row]:
+    """The rows, whose vectors fit the control spec.
+
+    Raises:
+        ControlError: if one does not.
+    """
+    for row in rows:
+        spec.check_vector(row.vector)
+        yield row
 
 
 def thinned(rows: Iterable[Row], spec: ControlSpec, every: int) -> Iterator[Row]:
