@@ -244,11 +244,10 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
         writer, self._writers[row] = self._writers[row], None
         if writer is None:
             return
-        if not len(writer):
-            writer.discard()
-            return
         assert self.recorder is not None
-        self.recorder.commit(writer.close(), **self._labels[row])
+        take = writer.close()
+        if take is not None:
+            self.recorder.commit(take, **self._labels[row])
 
     def _note(self, infos: Mapping[str, Any]) -> None:
         """Takes the states of the rows that the infos are about."""

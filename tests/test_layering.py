@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
 BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine")
-BELOW = (*BASE, "plotting", "kernels", "model", "world", "worlds", "data", "envs.games", "envs", "train", "presets")
+BELOW = (*BASE, "plotting", "kernels", "model", "world", "worlds", "data", "capture", "envs.games", "envs", "train", "presets")
 
 # Part of the package -> the parts it may import, besides itself. A module belongs to the longest name it starts with.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "data": ("choices", "controls", "errors", "files", "hub", "machine"),
     "data.importers": ("data", "controls", "errors", "files", "envs.games"),
     "data.exporters": ("data", "data.importers", "controls", "errors", "files"),
+    "capture": ("choices", "controls", "errors", "files", "machine", "data"),
     "envs.games": ("controls", "errors"),
     "envs": (*BASE, "world", "worlds", "data", "envs.games"),
     "train": (*BASE, "plotting", "model", "data", "world"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ import pytest
 from worldsim.controls import ControlError
 from worldsim.data import Dataset, Recorder
 from worldsim.data.format import data_path, episode_path
+from worldsim.data.recorder import next_split
 from worldsim.errors import DataError, FileError
 
 from .moving_square import SPEC, info
@@ -160,3 +162,10 @@ def test_rows_are_renumbered_after_a_replaced_episode(tmp_path: Path) -> None:
     assert [episode.first_row for episode in dataset.episodes] == [0, 3, 12]
     assert pq.read_table(data_path(tmp_path, 2))["index"].to_pylist() == list(range(12, 17))
     np.testing.assert_array_equal(dataset.episode(2).actions, written[2]["actions"])
+
+
+def test_without_a_share_everything_is_for_training() -> None:
+    episodes = [SimpleNamespace(split="train", length=10)] * 5
+    assert next_split(episodes, 0.0) == "train"  # type: ignore[arg-type]
+    assert next_split(episodes, 0.1) == "eval"  # type: ignore[arg-type]
+    assert next_split([], 0.9) == "train"

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsim.data import Dataset, Recorder
+from worldsim.data import Dataset, EpisodeWriter, Recorder
+from worldsim.data.background import Background
+from worldsim.data.video import count_frames
 from worldsim.errors import DataError
 
 from .moving_square import SPEC, info
@@ -93,3 +95,28 @@ def test_odd_sizes(tmp_path: Path) -> None:
     with Recorder(tmp_path, info(height=15, width=33)) as recorder:
         frames = record(recorder, 5)["frames"]
     assert psnr(Dataset(tmp_path).frames(0), frames) > 36
+
+
+@pytest.mark.parametrize(("before", "taken"), [(3, False), (3, True), (0, False)])
+def test_ctrl_c_in_the_middle_of_a_row_leaves_rows_and_frames_of_one_number(
+    before: int, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = EpisodeWriter(tmp_path / "x.mp4", info())
+    frame, vector = np.zeros(info().frame_shape, np.uint8), np.zeros(info().control_spec.size)
+    for _ in range(before):
+        writer.append(frame, vector, 0.0, False, False)
+    put = Background.put
+
+    def interrupted(background: Background[Any], item: Any) -> None:
+        if taken:
+            put(background, item)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Background, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(frame, vector, 0.0, False, False)
+    take = writer.close()
+    if take is None:
+        assert not before and not list(tmp_path.iterdir())
+    else:
+        assert len(take.rows) == count_frames(take.video) == before + taken

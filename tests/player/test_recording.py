@@ -5,14 +5,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from worldsim.controls import Controls
 from worldsim.data import Dataset
-from worldsim.player.recording import Recordings, next_split
+from worldsim.player.recording import Recordings
 from worldsim.world import read_config
 
 
@@ -92,13 +91,6 @@ def test_a_share_of_the_frames_is_held_out(tiny_world_path: Path, tmp_path: Path
     assert [episode.split for episode in data.episodes].count("eval") == 2
     assert data.episodes[0].split == "train" and data.episodes[1].split == "eval"
     assert len(Dataset(data.root, "eval")) == 2
-
-
-def test_without_a_share_everything_is_for_training() -> None:
-    episodes = [SimpleNamespace(split="train", length=10)] * 5
-    assert next_split(episodes, 0.0) == "train"  # type: ignore[arg-type]
-    assert next_split(episodes, 0.1) == "eval"  # type: ignore[arg-type]
-    assert next_split([], 0.9) == "train"
 
 
 def test_a_disk_that_fills_up_costs_the_running_episode_alone(player: Player) -> None:

@@ -154,6 +154,34 @@ class LatencyConfig:
 
 
 @dataclass(frozen=True)
+class CaptureBenchConfig:
+    """Inputs to give to a program that is recorded, on a virtual screen.
+
+    Attributes:
+        program: "minetest", of Debian and Ubuntu; or "toy", a window of ours that shows a key a known time after it.
+        inputs: keys to press, and a quarter as many clicks and motions of the mouse.
+        presses: keys to press for the calibration before.
+        fps: frames per second of the recording.
+        seed: of keys, motions and the times between them.
+        settle: seconds from the window to the first input.
+        toy_delay_ms: of the toy.
+    """
+
+    program: Positional[Literal["minetest", "toy"]] = "minetest"
+    inputs: int = 300
+    presses: int = 40
+    fps: float = 10.0
+    seed: int = 0
+    settle: float = 8.0
+    toy_delay_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_int("inputs", self.inputs, 4)
+        check_int("presses", self.presses, 4)
+        check_int("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
 class KernelsConfig:
     """Kernels to time on a GPU, or to compile without one.
 

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "new": Command("worldsim.cli.new:new", "Make a world of any Gymnasium environment; the same command again resumes."),
     "play": Command("worldsim.cli.play:play", "Open a window and play."),
     "record": Command("worldsim.cli.play:record", "Record a world, a game or any environment, as a clip or as a dataset."),
+    "capture": Command("worldsim.cli.capture:capture", "Record the window of any program with its keys and mouse."),
     "generate": Command("worldsim.cli.play:generate", "Make a picture or a clip from pure noise."),
     "worlds": Command("worldsim.cli.worlds:worlds", "List the worlds there are: shipped, downloaded and trained here."),
     "collect": Command("worldsim.cli.data:collect", "Record a game while policies play it; the same command again resumes."),
@@ -61,6 +62,7 @@ COMMANDS: Mapping[str, Command] = {
     "bench env": Command("worldsim.cli.bench:env", "Time steps of agents in the batched environment."),
     "bench start": Command("worldsim.cli.bench:start", "Time the way from the start of a process to its first frame."),
     "bench latency": Command("worldsim.cli.bench:latency", "Time the way from a key to the changed picture in the window."),
+    "bench capture": Command("worldsim.cli.bench:capture", "Record another program under known inputs, and compare."),
     "bench train": Command("worldsim.cli.bench:train", "Time training steps, and where the time goes."),
     "bench kernels": Command("worldsim.cli.bench:kernels", "Time the GPU kernels beside those of PyTorch, or compile them."),
 }

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from worldsim.bench.config import EnvConfig, KernelsConfig, LatencyConfig, StartConfig, StreamConfig, TrainStepsConfig
+from worldsim.bench.config import (
+    CaptureBenchConfig,
+    EnvConfig,
+    KernelsConfig,
+    LatencyConfig,
+    StartConfig,
+    StreamConfig,
+    TrainStepsConfig,
+)
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.files import check_writable
 from worldsim.plotting import check_plotting
+
+CAPTURE = CaptureBenchConfig()
 
 
 def stream(config: Annotated[StreamConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -38,6 +48,13 @@ def latency(config: Annotated[LatencyConfig, FLAT], output: Annotated[Output, FL
     from worldsim.bench.latency import bench_latency
 
     output.write(bench_latency(config))
+
+
+def capture(config: Annotated[CaptureBenchConfig, FLAT] = CAPTURE, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Records another program under known inputs."""
+    from worldsim.bench.capture import bench_capture
+
+    output.write(bench_capture(config))
 
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

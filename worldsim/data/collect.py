@@ -335,7 +335,9 @@ def _record_on_demand(job: Job, pipe: Connection) -> None:
             except BaseException:
                 writer.discard()
                 raise
-            pipe.send(Recorded(index, split, seed, source.name, writer.close()))
+            take = writer.close()
+            assert take is not None
+            pipe.send(Recorded(index, split, seed, source.name, take))
     finally:
         env.close()
 

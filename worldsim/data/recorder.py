@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -144,10 +145,8 @@ class Recorder:
     def end(self) -> EpisodeInfo | None:
         """Finishes the episode; one without rows is dropped and None returned."""
         writer, self._writer = self._current(), None
-        if len(writer) == 0:
-            writer.discard()
-            return None
-        return self.commit(writer.close(), **self._labels)
+        take = writer.close()
+        return None if take is None else self.commit(take, **self._labels)
 
     def discard(self) -> None:
         """Drops the episode being recorded."""
@@ -225,3 +224,15 @@ class Recorder:
         if self._writer is None:
             raise DataError("no episode is being recorded; call begin() first.")
         return self._writer
+
+
+def next_split(episodes: Iterable[EpisodeInfo], eval_share: float) -> str:
+    """Split of the next episode: "eval" while less than `eval_share` of the frames before it is held out.
+
+    The first episode is for training, the second is held out, and from then on the share is kept.
+    """
+    frames = {"train": 0, "eval": 0}
+    for episode in episodes:
+        frames[episode.split] += episode.length
+    total = sum(frames.values())
+    return "eval" if total and frames["eval"] < eval_share * total else "train"

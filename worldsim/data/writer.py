@@ -95,14 +95,17 @@ class EpisodeWriter:
             raise DataError(f"state has shape {values.shape}; this dataset takes ({len(self._info.state)},): {self._info.state}.")
         action = _quantise(self._info.control_spec, vector)
         earned, ends = _number("reward", reward), (_flag("terminated", terminated), _flag("truncated", truncated))
+        self._rows.append((action, earned, *ends, values))  # first: Ctrl-C here leaves a row without a frame, see `close`
         self._encoder.put(np.array(frame, order="C"))  # a copy: some games draw into the same array
-        self._rows.append((action, earned, *ends, values))
 
-    def close(self) -> Take:
-        """Completes the video; the episode needs at least one row."""
-        assert self._rows
+    def close(self) -> Take | None:
+        """Completes the video; an episode without rows is dropped, and None returned."""
         try:
             self._encoder.finish()
+            del self._rows[self._encoded :]
+            if not self._rows:
+                self.discard()
+                return None
             self._video.close()
         except FileError:
             self.discard()

@@ -14,8 +14,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.data import DatasetInfo, EpisodeInfo, Recorder
+from worldsim.data import DatasetInfo, Recorder
 from worldsim.data.collect import state_values
+from worldsim.data.recorder import next_split
 from worldsim.errors import WorldsimError
 from worldsim.world import WorldConfig
 
@@ -150,18 +151,6 @@ class Recordings:
                 del self._roots[source]
         self._recorders.clear()
         self._in_episode.clear()
-
-
-def next_split(episodes: Iterable[EpisodeInfo], eval_share: float) -> str:
-    """Split of the next episode: "eval" while less than `eval_share` of the frames before it is held out.
-
-    The first episode is for training, the second is held out, and from then on the share is kept.
-    """
-    frames = {"train": 0, "eval": 0}
-    for episode in episodes:
-        frames[episode.split] += episode.length
-    total = sum(frames.values())
-    return "eval" if total and frames["eval"] < eval_share * total else "train"
 
 
 def _give_up(recorder: Recorder) -> None:
