@@ -182,6 +182,28 @@ class CaptureBenchConfig:
 
 
 @dataclass(frozen=True)
+class RecordBenchConfig:
+    """Steps of ViZDoom to time at 160x120, alone and recorded.
+
+    Attributes:
+        game: of Doom.
+        steps: in each round.
+        rounds: alone and recorded in turn, of which the median counts.
+        seed: of games and actions.
+    """
+
+    game: Positional[Annotated[str, arg(metavar="[GAME]")]] = "doom/take-cover"
+    steps: int = 300
+    rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int("steps", self.steps, 10)
+        check_int("rounds", self.rounds, 1)
+        check_int("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
 class KernelsConfig:
     """Kernels to time on a GPU, or to compile without one.
 

@@ -63,6 +63,7 @@ COMMANDS: Mapping[str, Command] = {
     "bench start": Command("worldsim.cli.bench:start", "Time the way from the start of a process to its first frame."),
     "bench latency": Command("worldsim.cli.bench:latency", "Time the way from a key to the changed picture in the window."),
     "bench capture": Command("worldsim.cli.bench:capture", "Record another program under known inputs, and compare."),
+    "bench record": Command("worldsim.cli.bench:record", "Time what recording adds to a step of ViZDoom."),
     "bench train": Command("worldsim.cli.bench:train", "Time training steps, and where the time goes."),
     "bench kernels": Command("worldsim.cli.bench:kernels", "Time the GPU kernels beside those of PyTorch, or compile them."),
 }

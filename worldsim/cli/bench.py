@@ -1,4 +1,4 @@
-"""`worldsim bench stream`, `env`, `start`, `latency`, `train` and `kernels`: measurements of speed."""
+"""`worldsim bench`: measurements of speed, and of `worldsim capture`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from worldsim.bench.config import (
     EnvConfig,
     KernelsConfig,
     LatencyConfig,
+    RecordBenchConfig,
     StartConfig,
     StreamConfig,
     TrainStepsConfig,
@@ -20,6 +21,7 @@ from worldsim.files import check_writable
 from worldsim.plotting import check_plotting
 
 CAPTURE = CaptureBenchConfig()
+RECORD = RecordBenchConfig()
 
 
 def stream(config: Annotated[StreamConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -55,6 +57,13 @@ def capture(config: Annotated[CaptureBenchConfig, FLAT] = CAPTURE, output: Annot
     from worldsim.bench.capture import bench_capture
 
     output.write(bench_capture(config))
+
+
+def record(config: Annotated[RecordBenchConfig, FLAT] = RECORD, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Times steps of ViZDoom with and without recording."""
+    from worldsim.bench.record import bench_record
+
+    output.write(bench_record(config))
 
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
