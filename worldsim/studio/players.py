@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from worldsim.envs.games import make_policy
 from worldsim.envs.games.agents import load_model
+from worldsim.envs.record import frame_of
 from worldsim.errors import GameError, shown
 from worldsim.studio.source import Source
 
@@ -63,7 +64,7 @@ def _policy(name: str, source: Source, env: gymnasium.Env[Any, Any], seed: int) 
         if t == 0:
             policy.reset(np.random.default_rng(seed))
             seed += 1
-        return spec.to_action(policy.act(info))
+        return spec.to_action(policy.act({**info, "frame": frame_of(env, obs)}))
 
     return act
 
