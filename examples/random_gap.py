@@ -19,7 +19,7 @@ import tyro
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset
-from worldsim.envs.games import find_game
+from worldsim.envs.games import recorded_game
 from worldsim.eval.report import check_fit
 from worldsim.files import check_writable, write_json
 from worldsim.machine import describe_machine
@@ -70,7 +70,7 @@ def main(args: Args) -> dict[str, Any]:
     if args.json is not None:
         check_writable(args.json)
     folder, held_out = find_world(args.world), Dataset(args.data, "eval")
-    world, game = World.load(folder, device=args.device), find_game(held_out.info.game)
+    world, game = World.load(folder, device=args.device), recorded_game(held_out.info.game)
     check_fit(world, held_out)
     config = TransferConfig().of_game(game)
     frames = horizon(config, held_out.info.frame_skip)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worldsim.controls import ControlSpec
-from worldsim.envs.games import GameSpec, beside, known_game
+from worldsim.envs.games import GAMES, GameSpec, beside, find_game, is_path
 from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.noise import NoiseConfig
@@ -179,12 +179,12 @@ def find_preset(name: str | GameSpec) -> TrainConfig:
         return own
     if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]()
-    spec = known_game(name)
-    if spec is None:
+    if isinstance(name, str) and not is_path(name) and name not in GAMES:
         raise WorldsimError(
             f"no preset {name!r}; choose from: {', '.join(PRESETS)}; or give 'module:attribute' of a GameSpec of your own."
             f"{suggest(str(name), PRESETS)}"
         )
+    spec = find_game(name)
     return PRESETS[spec.name]() if spec.name in PRESETS else any_game(spec)
 
 

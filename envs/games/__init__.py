@@ -28,6 +28,7 @@ from worldsim.envs.games.spec import (
     is_path,
     known_game,
     make,
+    recorded_game,
     register,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "known_game",
     "make",
     "make_policy",
+    "recorded_game",
     "register",
     "source_hash",
 ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.games.loading import content_hash, load_attribute, load_module, path_of
-from worldsim.errors import GameError, suggest
+from worldsim.errors import GameError, shown, suggest
 
 Axes = tuple[tuple[Controls, ...], ...]
 Game = gymnasium.Env[NDArray[np.uint8], Any]
@@ -269,10 +269,26 @@ def folder_of_game(game: Any) -> Path | None:
     return Path(file).parent if is_path(game) and file.endswith(".py") else None
 
 
-def known_game(game: str | GameSpec | None) -> GameSpec | None:
-    """As `find_game`, but None for a plain name that is not registered: a world can be played without its game."""
-    plain = isinstance(game, str) and not is_path(game)
-    return None if game is None or (plain and game not in GAMES) else find_game(game)
+def known_game(name: str | None) -> GameSpec | None:
+    """The registered game of a name that comes out of a world or a dataset; None if there is none, and they do without.
+
+    Nothing is ever loaded for such a name, which a stranger may have written.
+    """
+    return GAMES.get(name) if name is not None else None
+
+
+def recorded_game(name: str) -> GameSpec:
+    """As `known_game`, where the game is needed.
+
+    Raises:
+        GameError: if no game of that name is registered.
+    """
+    if name not in GAMES:
+        raise GameError(
+            f"the game {shown(name)}, of which this is, is not registered; name its file, such as --game pong/game.py, "
+            f"or register() its GameSpec. Registered games: {', '.join(GAMES)}."
+        )
+    return GAMES[name]
 
 
 def make(game: str | GameSpec, *, render_mode: str | None = None, **overrides: Any) -> Game:

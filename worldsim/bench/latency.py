@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from worldsim.bench.config import LatencyConfig
 from worldsim.bench.display import VirtualScreen, check_display, virtual_screen
 from worldsim.bench.stream import format_machine
-from worldsim.envs.games import make
+from worldsim.envs.games import recorded_game
 from worldsim.errors import GameError, WorldsimError
 from worldsim.files import text_table
 from worldsim.machine import describe_machine
@@ -178,7 +178,7 @@ def _pick_key(config: LatencyConfig, world: WorldConfig) -> str:
 def _is_playable(world: WorldConfig, must: bool) -> bool:
     """Whether the real game can be played here; says so on stderr if not, or raises if it `must`."""
     try:
-        make(world.game).close()
+        recorded_game(world.game).start().close()
     except GameError as error:
         if must:
             raise

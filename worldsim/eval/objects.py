@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 
 from worldsim.data import Dataset, DatasetInfo
-from worldsim.envs.games import Game, ObjectClass, find_game, known_game, make_policy
+from worldsim.envs.games import Game, ObjectClass, known_game, make_policy, recorded_game
 from worldsim.eval.clips import Place
 from worldsim.eval.config import ProbeConfig
 from worldsim.eval.probe import (
@@ -51,7 +51,7 @@ def object_classes(game: str) -> Mapping[str, ObjectClass]:
 
 def open_game(info: DatasetInfo) -> Game:
     """The real game as it was recorded, with its object list."""
-    spec = find_game(info.game)
+    spec = recorded_game(info.game)
     listed: dict[str, Any] = {"objects": True} if "objects" in spec.options else {}
     return spec.start(frame_skip=info.frame_skip, height=info.height, width=info.width, **listed)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
-from worldsim.envs.games import Axes, Game, GameSpec, Policy, find_game
+from worldsim.envs.games import Axes, Game, GameSpec, Policy, find_game, recorded_game
 from worldsim.envs.view import View
 from worldsim.transfer.config import TransferConfig
 from worldsim.transfer.episodes import Actor, frame_encoder, horizon, latent_size
@@ -59,7 +59,7 @@ def record_policies(
         copying = out.with_name(f"{out.name}.copy")
         copy_dataset(source, copying)
         copying.rename(partial_out)
-    info, spec = before.info, find_game(before.info.game if game is None else game)
+    info, spec = before.info, recorded_game(before.info.game) if game is None else find_game(game)
     config = config.of_game(spec)
     make = partial(spec.start, frame_skip=info.frame_skip, height=info.height, width=info.width)
     collect(

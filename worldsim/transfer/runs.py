@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.data import Dataset
-from worldsim.envs.games import GameSpec, find_game
+from worldsim.envs.games import GameSpec, find_game, recorded_game
 from worldsim.envs.twin import TwinEnv
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import DataError, WorldError
@@ -89,7 +89,7 @@ class Runs:
             raise WorldError("no worlds given; give at least one that was trained on the dataset.")
         self.folders, self.shuffled, self.out, self.device = worlds, shuffled, out, device
         self.train, self.held_out = Dataset(data, "train"), Dataset(data, "eval")
-        self.game = find_game(self.train.info.game if game is None else game)
+        self.game = recorded_game(self.train.info.game) if game is None else find_game(game)
         self.config = config.of_game(self.game)
         self.recorded = {folder: Dataset(larger, "train") for folder, larger in refitted.items()}
         self.worlds = {folder: World.load(folder, device=device, runtime="torch") for folder in (*worlds, *shuffled, *refitted)}
