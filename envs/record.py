@@ -19,7 +19,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
-from worldsim.controls import ControlSpec
+from worldsim.controls import Controls, ControlSpec
 from worldsim.data.collect import state_values
 from worldsim.data.folder import PARTIAL
 from worldsim.data.format import DatasetInfo, EpisodeInfo
@@ -28,7 +28,7 @@ from worldsim.data.writer import EpisodeWriter
 from worldsim.envs.codec import Codec, codec_of
 from worldsim.errors import EnvError, shown
 
-ToVector = Callable[[Any], NDArray[Any]]
+ToVector = Callable[[Any], NDArray[Any] | Controls]
 
 
 class RecordDataset(gymnasium.Wrapper, RecordConstructorArgs):  # type: ignore[type-arg]
@@ -68,7 +68,7 @@ class RecordDataset(gymnasium.Wrapper, RecordConstructorArgs):  # type: ignore[t
 
     def __init__(
         self,
-        env: gymnasium.Env[Any, Any],
+        env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any],
         path: str | Path,
         *,
         controls: tuple[ControlSpec, ToVector] | None = None,
@@ -79,8 +79,16 @@ class RecordDataset(gymnasium.Wrapper, RecordConstructorArgs):  # type: ignore[t
         fps: float | None = None,
         lossless: bool = False,
     ) -> None:
-        options = {"game": game, "policy": policy, "split": split, "state": tuple(state), "fps": fps, "lossless": lossless}
+        options: dict[str, Any] = {
+            "game": game,
+            "policy": policy,
+            "split": split,
+            "state": tuple(state),
+            "fps": fps,
+            "lossless": lossless,
+        }
         RecordConstructorArgs.__init__(self, path=str(path), controls=controls, **options)
+        assert isinstance(env, gymnasium.Env)  # `__new__` made something else of a vector environment
         gymnasium.Wrapper.__init__(self, env)
         self._codec = Codec(*controls) if controls else codec_of(env)
         self._path, self._options = Path(path), options
@@ -161,7 +169,14 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
         fps: float | None = None,
         lossless: bool = False,
     ) -> None:
-        options = {"game": game, "policy": policy, "split": split, "state": tuple(state), "fps": fps, "lossless": lossless}
+        options: dict[str, Any] = {
+            "game": game,
+            "policy": policy,
+            "split": split,
+            "state": tuple(state),
+            "fps": fps,
+            "lossless": lossless,
+        }
         RecordConstructorArgs.__init__(self, path=str(path), controls=controls, **options)
         VectorWrapper.__init__(self, env)
         self._codec = Codec(*controls) if controls else codec_of(env)
@@ -187,7 +202,7 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
         rows = range(self.num_envs) if mask is None else np.flatnonzero(_numpy(mask)).tolist()
         for row in rows:
             self._end(row)
-        obs, infos = self.env.reset(seed=seed, options=options)
+        obs, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         self._frames = frames_of(self.env, obs)
         self._note(infos)
         if self.recorder is None:

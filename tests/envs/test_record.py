@@ -28,7 +28,7 @@ class Counter(gymnasium.Env[np.ndarray, Any]):
     """Shows its age as brightness, and ends after `length` steps."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (16, 32, 3), np.uint8)
-    action_space = gymnasium.spaces.Discrete(3)
+    action_space: Any = gymnasium.spaces.Discrete(3)
     metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012
 
     def __init__(self, length: int = 5) -> None:
@@ -105,7 +105,7 @@ def test_what_shows_no_frames_is_refused(tmp_path: Path) -> None:
 
 
 class FourAxes(Counter):
-    action_space = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
+    action_space: Any = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
 
 
 def test_an_environment_that_only_renders(tmp_path: Path) -> None:

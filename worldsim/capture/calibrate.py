@@ -128,7 +128,8 @@ class _Watcher:
         if region is None:
             raise DisplayError(f"the window {self._backend.title!r} is gone.")
         taken, pixels = self._grabber.grab(region)
-        return taken, self._grabber.scale(pixels, *self._size, "gray").astype(np.int16)
+        height, width = self._size
+        return taken, self._grabber.scale(pixels, height, width, "gray").astype(np.int16)
 
     def learn_noise(self, seconds: float) -> None:
         """Finds out how much each block changes by itself within the time in which presses are awaited."""

@@ -47,7 +47,7 @@ class Grabber:
     def scale(self, pixels: NDArray[np.uint8], height: int, width: int, kind: str = "rgb24") -> NDArray[np.uint8]:
         """`grab`'s pixels as uint8 `(height, width, 3)` RGB, or with the kind "gray" `(height, width)`."""
         picture = av.VideoFrame.from_ndarray(pixels, format="bgra")
-        return self._reformatter.reformat(  # type: ignore[union-attr]
+        return self._reformatter.reformat(  # type: ignore[union-attr,return-value]
             picture, width, height, kind, interpolation=Interpolation.AREA
         ).to_ndarray()
 

@@ -252,7 +252,7 @@ def _open() -> display.Display:
 
 def _named_windows(server: display.Display) -> list[tuple[Any, str]]:
     """Visible windows and their titles; of windows inside each other that share a title, the innermost."""
-    name, found = server.get_atom("_NET_WM_NAME"), []
+    name, found = server.get_atom("_NET_WM_NAME"), list[tuple[Any, str]]()
 
     def visit(window: Any, outer: str) -> None:
         try:

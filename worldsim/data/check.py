@@ -143,7 +143,7 @@ def _frame_problems(info: DatasetInfo, index: int, episode: EpisodeInfo, video: 
             yield f"frame {t} of episode {index} has shape {frame.shape}, the dataset {info.frame_shape}."
             return
         if info.lossless:
-            digest.update(np.ascontiguousarray(frame))
+            digest.update(np.ascontiguousarray(frame).data)
     if info.lossless and episode.frames_hash not in (None, digest.hexdigest()):
         yield f"episode {index} shows other frames than were recorded: they differ from the hash."
 

@@ -166,7 +166,7 @@ class Recorder:
         labels, index = check_labels(**labels), self.next_index
         before = self.episodes.get(index - 1)
         first_row = before.first_row + before.length if before else 0
-        hashes = {"content_hash": hash_episode(take.video, take.rows), "frames_hash": take.frames_hash}
+        hashes: dict[str, Any] = {"content_hash": hash_episode(take.video, take.rows), "frames_hash": take.frames_hash}
         episode = EpisodeInfo(index, len(take.rows), first_row, self.info.game, **labels, **hashes)
         try:
             publish(take.video, video_path(self.root, index))

@@ -128,7 +128,7 @@ class EpisodeWriter:
 
     def _encode(self, frame: NDArray[np.uint8]) -> None:
         self._video.append(frame)
-        self._digest.update(frame)
+        self._digest.update(frame.data)
         if self._encoded % PICTURED == 0:
             self._pictures.add(frame)
         self._encoded += 1

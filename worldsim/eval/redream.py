@@ -48,7 +48,7 @@ def redream(
     digest, quality, first_other = hashlib.sha256(), [], None
     frames = _frames(dataset, position, dreamer, sampler)
     for t, (frame, recorded) in enumerate(frames):
-        digest.update(np.ascontiguousarray(frame))
+        digest.update(np.ascontiguousarray(frame).data)
         quality.append(min(100.0, float(psnr(frame, recorded))))
         if quality[-1] < SAME_PICTURE and first_other is None:
             first_other = t

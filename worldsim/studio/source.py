@@ -58,7 +58,7 @@ class Source:
             from worldsim.envs.dream import DreamEnv
 
             assert self.folder is not None
-            how = {"device": config.device, "num_steps": config.num_steps, "runtime": config.runtime}
+            how: dict[str, Any] = {"device": config.device, "num_steps": config.num_steps, "runtime": config.runtime}
             return DreamEnv(self.folder, horizon="game", rewards=False, **how, **view)
         if self.spec is not None:
             if not view:

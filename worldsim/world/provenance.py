@@ -24,7 +24,7 @@ from worldsim.world.runtimes.cache import processor_name
 from worldsim.world.world import World
 
 SETTINGS = ("num_steps", "context_level", "temperature")  # attributes of a world that may be changed while it runs
-MOST_THREADS = 1024
+MOST_THREADS = MOST_STARTS = 1024
 MOST_BEFORE = 20_000  # frames before a recording whose controls are kept
 
 
@@ -122,10 +122,13 @@ def restart_as_recorded(world: World, row: int, seed: int, start: str | None) ->
         given = json.loads(start) if start else {}
         index = given.get("index")
         before = unpack(given["before"]) if "before" in given else np.zeros((0, world.control_spec.size), np.float32)
+        if index is not None:
+            index = check_int("start", index, 0, MOST_STARTS, WorldError)
         if "latents" in given:
+            assert index is not None
             latents, controls = (unpack(given[name])[None].repeat(index + 1, 0) for name in ("latents", "controls"))
             world.set_starts(torch.from_numpy(latents), torch.from_numpy(controls))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise WorldError(f"the episode's start cannot be read ({error!r}); it cannot be dreamed again.") from error
     world.restart(seed=[seed] * world.batch, start=index)
     return before

@@ -220,14 +220,14 @@ class World:
         """Denoising steps per frame; may be changed while playing."""
         return self.stream.num_steps
 
+    @num_steps.setter
+    def num_steps(self, value: int) -> None:
+        self.stream.num_steps = check_int("num_steps", value, 1, error=WorldError)
+
     @property
     def calls(self) -> int:
         """Network calls per frame: the first step takes as many as there are rounds of codewords."""
         return self.stream.rounds + self.num_steps - 1
-
-    @num_steps.setter
-    def num_steps(self, value: int) -> None:
-        self.stream.num_steps = check_int("num_steps", value, 1, error=WorldError)
 
     @property
     def context_level(self) -> float:

@@ -173,6 +173,7 @@ def _import_one(recorder: Recorder, recording: Recording, every: int, tally: dic
             return
         undo.pop_all()
     take = writer.close()
+    assert take is not None  # it has rows
     if hash_episode(take.video, take.rows) in there:
         take.video.unlink()
         tally["present"] += 1
