@@ -25,6 +25,7 @@ from worldsim.files import read_json
 
 NUMBERS, VIDEO, ABOUT = "rendered.npz", "recording.mp4", "metadata.json"
 ACTION = "action$"
+MOST_FRAMES = 2**31
 LARGEST = 2**30  # bytes that the arrays of an episode may take
 
 
@@ -50,7 +51,8 @@ def _rows(folder: Path, info: DatasetInfo, actions: MineRLActions) -> Iterator[R
     check_rate(folder / VIDEO, info)
     numbers, about = _numbers(folder), read_json(folder / ABOUT, "true_video_frame_count")
     rewards = numbers["reward"]
-    count = check_int("true_video_frame_count", about["true_video_frame_count"], len(rewards) + 1, error=DataError)
+    frame_count = about["true_video_frame_count"]
+    count = check_int(f"true_video_frame_count of {folder}", frame_count, len(rewards) + 1, MOST_FRAMES, DataError)
     frames = itertools.islice(video_frames(folder / VIDEO, info.height, info.width), count - len(rewards) - 1, None)
     spec, success = info.control_spec, bool(about.get("success"))
     for t, reward in enumerate(rewards):
