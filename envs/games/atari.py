@@ -61,12 +61,14 @@ class Known:
     Attributes:
         sprites: name -> what moves.
         keys: key that ALE suggests -> one that fits what it does.
+        unused: keys that ALE suggests and that do nothing.
         meanings: key -> what it does.
         policies: who plays for recordings, with their shares. Random play alone hardly ever meets the ball.
     """
 
     sprites: Mapping[str, Sprite] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[str, float] = field(default_factory=lambda: {"worldsim.envs.games.atari:Follow": 0.7, "random": 0.3})
 
@@ -84,7 +86,8 @@ KNOWN: Mapping[str, Known] = {
             "enemy": Sprite((None, 16), (50, -15), 4, 16, top=34, bottom=194),
         },
         keys={"d": "w", "a": "s"},  # ALE calls the paddle's ways RIGHT and LEFT
-        meanings={"w": "up", "s": "down", "space": "fire, which does nothing"},
+        unused=("space",),
+        meanings={"w": "up", "s": "down"},
     ),
     "breakout": Known(
         sprites={

@@ -75,7 +75,7 @@ def test_every_stage_is_resumed_and_ends_in_a_world_with_a_card(monkeypatch: pyt
     main([*given, "--json", "figures.json"])
     assert Dataset("slide/data").fingerprint == recorded, "nothing was recorded twice"
     card = Path("slide/world/README.md").read_text()
-    assert card.startswith("# slide") and "`a`: left" in card and "| model |" in card and "worldsim new slide" in card
+    assert card.startswith("# slide") and "`a` (left)" in card and "| model |" in card and "worldsim new slide" in card
     assert json.loads(Path("figures.json").read_text())["world"]["name"] == "slide"
     main(["eval", "slide/world", "--game", "slide/game.py", "--clips", "2", "--horizons", "1", "2", "--dreams", "1"])
     assert {path.name for path in Path("slide/eval").iterdir()} >= {"figures.json", "sheet.png", "clip.mp4"}

@@ -184,6 +184,7 @@ def evaluate(world: Path, folder: Path, game: GameSpec, device: str, smoke: bool
     from worldsim.new.card import write_card
 
     few = EvalConfig(clips=4, horizons=(1, 2, 4), objects=False, dreams=1, dream_frames=8, pictured=2, runtime="torch")
+    few = replace(few, sheet_frames=8, sheet_every=2)
     measured = run(
         world,
         folder / "data",

@@ -32,7 +32,7 @@ def write_card(world: Path, data: Path, figures: Mapping[str, Any], game: GameSp
     grid = config.tokenizer.grid(config.height, config.width)
     size = sum(path.stat().st_size for path in world.glob("*.safetensors")) / 1e6
     controls = ", ".join(
-        f"`{name}`: {game.meanings[name]}" if name in game.meanings else f"`{name}`" for name in controls_of(game.control_spec)
+        f"`{name}` ({game.meanings[name]})" if name in game.meanings else f"`{name}`" for name in controls_of(game.control_spec)
     )
     machine, settings = figures["machine"], figures["config"]
     horizons = settings["horizons"]

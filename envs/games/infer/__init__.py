@@ -201,7 +201,7 @@ def _wire(env: gymnasium.Env[Any, Any], seen: str, wishes: Wishes, console: str 
     if known is not None:
         renamed = {old: new for old, new in known.keys.items() if old in wiring.spec.keys}
         wiring = wiring.renamed({old: wishes.rename.get(old, new) for old, new in renamed.items()})
-        wiring = wiring.meaning(known.meanings)
+        wiring = wiring.without(known.unused).meaning(known.meanings)
         left = {old: new for old, new in wishes.rename.items() if old not in renamed}
         return wiring.renamed(left).meaning(wishes.meanings)
     return wiring.renamed(wishes.rename).meaning(wishes.meanings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -76,6 +76,17 @@ class Wiring:
         )
         meanings = {new.get(name, name): meaning for name, meaning in self.meanings.items()}
         return replace(self, spec=spec, actions=_rename(self.actions, new), meanings=meanings)
+
+    def without(self, keys: Collection[str]) -> Wiring:
+        """The same without some keys of a Discrete space, which do nothing."""
+        if not isinstance(self.actions, Keyed):
+            return self
+        table = {held: number for held, number in self.actions.table.items() if not set(held.split("+")) & set(keys)}
+        groups = [tuple(key for key in group if key not in keys) for group in self.spec.exclusive]
+        left = tuple(key for key in self.spec.keys if key not in keys)
+        spec = replace(self.spec, keys=left, exclusive=tuple(group for group in groups if len(group) > 1))
+        meanings = {name: meaning for name, meaning in self.meanings.items() if name not in keys}
+        return replace(self, spec=spec, actions=Keyed(table), meanings=meanings)
 
     def meaning(self, meanings: Mapping[str, str]) -> Wiring:
         """The same, which says what controls do.

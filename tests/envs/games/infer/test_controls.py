@@ -196,6 +196,12 @@ def test_keys_can_be_renamed_and_explained() -> None:
         wiring.meaning({"x": "nothing"})
 
 
+def test_keys_that_do_nothing_can_be_left_out() -> None:
+    wiring = wire(discrete(18, get_keys_to_action=lambda: FULL, get_action_meanings=lambda: MEANINGS)).without(("space", "s"))
+    assert set(wiring.spec.keys) == {"w", "a", "d"} and wiring.spec.exclusive == (("d", "a"),)
+    assert wiring.actions(Controls(keys={"w", "d"})) == 6 and set(wiring.meanings) == {"w", "a", "d"}
+
+
 def test_levers_can_be_renamed() -> None:
     wiring = wire(Fake(gymnasium.spaces.Box(0, 1, (2,), np.float32))).renamed({"w": "up"})
     assert wiring.actions(Controls(keys={"up"})).tolist() == [1, 0]

@@ -163,7 +163,7 @@ def pong() -> Found:
 
 def test_pong_is_found(pong: Found, tmp_path: Path) -> None:
     assert (pong.fps, pong.frame_skip, pong.atari) == (15, 4, "pong")
-    assert set(pong.wiring.spec.keys) == {"space", "w", "s"} and pong.wiring.spec.exclusive == (("w", "s"),)
+    assert set(pong.wiring.spec.keys) == {"w", "s"} and pong.wiring.spec.exclusive == (("w", "s"),)
     assert pong.wiring.actions(Controls()) == 0 and pong.wiring.meanings["w"] == "up"
     assert (pong.look.picture.height, pong.look.picture.width) == (96, 80) and pong.look.picture.resize == "max"
     assert pong.look.small and not pong.symmetric
