@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from worldsim.controls import DIGITS, LETTERS, Controls, ControlSpec
-from worldsim.errors import EnvError, shown
-
-NUMBERED = DIGITS[1:] + DIGITS[:1] + LETTERS  # keys of actions that have no name: the first action is key 1
-TURN = 10.0  # degrees of mouse motion that stand for the end of an axis
+from worldsim.controls import Controls, ControlSpec
+from worldsim.envs.games.infer.controls import wire
+from worldsim.errors import EnvError, GameError, shown
 
 
 class Codec:
@@ -50,8 +48,8 @@ class Codec:
 def codec_of(env: Any) -> Codec:
     """The codec of an environment, single or batched.
 
-    Environments of ours say what their actions mean. Others get a key for each action of a Discrete space and for each entry of
-    a MultiBinary one, and mouse motion for a Box of one or two axes.
+    Environments of ours say what their actions mean. For others controls are found as `worldsim new` finds them: by the names of
+    their actions, otherwise a key for each; and mouse motion for axes.
 
     Raises:
         EnvError: if the actions cannot be given with keys and mouse.
@@ -63,14 +61,11 @@ def codec_of(env: Any) -> Codec:
     spec = _control_spec(env)
     if spec is not None and space == spec.action_space():
         return Codec(spec, lambda action: _native(spec, action))
-    if isinstance(space, spaces.Discrete) and space.n <= len(NUMBERED):
-        keys = NUMBERED[: int(space.n)]
-        return Codec(ControlSpec(keys=keys, exclusive=(keys,)), lambda a: Controls(keys={keys[int(a) - int(space.start)]}))
-    if isinstance(space, spaces.MultiBinary) and int(np.prod(space.shape)) <= len(NUMBERED):
-        return Codec(ControlSpec(keys=NUMBERED[: int(np.prod(space.shape))]), lambda a: np.asarray(a).reshape(-1))
-    if isinstance(space, spaces.Box) and space.shape in ((1,), (2,)) and space.is_bounded():
-        limit = (TURN, TURN if space.shape == (2,) else 0.0)
-        return Codec(ControlSpec(mouse_limit=limit), lambda a: _turn(space, a))
+    one = env if isinstance(env, gymnasium.Env) else next(iter(getattr(env.unwrapped, "envs", ())), None)
+    if one is not None:
+        with suppress(GameError):
+            wiring = wire(one)
+            return Codec(wiring.spec, wiring.actions.held)
     raise EnvError(
         f"actions are {shown(space)}, which keys and mouse cannot give; say what they stand for, as "
         "controls=(ControlSpec(...), function), where the function turns an action into Controls."
@@ -87,13 +82,6 @@ def _control_spec(env: Any) -> ControlSpec | None:
 
 def _native(spec: ControlSpec, action: Any) -> Any:
     return spec.from_action(action) if isinstance(action, Mapping) else action
-
-
-def _turn(space: spaces.Box, action: Any) -> NDArray[np.float32]:
-    """A point of a bounded box as mouse motion: its middle is rest."""
-    middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-    turn = TURN * (np.asarray(action, np.float32) - middle) / np.where(half > 0, half, 1)
-    return np.pad(turn, (0, 2 - len(turn))).astype(np.float32)
 
 
 def _row(actions: Any, row: int) -> Any:

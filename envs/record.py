@@ -44,7 +44,7 @@ class RecordDataset(gymnasium.Wrapper, RecordConstructorArgs):  # type: ignore[t
         env: to record.
         path: folder of the dataset: new, empty, or a dataset of the same kind, to which episodes are added.
         controls: what the actions stand for, and how an action becomes a control vector `(A,)`. By default that of the
-            environment; actions without a name get a key each, see `worldsim.envs.codec`.
+            environment, or what `worldsim new` would find for it; see `worldsim.envs.codec`.
         game: name in the dataset; by default that of the environment.
         policy: name of who plays.
         split: "train" or "eval".

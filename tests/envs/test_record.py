@@ -100,12 +100,12 @@ def test_what_shows_no_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvError, match="make it with render_mode='rgb_array'"):
         env.reset()
     with pytest.raises(EnvError, match="controls="):
-        RecordDataset(gymnasium.make("BipedalWalker-v3") if "Box2D" in sys.modules else FourAxes(), tmp_path / "d")
+        RecordDataset(Unbounded(), tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
 
-class FourAxes(Counter):
-    action_space: Any = gymnasium.spaces.Box(-1, 1, (4,), np.float32)
+class Unbounded(Counter):
+    action_space: Any = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
 
 
 def test_an_environment_that_only_renders(tmp_path: Path) -> None:

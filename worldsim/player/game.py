@@ -43,7 +43,8 @@ class GameScene:
     ) -> None:
         if spec is None:
             raise GameError(
-                f"{title} has actions of its own, which a person cannot give; describe it with a GameSpec, and record that."
+                f"{title} has actions of its own, which a person cannot give; make a game of it with worldsim new, or with a "
+                "GameSpec, and record that."
             )
         self.env, self.spec, self.title, self.fps, self.meanings = env, spec, title, fps, meanings
         self.episodes, self.frames, self.seed = episodes, frames, seed
