@@ -94,7 +94,9 @@ def any_game(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConf
 
 def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> TrainConfig:
     """A game in which small things matter, such as the ball of Pong: a mean over pixels hardly sees them, so the few patches
-    with the largest errors, where they are, count much more, in the tokenizer's pixels and in the dynamics' latents.
+    with the largest errors, where they are, count much more, in the tokenizer's pixels and in the dynamics' latents. After some
+    250 steps of 32 images, Pong's ball had half its brightness or more in 55% of the tokenizer's reconstructions; in those of
+    `any_game`, in 2%.
 
     Args:
         spec, window, frames: as for `any_game`.
