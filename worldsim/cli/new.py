@@ -35,7 +35,10 @@ def new(config: Annotated[NewConfig, FLAT], output: Annotated[Output, FLAT] = NO
     check_writable_folder(folder)
     file = folder / GAME
     if file.exists():
-        print(f"{file} is there and stays as it is; delete it to look at the environment anew")
+        print(
+            f"{file} is there and stays as it is: options that describe the game have no effect. Change the file, or delete it "
+            "to look at the environment anew"
+        )
     else:
         write_spec(config, file)
     if config.stop_after == "spec" and not config.smoke:
