@@ -75,16 +75,18 @@ def test_ranges_outside_the_episode(numbered: Path, start: int, stop: int) -> No
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
 def test_memory_of_clips_is_flat(numbered: Path) -> None:
+    """A leak shows in every stretch; what the allocator keeps for later does not."""
+
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     dataset = Dataset(numbered)
-    for t in range(20):
-        dataset.clips([0, 3] * 8, [t % 12] * 16, 8)
-    before = resident()
-    for t in range(40):
-        dataset.clips([0, 3] * 8, [t % 12] * 16, 8)
-    assert resident() - before < 4 << 20  # 40 batches are 16 MB, 640 open files more
+    sizes = []
+    for _ in range(4):
+        for t in range(40):
+            dataset.clips([0, 3] * 8, [t % 12] * 16, 8)
+        sizes.append(resident())
+    assert min(np.diff(sizes)) < 4 << 20  # 40 batches are 16 MB, 640 open files more
 
 
 def test_missing_folder(tmp_path: Path) -> None:
