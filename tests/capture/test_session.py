@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,18 @@ def test_a_process_that_ends_early_keeps_finished_episodes(number: int, toy: Toy
         assert check(data.root, progress=False)["problems"] == []
     else:
         assert len(data) == 2 and [len(data.frames(i)) for i in range(2)] == data.lengths.tolist()
+
+
+def test_a_full_disk_is_one_message_and_leaves_what_was_recorded(toy: Toy, screen: VirtualScreen, full_disk: Path) -> None:
+    options = ["--window", "toy window", "--now", "--seconds", "0.5", "--delay-ms", "0", "--out", str(full_disk / "data")]
+    command = [sys.executable, "-m", "worldsim", "capture", *options]
+    subprocess.run(command, env=screen.environment, cwd="/", check=True, capture_output=True)
+    before = Dataset(full_disk / "data").episodes
+    with suppress(OSError), (full_disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    run = subprocess.run(command, env=screen.environment, cwd="/", capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1 and "No space left on device" in run.stderr, run.stderr
+    data = Dataset(full_disk / "data")
+    assert data.episodes == before and check(data.root, progress=False)["problems"] == []
+    assert not (data.root / ".partial").exists()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ from worldsim.data.folder import PARTIAL, check_recordable
 from worldsim.data.format import DatasetInfo
 from worldsim.data.recorder import Recorder, next_split
 from worldsim.data.writer import EpisodeWriter
-from worldsim.errors import DisplayError
+from worldsim.errors import DisplayError, WorldsimError
 from worldsim.files import read_json, write_json
 
 SETTINGS = "meta/capture.json"  # what calibration found
@@ -161,9 +161,10 @@ class Session:
                 self._saver.finish()
         finally:
             self._grabber.close()
-            self._saver.stop()
             if self._writer is not None:
                 self._writer.discard()
+            with suppress(WorldsimError):  # after another error: what is finished is saved all the same, if that is possible
+                self._saver.finish()
         if self.counts.dropped:
             print(
                 f"worldsim: {self.counts.dropped} of {self.counts.frames} frames were dropped, and the frames before them "

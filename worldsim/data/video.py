@@ -66,8 +66,11 @@ class VideoWriter:
 
     def abandon(self) -> None:
         """Closes the file, which is of no use then; raises nothing."""
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):
             self._container.close()
+        # On a full disk closing fails, and the file stays open until nobody knows the container any more.
+        for name in ("_stream", "_container"):
+            self.__dict__.pop(name, None)
 
 
 def read_frames(path: Path, fps: float, start: int, stop: int, length: int) -> Iterator[NDArray[np.uint8]]:
