@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import time
 
@@ -50,12 +51,13 @@ def test_several_titles() -> None:
         pick_window("gam", titles)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # python-xlib leaves a socket
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # python-xlib leaves two sockets to the garbage collector
 def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("Xlib")
     monkeypatch.setenv("DISPLAY", ":4711")
     with pytest.raises(DisplayError, match="no X11 display answers"):
         backend()
+    gc.collect()
 
 
 def test_inputs_come_with_their_times_even_while_the_pointer_is_grabbed(toy: Toy, screen: VirtualScreen) -> None:
