@@ -12,8 +12,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from pynput import keyboard, mouse
-
 from worldsim.capture.backend import Region, pick_window
 from worldsim.capture.timeline import Input
 from worldsim.controls import KEY_NAMES
@@ -39,12 +37,14 @@ class HooksBackend:
     name = "hooks"
 
     def __init__(self, window: str) -> None:
+        from pynput import keyboard, mouse  # here, since Linux has no use for it
+
         windows = _windows()
         self._window, self.title = windows[pick_window(window, [title for _, title in windows])]
         self._queue: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._last: tuple[float, float] | None = None
         self._said = ""
-        self._keyboard = keyboard.Controller()
+        self._keyboard, self._keys = keyboard.Controller(), keyboard.Key
         self._listeners: list[Any] = [
             keyboard.Listener(on_press=lambda key: self._key(key, True), on_release=lambda key: self._key(key, False)),
             mouse.Listener(on_move=self._move, on_click=self._click),
@@ -66,7 +66,7 @@ class HooksBackend:
         return taken
 
     def press(self, key: str, down: bool) -> None:
-        pressed = getattr(keyboard.Key, {"return": "enter", "escape": "esc"}.get(key, key), key)
+        pressed = getattr(self._keys, {"return": "enter", "escape": "esc"}.get(key, key), key)
         (self._keyboard.press if down else self._keyboard.release)(pressed)
 
     def show(self, text: str, colour: tuple[int, int, int], recording: bool) -> None:
