@@ -532,4 +532,4 @@ def test_the_figures_say_what_is_going_on(open_window: Open) -> None:
     press(window, pygame.K_F2)
     lines = window.figure_lines(False)
     assert lines[0] == "dream, recording" and lines[1].startswith("score ") and lines[1].endswith(", 1 frame")
-    assert lines[3] == "3 network calls per frame, torch" and lines[4] == "held: d"
+    assert lines[3] == "4 network calls per frame, torch" and lines[4] == "held: d"
