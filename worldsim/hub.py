@@ -77,12 +77,12 @@ def downloaded(kind: Kind) -> Iterator[tuple[str, Path]]:
     no cache.
     """
     try:
-        from huggingface_hub import scan_cache_dir
+        from huggingface_hub import constants, scan_cache_dir
         from huggingface_hub.errors import CacheNotFound
     except ImportError:
         return
     try:
-        found = sorted(scan_cache_dir().repos, key=lambda repo: repo.repo_id)
+        found = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
     except (CacheNotFound, OSError, ValueError):
         return
     for repo in found:

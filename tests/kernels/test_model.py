@@ -84,7 +84,9 @@ def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
     """Gradients of every weight, for a loss over a context of four frames and one noisy copy."""
     model = model.to(DEVICE)
     network = torch.compile(model, fullgraph=True, backend="aot_eager" if DEVICE == "cpu" else "inductor") if compiled else model
-    made = network(*clip(), copies=1)
+    given = clip()
+    shown = torch.ones(*given[0].shape[:-1], 1 + given[0].shape[-1], device=DEVICE)
+    made = network(*given, copies=1, shown=shown)
     loss = sum(part.square().mean() for part in made)
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
