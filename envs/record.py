@@ -88,7 +88,8 @@ class RecordDataset(gymnasium.Wrapper, RecordConstructorArgs):  # type: ignore[t
             "lossless": lossless,
         }
         RecordConstructorArgs.__init__(self, path=str(path), controls=controls, **options)
-        assert isinstance(env, gymnasium.Env)  # `__new__` made something else of a vector environment
+        if not isinstance(env, gymnasium.Env):  # `__new__` made something else of a vector environment
+            raise EnvError(f"env was {shown(env)}; give an environment of Gymnasium, such as gymnasium.make(...).")
         gymnasium.Wrapper.__init__(self, env)
         self._codec = Codec(*controls) if controls else codec_of(env)
         self._path, self._options = Path(path), options

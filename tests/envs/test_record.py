@@ -24,6 +24,12 @@ from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import DataError, EnvError, FileError
 
 
+def test_what_is_no_environment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvError, match=r"env was 'ALE/Pong-v5'; give an environment of Gymnasium"):
+        RecordDataset("ALE/Pong-v5", tmp_path / "data")  # type: ignore[arg-type]
+    assert not (tmp_path / "data").exists()
+
+
 class Counter(gymnasium.Env[np.ndarray, Any]):
     """Shows its age as brightness, and ends after `length` steps."""
 
