@@ -7,7 +7,7 @@ import torch
 from conftest import TINY_DIT, randomize
 from torch import Tensor
 
-from worldsim.model.dit import DiT, DiTConfig
+from worldsim.model.dit import DiT, DiTConfig, Prediction
 from worldsim.model.noise import add_noise
 from worldsim.model.ring import Ring
 
@@ -15,7 +15,18 @@ LAYOUTS = {
     "joint": TINY_DIT,
     "joint-sparse": replace(TINY_DIT, temporal_every=2),
     "time": replace(TINY_DIT, temporal="time", temporal_every=2),
-    "prompted": replace(TINY_DIT, prompt=5, heads=2, kv_heads=2),
+    "prompted": replace(TINY_DIT, prompt=5, prompt_length=3, heads=2, kv_heads=2),
+    "studio": replace(
+        TINY_DIT,
+        temporal="time",
+        temporal_every=2,
+        prompt=5,
+        prompt_length=3,
+        prompt_layers=1,
+        free_controls=True,
+        policy_bins=5,
+        sized=True,
+    ),
 }
 
 
@@ -24,6 +35,11 @@ def build(config: DiTConfig) -> DiT:
     model = DiT(config)
     randomize(model)
     return model.eval()
+
+
+def present(prediction: Prediction) -> list[Tensor]:
+    """What the model predicts."""
+    return [part for part in prediction if part is not None]
 
 
 def inputs(frames: int, batch: int = 2, grid: tuple[int, int] = (2, 3)) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -45,7 +61,7 @@ def test_streaming_equals_the_whole_sequence_beyond_the_wrap(layout: str) -> Non
         whole = model(z, levels, step_sizes, controls)
         for t in range(frames):
             one = model(z[:, t : t + 1], levels[:, :1], step_sizes[:, :1], controls[:, t : t + 1], ring=ring)
-            for streamed, uncached in zip(one, whole, strict=True):
+            for streamed, uncached in zip(present(one), present(whole), strict=True):
                 assert torch.allclose(streamed[:, 0], uncached[:, t], atol=1e-4, rtol=0), t
             ring.advance()
 
@@ -66,7 +82,7 @@ def test_a_noisy_copy_sees_the_context_before_it_and_itself(layout: str) -> None
                 alone = z.clone(), levels.clone()
                 alone[0][:, t], alone[1][:, t] = copies[copy][:, t], 0.7
                 expected = model(*alone, step_sizes, controls)
-                for copied, single in zip(together, expected, strict=True):
+                for copied, single in zip(present(together), present(expected), strict=True):
                     assert torch.allclose(copied[:, copy * frames + t], single[:, t], atol=1e-5, rtol=0), (t, copy)
 
 
@@ -134,13 +150,36 @@ def test_rows_at_different_ages_do_not_mix() -> None:
             single.advance()
 
 
-def test_prompt_and_null_prompt_differ() -> None:
-    model = build(LAYOUTS["prompted"])
+@pytest.mark.parametrize("layout", ["prompted", "studio"])
+def test_prompt_and_null_prompt_differ(layout: str) -> None:
+    model = build(LAYOUTS[layout])
     arguments = inputs(2)
     with torch.inference_mode():
         none = model(*arguments).x
         some = model(*arguments, prompt=torch.ones(2, 3, 5)).x
     assert not torch.allclose(none, some, atol=1e-4)
+
+
+def test_no_prompt_is_a_prompt_without_words_and_their_order_counts() -> None:
+    model = build(LAYOUTS["studio"])
+    words = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        none, empty, said, turned = (
+            model(*inputs(2), prompt=prompt).x for prompt in (None, torch.zeros(1, 3, 5), words, words.flip(1))
+        )
+    assert torch.allclose(none, empty, atol=1e-6)
+    assert not torch.allclose(said, turned, atol=1e-4)
+
+
+def test_unknown_controls_are_no_controls_of_any_value() -> None:
+    model = build(LAYOUTS["studio"])
+    z, levels, step_sizes, controls = inputs(2)
+    with torch.inference_mode():
+        unknown = model(z, levels, step_sizes, torch.full_like(controls, torch.nan))
+        still = model(z, levels, step_sizes, torch.zeros_like(controls))
+    assert all(part.isfinite().all() for part in present(unknown))
+    assert not torch.allclose(unknown.x, still.x, atol=1e-4)
+    assert unknown.controls is not None and unknown.controls.shape == (2, 2, TINY_DIT.controls, 5)
 
 
 def test_any_grid_and_every_input_counts() -> None:

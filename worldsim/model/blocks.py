@@ -14,21 +14,11 @@ from worldsim.kernels.ring_attention import ring_attention
 from worldsim.kernels.temporal_decode import temporal_decode
 from worldsim.model import rope
 from worldsim.model.attention import EPS, Layout, attend, attend_prompted, modulate, normalize
+from worldsim.model.linear import Linear
 from worldsim.model.ring import Ring
 
 if TYPE_CHECKING:
     from worldsim.model.dit import DiTConfig
-
-
-class Linear(nn.Linear):
-    """Made in float32; on the meta device in no time, too."""
-
-    def __init__(self, inputs: int, outputs: int, device: torch.device, *, bias: bool = True):
-        super().__init__(inputs, outputs, bias=bias, device=device, dtype=torch.float32)
-
-    def reset_parameters(self) -> None:
-        if not self.weight.is_meta:
-            super().reset_parameters()
 
 
 class Attention(nn.Module):

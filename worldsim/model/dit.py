@@ -23,11 +23,14 @@ from torch import Tensor, nn
 from worldsim.errors import ConfigError, check_choice, check_flag, check_int, check_number
 from worldsim.model import rope
 from worldsim.model.attention import Layout, causal_mask, modulate
-from worldsim.model.blocks import Block, Linear, Trunk
+from worldsim.model.blocks import Block, Trunk
+from worldsim.model.linear import Linear
+from worldsim.model.prompt import PromptEncoder, Said
 from worldsim.model.ring import Ring
 
 CPU = torch.device("cpu")
 SCALAR_FEATURES = 64  # of a noise level, and of a step size
+SIZE_UNIT = 8.0  # latents along a side, as a model that is `sized` is told
 BOUNDS = {
     "latent_channels": (1, 4096),
     "controls": (1, 1024),
@@ -40,6 +43,9 @@ BOUNDS = {
     "window": (1, rope.TIME_PERIOD),
     "temporal_every": (1, 512),
     "prompt": (0, 65536),
+    "prompt_length": (1, 4096),
+    "prompt_layers": (0, 64),
+    "policy_bins": (0, 4095),
     "reward_bins": (0, 4095),
     "codes": (0, 65536),
 }
@@ -59,7 +65,9 @@ class DiTConfig:
         window: frames a frame may look at, itself included; also the number of slots in the ring.
         temporal: "joint" (space and time together) or "time" (along each position) in the temporal layers.
         temporal_every: every so many layers one is temporal; the others see only their own frame.
-        prompt: width of prompt tokens, 0 for a world without prompts.
+        prompt: width of a prompt's word vectors, 0 for a world without prompts.
+        prompt_length: words of a prompt; shorter ones are filled up with zeros.
+        prompt_layers: of self-attention over the words, before frames attend to them.
         reward_bins: bins of the two-hot symlog reward head, odd; 0 for a world without rewards.
         codes: number of codewords, of which one is drawn for every patch of a new frame; 0 for none. See
             `worldsim.model.heads.sampled_offset`.
@@ -69,6 +77,10 @@ class DiTConfig:
             that fit nothing.
         reveals: whether a frame may come with the codewords of some of its patches, so that the others are drawn knowing
             them; needs `codes`.
+        free_controls: whether controls may be unknown, which are given as NaN.
+        policy_bins: values in [-1, 1], odd, over which the model foresees each control of the next frame; 0 for a model that
+            does not. See `worldsim.model.heads.draw_controls`.
+        sized: whether frames may have any size: positions count from the centre, and the model is told the size.
 
     Raises:
         ConfigError: if a field is of the wrong type or out of range.
@@ -91,6 +103,11 @@ class DiTConfig:
     prediction: str = "x"
     code_floor: float = 0.005
     reveals: bool = False
+    prompt_length: int = 24
+    prompt_layers: int = 0
+    free_controls: bool = False
+    policy_bins: int = 0
+    sized: bool = False
 
     def __post_init__(self) -> None:
         for name, (least, most) in BOUNDS.items():
@@ -99,12 +116,15 @@ class DiTConfig:
             raise ConfigError(f"kv_heads was {self.kv_heads}; give a divisor of heads, {self.heads}.")
         if self.width % (16 * self.heads):
             raise ConfigError(f"width was {self.width}; give a multiple of 16 * heads, {16 * self.heads}.")
-        if self.reward_bins and (self.reward_bins < 3 or self.reward_bins % 2 == 0):
-            raise ConfigError(f"reward_bins was {self.reward_bins}; give an odd number of at least 3, or 0 for no rewards.")
+        for name in ("reward_bins", "policy_bins"):
+            bins = getattr(self, name)
+            if bins and (bins < 3 or bins % 2 == 0):
+                raise ConfigError(f"{name} was {bins}; give an odd number of at least 3, or 0 for none.")
         check_choice("temporal", self.temporal, ("joint", "time"))
         check_choice("prediction", self.prediction, ("x", "v"))
         check_number("code_floor", self.code_floor, 0, 1)
-        check_flag("reveals", self.reveals)
+        for name in ("reveals", "free_controls", "sized"):
+            check_flag(name, getattr(self, name))
         if self.reveals and not self.codes:
             raise ConfigError("reveals was True and codes 0; give codes, such as 1024, or reveals=False.")
 
@@ -119,13 +139,15 @@ class DiTConfig:
 
 class Prediction(NamedTuple):
     """Predictions for every frame: clean latents `(B, T, h, w, C)`, reward logits `(B, T, bins)`, end logit
-    `(B, T)` and, with codewords, logits `(B, T, h, w, codes)` of the codeword that each patch is nearest to.
+    `(B, T)`; with codewords, logits `(B, T, h, w, codes)` of the codeword that each patch is nearest to; and from a
+    model that foresees controls, logits `(B, T, A, bins)` of those that come after the frame.
     """
 
     x: Tensor
     reward: Tensor
     end: Tensor
     code: Tensor | None = None
+    controls: Tensor | None = None
 
 
 class Modulations(NamedTuple):
@@ -155,18 +177,19 @@ class DiT(nn.Module):
         super().__init__()
         self.config, width = config, config.width
         self.patch = Linear(config.latent_channels, width, device)
-        self.register = Linear(config.controls, width, device)
+        controls = config.controls + config.free_controls  # and whether they are known
+        self.register = Linear(controls, width, device)
         self.level_in = Linear(2 * SCALAR_FEATURES, config.condition, device)
-        self.control_in = Linear(config.controls, config.condition, device)
+        self.control_in = Linear(controls, config.condition, device)
+        self.size_in = Linear(2, config.condition, device) if config.sized else None
         self.condition_out = Linear(config.condition, config.condition, device)
-        self.prompt_in = Linear(config.prompt, width, device) if config.prompt else None
-        null_prompt = torch.zeros(1, config.prompt, device=device, dtype=torch.float32)
-        self.null_prompt = nn.Parameter(null_prompt) if config.prompt else None
+        self.prompt = PromptEncoder(config, device) if config.prompt else None
         self.blocks = nn.ModuleList(Block(config, i, device) for i in range(config.depth))
         self.final_modulation = Linear(config.condition, 2 * width, device)
         self.final = Linear(width, config.latent_channels, device)
         self.reward_head = Linear(width, config.reward_bins, device)
         self.end_head = Linear(width, 1, device)
+        self.policy_head = Linear(width, config.controls * config.policy_bins, device) if config.policy_bins else None
         self.code_head = Linear(width, config.codes, device) if config.codes else None
         codebook = torch.zeros(config.codes, config.latent_channels, device=device if config.codes else CPU, dtype=torch.float32)
         self.register_buffer("codebook", codebook, persistent=config.codes > 0)
@@ -206,7 +229,7 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         modulations = [block.modulation for block in self.blocks if isinstance(block, Block)]
-        heads = [head for head in (self.reward_head, self.end_head, self.code_head) if head is not None]
+        heads = [head for head in (self.reward_head, self.end_head, self.code_head, self.policy_head) if head is not None]
         added = [] if self.reveal is None else [self.reveal]
         for zeroed in (*modulations, self.final_modulation, self.final, *heads, *added):
             nn.init.zeros_(zeroed.weight)
@@ -231,9 +254,10 @@ class DiT(nn.Module):
             z: noisy latents `(B, T, h, w, C)`; `T` is 1 when streaming.
             levels: noise level of each frame in [0, 1], `(B, T)`.
             step_sizes: step size about to be taken from that level, `(B, T)`.
-            controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`.
+            controls: control vectors in the model's units `(B, T, A)`; those at `t` produced frame `t`. NaN where they
+                are unknown, for a model with `free_controls`.
             causal: each frame sees itself and the `window - 1` before it; otherwise all frames see all.
-            prompt: prompt tokens `(B, L, prompt)`; the learned null prompt when absent.
+            prompt: word vectors `(B, prompt_length, prompt)`, zeros where there is no word; None for no prompt.
             ring: past frames; the frame given is written to it at its current position.
             copies: noisy copies of the context that follow it along `T`, which then is `(1 + copies) * F`. A
                 copy of frame `t` sees itself and the context before `t`, like a frame that is being imagined;
@@ -249,8 +273,9 @@ class DiT(nn.Module):
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls, shown))
         layout = self.layout(batch, frames, height, width, causal, ring, copies)
-        made = self.modulations(levels, step_sizes, controls) if modulations is None else modulations
-        tokens = self._prompt(prompt, batch)
+        said = None if self.prompt is None else self.prompt(prompt, batch)
+        made = modulations if modulations is not None else self._modulations(levels, step_sizes, controls, said, (height, width))
+        tokens = None if said is None else said.tokens
         context = frames // (1 + copies) if copies else 0
         last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")  # from here on nobody sees the context
         for i, block in enumerate(self.blocks):
@@ -262,8 +287,9 @@ class DiT(nn.Module):
         code = None if self.code_head is None else self.code_head(y[:, :, 1:]).unflatten(2, (height, width))
         if self.config.prediction == "v":
             latents = z[:, context:] - levels[:, context:, None, None, None].to(z.dtype) * latents
-        readout = y[:, :, 0]
-        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code)
+        readout, bins = y[:, :, 0], self.config.policy_bins
+        policy = None if self.policy_head is None else self.policy_head(readout).unflatten(-1, (-1, bins))
+        return Prediction(latents, self.reward_head(readout), self.end_head(readout)[..., 0], code, policy)
 
     def write(
         self, z: Tensor, levels: Tensor, step_sizes: Tensor, controls: Tensor, ring: Ring, *, prompt: Tensor | None = None
@@ -272,8 +298,9 @@ class DiT(nn.Module):
         batch, frames, height, width, _ = z.shape
         x = Trunk(self.embed(z, controls))
         layout = self.layout(batch, frames, height, width, True, ring)
-        made = self.modulations(levels, step_sizes, controls)
-        tokens = self._prompt(prompt, batch)
+        said = None if self.prompt is None else self.prompt(prompt, batch)
+        made = self._modulations(levels, step_sizes, controls, said, (height, width))
+        tokens = None if said is None else said.tokens
         last = max(i for i in range(self.config.depth) if self.config.kind(i) != "space")
         for i, block in enumerate(self.blocks[:last]):
             x = block(x, made.blocks[i], layout, ring, tokens)
@@ -284,21 +311,43 @@ class DiT(nn.Module):
         patches = self.patch(z.flatten(2, 3))
         if shown is not None and self.reveal is not None:
             patches = patches + self.reveal(shown.flatten(2, 3).to(z.dtype))
-        return torch.cat([self.register(controls)[:, :, None], patches], dim=2)
+        return torch.cat([self.register(self._known(controls))[:, :, None], patches], dim=2)
 
-    def condition(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Tensor:
+    def _known(self, controls: Tensor) -> Tensor:
+        """Where controls may be unknown: zeros instead of NaN, and one entry more that tells, `(B, T, A + 1)`."""
+        if not self.config.free_controls:
+            return controls
+        known = ~controls.isnan().any(-1, keepdim=True)
+        return torch.cat([torch.where(known, controls, 0), known.to(controls.dtype)], dim=-1)
+
+    def condition(
+        self, levels: Tensor, step_sizes: Tensor, controls: Tensor, said: Said | None = None, grid: tuple[int, int] = (0, 0)
+    ) -> Tensor:
         """Per-frame condition `(B, T, condition)` of adaLN."""
         scalars = torch.cat([embed_scalar(value, SCALAR_FEATURES) for value in (levels, step_sizes)], dim=-1).to(
             self.level_in.weight.dtype
         )
-        hidden = F.silu(self.level_in(scalars) + self.control_in(controls))
+        hidden = self.level_in(scalars) + self.control_in(self._known(controls))
+        if said is not None:
+            hidden = hidden + said.summary
+        if self.size_in is not None:
+            hidden = hidden + self.size_in(torch.tensor(grid, dtype=hidden.dtype, device=hidden.device) / SIZE_UNIT)
+        hidden = F.silu(hidden)
         return F.silu(self.condition_out(hidden))
 
-    def modulations(self, levels: Tensor, step_sizes: Tensor, controls: Tensor) -> Modulations:
-        """Shifts, scales and gates of all blocks, for levels and step sizes `(B, T)` and controls
-        `(B, T, A)`.
+    def modulations(
+        self, levels: Tensor, step_sizes: Tensor, controls: Tensor, prompt: Tensor | None = None, grid: tuple[int, int] = (0, 0)
+    ) -> Modulations:
+        """Shifts, scales and gates of all blocks, for levels and step sizes `(B, T)`, controls `(B, T, A)`, a prompt as in
+        `forward`, and the latent grid `(h, w)`, which a model that is `sized` is told.
         """
-        condition = self.condition(levels, step_sizes, controls)
+        said = None if self.prompt is None else self.prompt(prompt, len(levels))
+        return self._modulations(levels, step_sizes, controls, said, grid)
+
+    def _modulations(
+        self, levels: Tensor, step_sizes: Tensor, controls: Tensor, said: Said | None, grid: tuple[int, int]
+    ) -> Modulations:
+        condition = self.condition(levels, step_sizes, controls, said, grid)
         return Modulations(
             tuple(block.modulation(condition) for block in self.blocks if isinstance(block, Block)),
             self.final_modulation(condition),
@@ -307,8 +356,9 @@ class DiT(nn.Module):
     def layout(
         self, batch: int, frames: int, height: int, width: int, causal: bool, ring: Ring | None, copies: int = 0
     ) -> Layout:
-        device, window, prompted = self.row_speeds.device, self.config.window, self.prompt_in is not None
-        space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds), (0, 0, 1, 0))
+        device, window, prompted = self.row_speeds.device, self.config.window, self.prompt is not None
+        centred = self.config.sized
+        space = F.pad(rope.space_angles(height, width, self.row_speeds, self.column_speeds, centred), (0, 0, 1, 0))
         if ring is None:
             context = frames // (1 + copies)
             position = torch.arange(frames, device=device, dtype=torch.int64)[None] % context
@@ -321,11 +371,3 @@ class DiT(nn.Module):
         still = F.pad(space, (self.time_speeds.shape[0], 0))
         rotations = (still.cos()[:, None], still.sin()[:, None]), (full.cos()[:, :, :, None], full.sin()[:, :, :, None])
         return Layout(*rotations, causal, window, copies, mask)
-
-    def _prompt(self, prompt: Tensor | None, batch: int) -> Tensor | None:
-        if self.prompt_in is None:
-            return None
-        if prompt is None:
-            assert self.null_prompt is not None
-            prompt = self.null_prompt.expand(batch, 1, -1)
-        return F.rms_norm(self.prompt_in(prompt), (self.config.width,), None, 1e-6)

@@ -47,6 +47,23 @@ def expected_reward(logits: Tensor) -> Tensor:
     return symexp((logits.float().softmax(-1) * centres).sum(-1))
 
 
+def control_targets(controls: Tensor, bins: int) -> Tensor:
+    """Controls in [-1, 1] `(...)` -> weights `(..., bins)` on the two nearest of evenly spaced values; NaN gives zeros."""
+    place = (controls.nan_to_num().clamp(-1, 1) + 1) * (bins - 1) / 2
+    low = place.floor().clamp_max(bins - 2)
+    share, index = (place - low)[..., None], low.long()
+    weights = F.one_hot(index, bins) * (1 - share) + F.one_hot(index + 1, bins) * share
+    return weights * ~controls.isnan()[..., None]
+
+
+def draw_controls(logits: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+    """Controls in [-1, 1] `(...)`, drawn from logits `(..., bins)` with uniform draws in [0, 1) `(...)`."""
+    chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
+    bins = chances.shape[-1]
+    chosen = torch.searchsorted(chances.cumsum(-1), uniforms[..., None].float(), right=True)[..., 0].clamp_max(bins - 1)
+    return chosen / ((bins - 1) / 2) - 1
+
+
 def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
     """Index of the codeword of `(codes, C)` nearest to each latent `(..., C)`: `(...)` int64."""
     book = codebook.float()

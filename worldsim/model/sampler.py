@@ -29,6 +29,8 @@ def denoise(
     *,
     causal: bool = True,
     prompt: Tensor | None = None,
+    guidance: float = 1.0,
+    progress: Callable[[], None] | None = None,
 ) -> Tensor:
     """Follows a schedule over a whole clip.
 
@@ -39,15 +41,28 @@ def denoise(
         levels: `(num_steps + 1, T)`, falling or constant; see `worldsim.model.noise.schedule`.
         controls: `(B, T, A)` in the model's units.
         causal: whether frames see only their past.
-        prompt: prompt tokens `(B, L, prompt)`.
+        prompt: word vectors; see `DiT.forward`.
+        guidance: how much further to go in the direction in which the prompt changes the estimate (Ho & Salimans 2022,
+            arXiv:2207.12598): 1 follows the model, above 1 follows the prompt more closely, at twice the cost.
+        progress: called after every step.
 
     Returns:
         Latents `(B, T, h, w, C)` at the last levels.
     """
     rows = torch.as_tensor(levels, dtype=torch.float32, device=z.device)[:, None].expand(-1, z.shape[0], -1)
     for level, target in pairwise(rows):
-        x = model(z, level, level - target, controls, causal=causal, prompt=prompt).x.to(z.dtype)
+        given = z, level, level - target, controls
+        if prompt is None or guidance == 1:
+            x = model(*given, causal=causal, prompt=prompt).x.to(z.dtype)
+        else:
+            both = (torch.cat([part, part]) for part in given)
+            prompts = prompt.expand(len(z), *prompt.shape[1:])
+            x = model(*both, causal=causal, prompt=torch.cat([prompts, torch.zeros_like(prompts)])).x.to(z.dtype)
+            said, unsaid = x.chunk(2)
+            x = unsaid + guidance * (said - unsaid)
         z = torch.where((level > 0)[..., None, None, None], step_toward(z, x, level, target), z)
+        if progress is not None:
+            progress()
     return z
 
 
@@ -97,7 +112,7 @@ class Stream:
         rounds: network calls that the first step takes where codewords are drawn: a part of them is drawn in each, the most
             certain first, knowing those drawn before. More than 1 needs a model that `reveals`.
         temperature: of the draw of codewords; in a world without codewords, the scale of the noise.
-        prompt: prompt tokens `(B, L, prompt)`.
+        prompt: word vectors; see `DiT.forward`.
     """
 
     def __init__(
@@ -113,7 +128,8 @@ class Stream:
         temperature: float = 1.0,
         prompt: Tensor | None = None,
     ):
-        self.model, self.num_steps, self.prompt = model, num_steps, prompt
+        self.model, self.num_steps, self.prompt, self.grid = model, num_steps, prompt, grid
+        self.prompted = model.config.prompt > 0 or model.config.sized
         self.context_level, self.draw_level, self.rounds, self.temperature = context_level, draw_level, rounds, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.ring_dtype)
         self.dtype, self.device, self.batch = model.dtype, model.device, batch
@@ -239,7 +255,8 @@ class Stream:
     def _modulations(self, levels: Tensor, sizes: Tensor, controls: Tensor) -> Modulations:
         """Those of all the levels and sizes `(num_steps,)` of one frame, as the `T` of one call."""
         shape = (self.batch, len(levels))
-        return self.model.modulations(levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1))
+        given = levels.expand(shape), sizes.expand(shape), controls.expand(*shape, -1)
+        return self.model.modulations(*given, self.prompt, self.grid) if self.prompted else self.model.modulations(*given)
 
     @torch.inference_mode()
     def commit(self, latent: Tensor, controls: Tensor, noise: Tensor, active: Tensor | None = None) -> None:

@@ -167,13 +167,7 @@ class LatentStore:
 
     def batch(self, size: int, frames: int, rng: np.random.Generator) -> Windows:
         """Random windows of frames that exist, uniform over all that fit."""
-        room = self._room(frames)
-        if room.max(initial=0) <= 0:
-            raise DataError(f"no episode is {frames} frames long (longest: {self.lengths.max(initial=0)}); use a shorter window.")
-        starts = np.cumsum(room)
-        draw = rng.integers(0, starts[-1], size)
-        episode = np.searchsorted(starts, draw, side="right")
-        return self._windows(episode, draw - np.concatenate([[0], starts])[episode], frames)
+        return self.windows(*self.draw(size, frames, rng), frames)
 
     def ending(self, size: int, frames: int, rng: np.random.Generator, last: bool = False) -> Windows:
         """Windows in which an episode ends, at most `size` of them: at any frame but the first, or at the last where `last`."""
@@ -181,7 +175,7 @@ class LatentStore:
         chosen = rng.permutation(ended)[:size]
         lengths = self.lengths[chosen]
         place = np.full(len(chosen), frames - 1) if last else rng.integers(1, 1 + np.minimum(lengths, frames - 1))
-        return self._windows(chosen, lengths - place, frames)
+        return self.windows(chosen, lengths - place, frames)
 
     def ending_share(self, frames: int) -> float:
         """Share of windows in which an episode ends, when every frame is as likely as any other at every place of a window."""
@@ -192,7 +186,18 @@ class LatentStore:
         """How many windows of so many frames each episode holds."""
         return np.maximum(self.lengths - frames + 1, 0)
 
-    def _windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
+    def draw(self, size: int, frames: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Episodes and first frames `(size,)` of random windows, uniform over all that fit."""
+        room = self._room(frames)
+        if room.max(initial=0) <= 0:
+            raise DataError(f"no episode is {frames} frames long (longest: {self.lengths.max(initial=0)}); use a shorter window.")
+        starts = np.cumsum(room)
+        draw = rng.integers(0, starts[-1], size)
+        episode = np.searchsorted(starts, draw, side="right")
+        return episode, draw - np.concatenate([[0], starts])[episode]
+
+    def windows(self, episode: NDArray[np.int64], first: NDArray[np.int64], frames: int) -> Windows:
+        """The windows of these episodes that begin at these frames."""
         clips = align(self.rows, self.offsets, episode, first, frames)
         return Windows(
             latents=torch.from_numpy(self.latents[clips.rows]),
