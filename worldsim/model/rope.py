@@ -47,10 +47,8 @@ def time_angles(frames_BT: Tensor, speeds: Tensor) -> Tensor:
     return (frames_BT % TIME_PERIOD).to(torch.float32)[..., None] * speeds
 
 
-def space_angles(
-    height: int, width: int, row_speeds: Tensor, column_speeds: Tensor, centred: bool = False
-) -> Tensor:
-    """Latent grid -> angles `(h * w, row pairs + column pairs)`, float32, row-major; from the first latent, or from the centre."""
+def space_angles(height: int, width: int, row_speeds: Tensor, column_speeds: Tensor, centred: bool = False) -> Tensor:
+    """Latent grid -> angles `(h * w, row pairs + column pairs)`, float32, row-major; from the first latent or the centre."""
     rows = torch.arange(height, dtype=torch.float32, device=row_speeds.device) - centred * (height - 1) / 2
     columns = torch.arange(width, dtype=torch.float32, device=row_speeds.device) - centred * (width - 1) / 2
     rows, columns = rows[:, None] * row_speeds, columns[:, None] * column_speeds
