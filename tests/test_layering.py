@@ -40,7 +40,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "eval": BELOW,
     "player": BELOW,
     "transfer": (*BELOW, "eval"),
-    "bench": BELOW,
+    "serve": (*BELOW, "player"),
+    "bench": (*BELOW, "serve"),
     "new": (*BELOW, "eval", "bench"),
 }
 FREE = ("", "cli", "__main__")  # the package itself, and the command, which may import everything

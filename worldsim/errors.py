@@ -52,6 +52,14 @@ class TrainingError(WorldsimError):
     """Training that cannot start, resume or go on (for example a NaN loss)."""
 
 
+class ServeError(WorldsimError):
+    """A place in a shared world that cannot be had, is lost, or cannot be changed as asked."""
+
+
+class FullError(ServeError):
+    """A shared world that has no place for one more player now."""
+
+
 class DisplayError(WorldsimError):
     """No screen to open a window on."""
 

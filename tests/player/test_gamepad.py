@@ -7,7 +7,7 @@ import pytest
 
 from worldsim.controls import ControlSpec
 from worldsim.player.gamepad import Gamepads, press_names
-from worldsim.player.inputs import Latch
+from worldsim.player.latch import Latch
 
 SPEC = ControlSpec(keys=("w", "a", "s", "d", "space"), mouse_limit=(20.0, 0.0), buttons=("left",))
 

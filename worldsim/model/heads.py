@@ -71,14 +71,15 @@ def nearest_code(latents: Tensor, codebook: Tensor) -> Tensor:
         return (latents.float() @ book.T - book.square().sum(-1) / 2).argmax(-1)
 
 
-def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float, floor: float) -> Tensor:
+def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperature: float | Tensor, floor: float) -> Tensor:
     """Offset of a randomly drawn codeword from the expected one, for each patch.
 
     Args:
         logits: of the codewords of each patch, `(..., codes)`.
         codebook: `(codes, C)`.
         uniforms: uniform draws in [0, 1), `(...)`; equal draws give equal codewords.
-        temperature: of the draw; 1 is as trained, above 1 more varied, near 0 gives the most likely codeword.
+        temperature: of the draw; 1 is as trained, above 1 more varied, near 0 gives the most likely codeword. A tensor
+            that broadcasts against the logits gives every row its own.
         floor: codewords with a smaller chance are not drawn, unless it is the largest.
 
     Returns:
@@ -89,9 +90,10 @@ def sampled_offset(logits: Tensor, codebook: Tensor, uniforms: Tensor, temperatu
     return book[draw_codes(logits, uniforms, temperature, floor)] - expected
 
 
-def draw_codes(logits: Tensor, uniforms: Tensor, temperature: float, floor: float) -> Tensor:
+def draw_codes(logits: Tensor, uniforms: Tensor, temperature: float | Tensor, floor: float) -> Tensor:
     """Index `(...)` of a randomly drawn codeword for each patch; arguments as of `sampled_offset`."""
-    chances = (logits.float() / max(temperature, 1e-3)).softmax(-1)
+    divisor = temperature.clamp_min(1e-3) if isinstance(temperature, Tensor) else max(temperature, 1e-3)
+    chances = (logits.float() / divisor).softmax(-1)
     impossible = chances < chances.amax(-1, keepdim=True).clamp_max(floor)
     return draw(chances.masked_fill(impossible, 0), uniforms)
 

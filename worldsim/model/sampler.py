@@ -111,7 +111,8 @@ class Stream:
             lower, the more of what was drawn stays; the higher, the better the patches agree.
         rounds: network calls that the first step takes where codewords are drawn: a part of them is drawn in each, the most
             certain first, knowing those drawn before. More than 1 needs a model that `reveals`.
-        temperature: of the draw of codewords; in a world without codewords, the scale of the noise.
+        temperature: of the draw of codewords; in a world without codewords, the scale of the noise. A float32 tensor
+            `(B, 1, 1, 1, 1)`, on the model's device and changed only in place, gives every row its own.
         prompt: word vectors; see `DiT.forward`.
     """
 
@@ -125,7 +126,7 @@ class Stream:
         context_level: float = 0.05,
         draw_level: float = 0.15,
         rounds: int = 1,
-        temperature: float = 1.0,
+        temperature: float | Tensor = 1.0,
         prompt: Tensor | None = None,
     ):
         self.model, self.num_steps, self.prompt, self.grid = model, num_steps, prompt, grid
@@ -229,9 +230,7 @@ class Stream:
         offset = sampled_offset(logits, book, uniforms, self.temperature, floor)
         return made, made.x.float() + offset * ~known[..., None]
 
-    def _run(
-        self, settings: tuple[float, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor
-    ) -> tuple[Tensor, ...]:
+    def _run(self, settings: tuple[Any, ...], function: Callable[..., tuple[Tensor, ...]], *given: Tensor) -> tuple[Tensor, ...]:
         """Calls the function; on a GPU as a graph, captured anew for each value of the settings."""
         if self.device.type != "cuda":
             return function(*given)

@@ -8,7 +8,7 @@ import pygame
 from pygame._sdl2 import controller
 
 from worldsim.controls import ControlSpec
-from worldsim.player.inputs import DEGREES_PER_PIXEL, Latch
+from worldsim.player.latch import DEGREES_PER_PIXEL, Latch
 
 DEAD_ZONE, TURN_RATE = 0.25, 150.0  # share of a stick's range; degrees per second at its end
 STICK = {pygame.CONTROLLER_AXIS_LEFTX: ("left", "right"), pygame.CONTROLLER_AXIS_LEFTY: ("up", "down")}

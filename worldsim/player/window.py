@@ -14,7 +14,8 @@ from worldsim.player.commands import HELD_WITH_SHIFT, find_command, help_rows
 from worldsim.player.config import SENSITIVITIES, PlayConfig
 from worldsim.player.gamepad import Gamepads
 from worldsim.player.hud import Hud
-from worldsim.player.inputs import BUTTONS, POSITIONS, Latch, layout_names
+from worldsim.player.inputs import BUTTONS, POSITIONS, layout_names
+from worldsim.player.latch import Latch
 from worldsim.player.pacing import Pacer, Timings
 from worldsim.player.panes import arrange, draw_frames, take_picture, window_size
 from worldsim.player.recording import FAILURES

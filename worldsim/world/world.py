@@ -241,11 +241,11 @@ class World:
     @property
     def temperature(self) -> float:
         """Temperature of random events, 1 as trained; may be changed while playing."""
-        return self.stream.temperature
+        return self._temperature
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        self.stream.temperature = check_number("temperature", value, 0, math.inf, error=WorldError)
+        self._temperature = self.stream.temperature = check_number("temperature", value, 0, math.inf, error=WorldError)
 
     @property
     def starts(self) -> Tensor:
