@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -24,6 +25,17 @@ def test_importing_loads_little_beyond_gymnasium() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch has another OpenMP")
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, 0), ({"GOMP_SPINCOUNT": "7"}, 7), ({"OMP_WAIT_POLICY": "ACTIVE"}, 30_000_000_000)]
+)
+def test_idle_threads_of_pytorch_do_not_spin_unless_the_user_wants_it(given: dict[str, str], spins: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    environment |= {"OMP_DISPLAY_ENV": "VERBOSE", **given}
+    run = subprocess.run([sys.executable, "-c", "import worldsim, torch"], capture_output=True, text=True, env=environment)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in run.stderr, run.stderr
 
 
 @pytest.mark.parametrize("name", worldsim.__all__)
