@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worldsim.serve.engine import Engine
+from worldsim.serve.capacity import Budget
+from worldsim.serve.engine import Engine, load_world
 from worldsim.serve.seat import Clip, Frame, Seat
 
-__all__ = ["Clip", "Engine", "Frame", "Seat"]
+__all__ = ["Budget", "Clip", "Engine", "Frame", "Seat", "load_world"]

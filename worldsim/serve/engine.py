@@ -10,47 +10,54 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from worldsim.errors import FullError, ServeError, WorldsimError, check_int
+from worldsim.errors import FullError, ServeError, WorldError, WorldsimError, check_int, check_number
 from worldsim.player.pacing import Pacer
 from worldsim.serve.capacity import SHARE, Budget, Capacity
 from worldsim.serve.rows import Move, Rows
 from worldsim.serve.seat import Seat, check_start
+from worldsim.serve.sizes import Sizes
 from worldsim.world import World
 
-LARGEST = 32  # batch sizes are powers of two up to here
+LARGEST, MOST_PLAYERS = 32, 512  # players, unless a limit is given; and that can be given
 CLIP_SECONDS = 20.0
+PATIENCE = 5.0  # seconds in which a smaller batch has to suffice before it is taken
 
 
 class Engine:
     """A world that many play at once, at its own rate, each their own dream.
 
-    >>> with Engine(World.load("doom/take-cover", runtime="openvino")) as engine:
+    >>> with Engine(load_world("doom/take-cover")) as engine:
     ...     seat = engine.join(seed=0)
     ...     seat.hold({"a"})
     ...     frame = seat.frame()
 
-    All who play share one network call per frame. Making the engine takes a while: it prepares every batch size up to the largest
-    that keeps full rate here, and times each; so nobody waits later when others come. A player's dream depends on their seed and
-    controls alone, to rounding.
+    All who play share one network call per frame. Worlds of more and more rows are prepared in the background, and timed, up to
+    the largest batch that keeps full rate on this machine; there is room for as many players. A player's dream depends on their
+    seed, start and controls alone, to rounding.
 
     Args:
-        world: of any batch; the engine has it until `close`.
-        limit: players at most; by default as many as keep full rate on this machine.
+        world: a batch of 1, or of as many players as there is room for from the first moment. The engine has it until `close`;
+            meanwhile others may use its config, its starts, `encode` and `decode`.
+        limit: players at most.
+        full_rate: whether newcomers have to wait when one more would slow down those who play; otherwise as many may join as
+            the limit allows.
         clip_seconds: how much is kept of each player for `Seat.clip`.
-        budget: shared by all engines of a process, so that players of one world do not slow those of another.
-        say: gets a line about each step of the preparation.
+        budget: shared by all engines of a process, so that players of one world do not slow down those of another.
+        say: gets a line about each batch size that is prepared.
 
     Attributes:
-        world: the one that was given, for its config, its starts and its controls.
+        world: the one that was given.
+        sizes: the batch sizes being prepared; `sizes.wait()` waits until there will be no more.
         reason: why the engine ended, in a sentence; None while it runs.
 
     Raises:
-        WorldError: if an environment uses the world.
-        ServeError: if `limit` is out of range.
+        WorldError: if something else uses the world.
+        ServeError: if `limit` or `clip_seconds` is out of range.
     """
 
     def __init__(
@@ -58,24 +65,28 @@ class Engine:
         world: World,
         limit: int | None = None,
         *,
+        full_rate: bool = True,
         clip_seconds: float = CLIP_SECONDS,
         budget: Budget | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self._limit = LARGEST if limit is None else check_int("limit", limit, 1, 1024, ServeError)
-        self._forced = limit is not None
+        limit = LARGEST if limit is None else check_int("limit", limit, 1, MOST_PLAYERS, ServeError)
+        self._clip_seconds = check_number("clip_seconds", clip_seconds, 0, 3600, error=ServeError)
         world.claim(self)
         self.world, self.reason = world, cast(str | None, None)
-        self._clip_seconds, self._budget, self._say = clip_seconds, budget or Budget(), say or (lambda line: None)
+        self._usual = world.num_steps, world.temperature
+        self._full_rate, self._budget = full_rate, budget or Budget()
         rounds = world.stream.rounds
         self._capacity = Capacity(1 / world.config.fps, lambda steps: rounds + steps - 1, world.num_steps)
         self._rows: Rows[Seat] = Rows(world)
-        self._prepare()
+        self._limit = limit
+        self.sizes = Sizes(self._rows, self._capacity, limit, full_rate, say or (lambda line: None))
         self._wake = threading.Condition()
         self._seats: list[Seat] = []
         self._closing: str | None = None
         self._counts: Counter[str] = Counter()
         self._seconds: deque[float] = deque(maxlen=1000)
+        self._roomy_since = 0.0
         self._thread = threading.Thread(target=self._run, name=f"engine of {world.config.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -88,8 +99,8 @@ class Engine:
 
     @property
     def limit(self) -> int:
-        """Players that it holds at full rate, as measured before anybody played, or as given."""
-        return self._rows.sizes[-1]
+        """Players for whom rows are prepared so far."""
+        return min(self._limit, self._rows.sizes[-1])
 
     @property
     def players(self) -> int:
@@ -128,8 +139,8 @@ class Engine:
                 self.world.config.fps,
                 first,
                 starts=starts,
-                num_steps=self.world.num_steps,
-                temperature=self.world.temperature,
+                num_steps=self._usual[0],
+                temperature=self._usual[1],
                 clip_seconds=self._clip_seconds,
                 poke=self._poke,
                 allow=self._allow,
@@ -158,6 +169,7 @@ class Engine:
         return {
             "players": len(seats),
             "limit": self.limit,
+            "prepared": self.sizes.done,
             "rows": self._rows.size,
             "fps": self.world.config.fps,
             "rate_slowest": min(rates, default=0.0),
@@ -169,48 +181,30 @@ class Engine:
             **{name: counts[name] for name in ("frames", "late", "joined", "refused", "left", "faults")},
         }
 
-    def _prepare(self) -> None:
-        """Makes and times worlds of all sizes that keep full rate, or up to the limit that was given."""
-        size = 1
-        while self._time(size) and size < self._limit:
-            size = min(2 * size, self._limit)
-        if self._capacity.holds(size) or size == 1 or self._forced:
-            return
-        self._rows.drop(size)
-        best = self._capacity.between(self._rows.sizes[-1], size)
-        del self._capacity.seconds[size]
-        if best > self._rows.sizes[-1] and not self._time(best):
-            self._rows.drop(best)
-            del self._capacity.seconds[best]
-
-    def _time(self, size: int) -> bool:
-        """Makes a world of a size and times it; returns whether to go on with larger ones."""
-        if size not in self._rows.sizes:
-            self._rows.prepare(size)
-        seconds = self._capacity.measure(size, lambda: self._rows.time_step(size), time.perf_counter)
-        self._say(f"{size} at a time: {1e3 * seconds:.1f} ms a frame, {1e3 * self._capacity.interval:.1f} ms at full rate")
-        return self._forced or self._capacity.holds(size)
-
     def _refusal(self) -> str | None:
         """Why one more player cannot come now, in a sentence for them; None if they can."""
         steps = [seat.num_steps for seat in self._seats if seat.reason is None]
-        players = len(steps) + 1
-        if players > self.limit:
+        if len(steps) >= self.limit:
+            if self.limit < self._limit and not self.sizes.done:
+                return "more places are being prepared; wait a moment."
             return f"all {self.limit} places are taken; wait until somebody leaves."
+        if self._fits([*steps, self._usual[0]]):
+            return None
+        return "one more player would slow down those who play; wait until somebody leaves."
+
+    def _fits(self, steps: list[int]) -> bool:
+        """Whether there is time for players who take so many denoising steps each. One who disturbs nobody may take any."""
         others = self._budget.others(self)
-        share = self._capacity.share(players, [*steps, self.world.num_steps]) + others
-        if share > SHARE and not self._forced and (players > 1 or others > 0):
-            return "one more player would slow down those who play; wait until somebody leaves."
-        return None
+        alone = len(steps) == 1 and others == 0
+        return alone or not self._full_rate or self._capacity.share(steps) + others <= SHARE
 
     def _allow(self, seat: Seat, num_steps: int) -> None:
         """Raises `ServeError` unless there is time for a seat to take so many steps."""
         with self._wake:
             others = [other.num_steps for other in self._seats if other is not seat and other.reason is None]
-            alone = not others and self._budget.others(self) == 0
-            share = self._capacity.share(len(others) + 1, [*others, num_steps]) + self._budget.others(self)
-            fewer = num_steps < seat.num_steps and num_steps in others
-            if not alone and not fewer and share > SHARE:
+            before, after = [*others, seat.num_steps], [*others, num_steps]
+            cheaper = self._capacity.share(after) <= self._capacity.share(before)
+            if not cheaper and not self._fits(after):
                 raise ServeError(f"{num_steps} steps a frame would slow down others who play; take as many as they do, or wait.")
 
     def _poke(self) -> None:
@@ -255,7 +249,8 @@ class Engine:
             self._counts["skipped"] += sum(seat.skipped for seat in gone)
         for seat in gone:
             self._rows.free(seat)
-        self._rows.fit(max(1, len(seats)))
+        if len(seats) > self._rows.size:
+            self._rows.resize(self._rows.fitting(len(seats)))
         for seat in seats:
             if seat.is_new:
                 self._start(seat)
@@ -274,7 +269,7 @@ class Engine:
         moves: dict[Seat, Move] = {}
         inputs: dict[Seat, int] = {}
         for seat in self._seats:
-            if seat.waits and not self._start(seat):
+            if seat.waits and not seat.is_new and not self._start(seat):  # who came since then has no row yet
                 vector, inputs[seat] = seat.latch()
                 moves[seat] = Move(vector, seat.num_steps, seat.temperature)
         made = self._rows.step(moves)
@@ -286,6 +281,15 @@ class Engine:
                 self._fail(seat, "the dream broke: it holds numbers that are not finite; join again.")
         if made:
             self._note(time.perf_counter() - begun, [move.num_steps for move in moves.values()])
+        self._shrink(begun)
+
+    def _shrink(self, now: float) -> None:
+        """Takes a smaller batch once it has sufficed for a while, so that players who come and go do not move everybody."""
+        size = self._rows.fitting(max(1, len(self._seats)))
+        if size >= self._rows.size:
+            self._roomy_since = now
+        elif now - self._roomy_since > PATIENCE:
+            self._rows.resize(size)
 
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:
         """Calls something of one seat, whose fault ends that seat and no other."""
@@ -309,7 +313,7 @@ class Engine:
     def _report(self, seats: list[Seat]) -> None:
         """Tells the other engines how much time this one takes."""
         steps = [seat.num_steps for seat in seats]
-        self._budget.set(self, self._capacity.share(len(seats), steps) if seats else 0.0)
+        self._budget.set(self, self._capacity.share(steps) if seats else 0.0)
 
     def _end(self, fault: str) -> None:
         """Ends all seats, and gives the world back."""
@@ -319,5 +323,22 @@ class Engine:
         for seat in seats:
             with suppress(Exception):
                 seat.end(reason)
+        self.sizes.close()
         self._budget.set(self, 0.0)
+        self.world.num_steps, self.world.temperature = self._usual
         self.world.release(self)
+
+
+def load_world(name: str | Path, *, device: str = "auto", runtime: str = "auto") -> World:
+    """Loads a world to be served: with "auto" by OpenVINO wherever that can run it, since waiting for its graphs pays here.
+
+    Args:
+        name, device, runtime: as for `World.load`.
+
+    Raises:
+        WorldError: if there is no such world, its folder is damaged, or it cannot run so.
+    """
+    if runtime == "auto":
+        with suppress(WorldError):
+            return World.load(name, device=device, runtime="openvino")
+    return World.load(name, device=device, runtime=runtime)

@@ -1,11 +1,11 @@
 """Dreams of many players in the rows of one batched world, which grows and shrinks among a few batch sizes.
 
-A world of each size is made before anybody plays, so that a change of size copies rows and compiles nothing.
+A world of each size is made before it is needed, so that a change of size copies rows and compiles nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,35 +50,34 @@ class Made(NamedTuple):
 
 
 class Rows(Generic[K]):
-    """Dreams by key, each in a row of the world whose batch is the smallest that holds them all, or was lately.
+    """Dreams by key, each in a row of the present world. For one thread, except `make` and `add`.
 
     Args:
-        world: to begin with, of any batch; its start contexts are put through the network here, which takes a while.
+        world: of the first size. Its start contexts are put through the network here, which takes a while.
     """
 
     def __init__(self, world: World) -> None:
-        self.model = world
+        self._first_world = world
         self._worlds: dict[int, World] = {}
-        self._temperatures: dict[int, torch.Tensor] = {}
         self._rows: dict[K, int] = {}
-        self.world = self.prepare(1)
+        self.world = world
         for index in range(len(world.starts)):
-            self.world.restart([0], seed=0, start=index)  # keeps its ring, so that a start copies only
+            world.restart([0], seed=0, start=index)  # keeps what the ring holds then, so that a start is only copied
         with torch.inference_mode():
-            self._first = np.concatenate([self.world.decode(latent[None]).cpu().numpy() for latent in world.starts[:, -1]])
+            self._pictures = np.concatenate([world.decode(latent[None]).cpu().numpy() for latent in world.starts[:, -1]])
+        self.add(self.make(world.batch))
 
-    def prepare(self, size: int) -> World:
-        """Makes a world of another size, with something in all its rows."""
-        world = resized(self.model, size)
+    def make(self, size: int) -> World:
+        """A world of another size, with something in all its rows. It is not used before `add`."""
+        first = self._first_world
+        world = first if size == first.batch else resized(first, size)
         world.restart(seed=0, start=0)
-        temperatures = torch.ones(size, 1, 1, 1, 1, dtype=torch.float32, device=world.device)
-        world.stream.temperature = temperatures
-        self._worlds[size], self._temperatures[size] = world, temperatures
         return world
 
-    def drop(self, size: int) -> None:
-        """Forgets a size again."""
-        del self._worlds[size], self._temperatures[size]
+    def add(self, world: World) -> None:
+        """From now on there are rows of this world's size."""
+        world.stream.temperature = torch.ones(world.batch, 1, 1, 1, 1, dtype=torch.float32, device=world.device)
+        self._worlds = {**self._worlds, world.batch: world}
 
     @property
     def sizes(self) -> list[int]:
@@ -89,16 +88,19 @@ class Rows(Generic[K]):
         """Rows of the present world, taken or free."""
         return self.world.batch
 
-    def fit(self, dreams: int) -> None:
-        """Moves to the smallest size that holds so many dreams. A size that is not twice too large stays, so that players
-        who come and go do not move everybody each time.
-        """
-        smallest = next(size for size in self.sizes if size >= dreams)
-        roomy = next(size for size in self.sizes if size >= min(2 * dreams, self.sizes[-1]))
-        if self.size < smallest:
-            self._move(smallest)
-        elif self.size > roomy:
-            self._move(roomy)
+    def fitting(self, dreams: int) -> int:
+        """The smallest size that holds so many dreams."""
+        return next(size for size in self.sizes if size >= dreams)
+
+    def resize(self, size: int) -> None:
+        """Moves all dreams to a world of another size."""
+        old, new = self.world, self._worlds[size]
+        if old is new:
+            return
+        if self._rows:
+            new.set_state(old.get_state(list(self._rows.values())), range(len(self._rows)))
+            self._rows = {key: row for row, key in enumerate(self._rows)}
+        self.world = new
 
     def start(self, key: K, start: Start) -> NDArray[np.uint8]:
         """Starts a dream, in the row it has or in a free one; returns its first frame."""
@@ -110,7 +112,7 @@ class Rows(Generic[K]):
         self._rows[key] = row
         origin = self.world.origins[row]
         assert origin is not None
-        return self._first[origin.start]
+        return self._pictures[origin.start]
 
     def free(self, key: K) -> None:
         """Gives the row of a dream to the next that starts; does nothing if it has none."""
@@ -121,19 +123,19 @@ class Rows(Generic[K]):
         world, latents = self.world, None
         rows = {key: self._rows[key] for key in moves}
         vectors = np.zeros((world.batch, world.control_spec.size), np.float32)
-        temperatures = torch.ones(world.batch, dtype=torch.float32)
+        temperatures = torch.ones(world.batch, dtype=torch.float32, device="cpu")
         for key, move in moves.items():
             vectors[rows[key]], temperatures[rows[key]] = move.vector, move.temperature
-        self._temperatures[world.batch].copy_(temperatures.view(-1, 1, 1, 1, 1))
+        assert isinstance(world.stream.temperature, torch.Tensor)
+        world.stream.temperature.copy_(temperatures.view(-1, 1, 1, 1, 1))
         scalars = np.zeros((3, world.batch), np.float32)
         for num_steps in sorted({move.num_steps for move in moves.values()}):
             world.num_steps = num_steps
-            chosen = [rows[key] for key, move in moves.items() if move.num_steps == num_steps]
             active = np.zeros(world.batch, bool)
-            active[chosen] = True
+            active[[rows[key] for key, move in moves.items() if move.num_steps == num_steps]] = True
             latent, reward, over, _ = world.imagine(vectors, active)
             sound = latent.flatten(1).isfinite().all(1)
-            scalars[:, chosen] = torch.stack([reward.float(), over.float(), sound.float()]).cpu().numpy()[:, chosen]
+            scalars[:, active] = torch.stack([reward, over.float(), sound.float()]).cpu().numpy()[:, active]
             mask = torch.from_numpy(active).to(latent.device)[:, None, None, None]
             latents = latent if latents is None else torch.where(mask, latent, latents)
         if latents is None:
@@ -144,22 +146,3 @@ class Rows(Generic[K]):
             key: Made(images[row], float(scalars[0, row]), bool(scalars[1, row]), bool(scalars[2, row]))
             for key, row in rows.items()
         }
-
-    def time_step(self, size: int) -> None:
-        """Moves all rows of a size that nobody uses on by a frame, to see how long that takes."""
-        world = self._worlds[size]
-        world.num_steps = self.model.num_steps
-        still = world.control_spec.to_vectors(world.control_spec.neutral(), size)
-        latent, *_ = world.imagine(still)
-        with torch.inference_mode():
-            world.decode(latent).cpu()
-
-    def _move(self, size: int) -> None:
-        old, new = self.world, self._worlds[size]
-        if self._rows:
-            self._rows = self._copy(old, new, list(self._rows))
-        self.world = new
-
-    def _copy(self, old: World, new: World, keys: Sequence[K]) -> dict[K, int]:
-        new.set_state(old.get_state([self._rows[key] for key in keys]), range(len(keys)))
-        return {key: row for row, key in enumerate(keys)}

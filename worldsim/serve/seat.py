@@ -192,7 +192,9 @@ class Seat:
         """
         self._check_open()
         after = (self.seed + 1) % LARGEST_SEED
-        self._wanted = check_start(after if seed is None else seed, start, self._starts)
+        wanted = check_start(after if seed is None else seed, start, self._starts)
+        with self._changed:
+            self._wanted = wanted
         self._poke()
 
     def pause(self, paused: bool = True) -> None:
@@ -309,8 +311,9 @@ class Seat:
 
     def wanted(self) -> Start | None:
         """The start asked for, once."""
-        start, self._wanted = self._wanted, None
-        return start
+        with self._changed:
+            start, self._wanted = self._wanted, None
+            return start
 
     def latch(self) -> tuple[NDArray[np.float32], int]:
         """The control vector `(A,)` of the next frame, which uses up taps and motion, and the inputs it counts."""

@@ -39,6 +39,14 @@ def test_settings_mean_the_same(load: Callable[..., World], options: dict[str, f
     torch.testing.assert_close(latents(load("openvino", **options)), latents(load("torch", **options)), atol=CLOSE, rtol=0)
 
 
+def test_threads_may_decode_at_the_same_time(load: Callable[..., World]) -> None:
+    world = load("openvino")
+    given = torch.randn(40, 1, *world.latent_shape, generator=torch.Generator().manual_seed(0))
+    expected = [world.decode(latent) for latent in given]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(map(torch.equal, pool.map(world.decode, given), expected))
+
+
 def test_a_seed_gives_one_dream(load: Callable[..., World]) -> None:
     first, again = load("openvino"), load("openvino")
     assert torch.equal(latents(first), latents(again))

@@ -7,7 +7,7 @@ depends on what was asked for and on which graphs are kept on this machine, neve
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,9 +140,9 @@ def openvino_found() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def is_prepared(folder: Path, batch: int) -> bool:
-    """Whether the float32 graphs for `batch` rows are kept in `folder`."""
-    return all((folder / f"{name}-f32-{batch}" / "graph.xml").is_file() for name in ("step", "decode"))
+def is_prepared(folder: Path, batch: int, names: Sequence[str] = ("step", "decode")) -> bool:
+    """Whether float32 graphs for `batch` rows are kept in `folder`."""
+    return all((folder / f"{name}-f32-{batch}" / "graph.xml").is_file() for name in names)
 
 
 def _ranges(folder: Path | None, layers: Mapping[str, Any], measure: Callable[[], dict[str, float]]) -> dict[str, float]:

@@ -33,7 +33,7 @@ _TRACING = threading.Lock()  # torch traces one module at a time
 
 
 class Graph:
-    """A compiled graph: tensors in, tensors out, all on the CPU. Inputs are read where they lie.
+    """A compiled graph: tensors in, tensors out, all on the CPU. Inputs are read where they lie. Threads take turns.
 
     Args:
         compiled: by `compile_graph`.
@@ -42,12 +42,14 @@ class Graph:
     def __init__(self, compiled: openvino.CompiledModel):
         self.request = compiled.create_infer_request()
         self.outputs = len(compiled.outputs)
+        self._turn = threading.Lock()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        for i, tensor in enumerate(inputs):
-            self.request.set_input_tensor(i, _shared(tensor))
-        self.request.infer()
-        return tuple(torch.from_numpy(np.array(self.request.get_output_tensor(i).data)) for i in range(self.outputs))
+        with self._turn:
+            for i, tensor in enumerate(inputs):
+                self.request.set_input_tensor(i, _shared(tensor))
+            self.request.infer()
+            return tuple(torch.from_numpy(np.array(self.request.get_output_tensor(i).data)) for i in range(self.outputs))
 
 
 def _shared(tensor: Tensor) -> openvino.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from worldsim.errors import FileError
@@ -33,10 +35,36 @@ def prepare_in_background(world: World, folder: Path) -> str | None:
     kept = graph_folder(world_hash(folder))
     if kept is None or is_prepared(kept, world.batch):
         return None
-    command = [sys.executable, "-m", "worldsim.world.runtimes.prepare", str(folder.resolve()), str(world.batch)]
-    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen(command, start_new_session=True, **nowhere)  # type: ignore[call-overload]
+    _begin(folder, world.batch)
     return "a faster runtime is being prepared in the background; the next start uses it"
+
+
+def prepare_elsewhere(world: World, batch: int, stop: Callable[[], bool]) -> None:
+    """Converts the graphs of a world for so many rows in a process of its own, where they are not kept yet, and waits for it.
+
+    Converting takes seconds in which no other thread of this process could run. Where nothing can be kept, it is left undone.
+
+    Args:
+        world: as it was loaded.
+        batch: rows.
+        stop: asked now and then whether to give up.
+    """
+    if world.runtime.name != "openvino" or world.folder is None or os.environ.get(SWITCH) == "0":
+        return
+    kept = graph_folder(world_hash(world.folder))
+    if kept is None or is_prepared(kept, batch, ("step", "pair", "decode")):
+        return
+    process = _begin(world.folder, batch)
+    while process.poll() is None:
+        if stop():
+            process.terminate()
+        time.sleep(0.05)
+
+
+def _begin(folder: Path, batch: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "worldsim.world.runtimes.prepare", str(folder.resolve()), str(batch)]
+    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, start_new_session=True, **nowhere)  # type: ignore[call-overload, no-any-return]
 
 
 def prepare(folder: Path, batch: int) -> None:
@@ -45,7 +73,10 @@ def prepare(folder: Path, batch: int) -> None:
         place = cache_folder() / "graphs"
         place.mkdir(parents=True, exist_ok=True)
         with lock(place, "preparing graphs"):
-            World.load(folder, batch=batch, device="cpu", runtime="openvino")
+            world = World.load(folder, batch=batch, device="cpu", runtime="openvino")
+            world.reset(seed=0)
+            for _ in range(2):  # the second writes the first into the context in the same call, by a graph of its own
+                world.step(world.control_spec.neutral())
     except (FileError, OSError):
         return
 

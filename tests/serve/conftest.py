@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from worldsim.serve import Engine
+from worldsim.world import World
+
+
+@pytest.fixture
+def engine(tiny_world: World) -> Iterator[Engine]:
+    """Four places on the tiny world, whatever else the machine does."""
+    with Engine(tiny_world, limit=4, full_rate=False) as engine:
+        engine.sizes.wait()
+        yield engine
