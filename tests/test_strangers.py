@@ -40,7 +40,9 @@ from worldsim.data.importers.minerl import import_minerl
 from worldsim.data.importers.owl import import_owl
 from worldsim.data.importers.vpt import import_vpt
 from worldsim.errors import WorldsimError
+from worldsim.studio.captioning import CAPTIONS_PATH, Captions
 from worldsim.world.folder import load_world
+from worldsim.world.words import Words
 
 FUZZ = settings(max_examples=settings().max_examples * 3 // 10)  # each opens a whole folder
 FEW = settings(max_examples=settings().max_examples // 10)  # each writes a dataset
@@ -79,6 +81,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_world(folder: Path) -> None:
     load_world(folder)
+
+
+def read_captions(root: Path) -> None:
+    Captions(root).at(0, 3, np.random.default_rng(0))
 
 
 def open_dataset(root: Path) -> None:
@@ -168,6 +174,27 @@ def changed_bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 def dumped(content: Any) -> bytes:
     return json.dumps(content).encode("utf-8", "surrogatepass")
+
+
+@FUZZ
+@given(st.data())
+def test_words_of_a_world(world: Path, data: st.DataObject) -> None:
+    path = world / "words.safetensors"
+    Words.of(["brick", "wall", "left"], np.random.default_rng(0).normal(size=(3, 8))).save(path)
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = dumped(data.draw(changed_json(json.loads(content[8 : 8 + length])), label="header"))
+    whole = struct.pack("<Q", len(header)) + header + content[8 + length :]
+    survives(path, data.draw(st.one_of(st.just(whole), changed_bytes(content)), label="words"), Words.load, path)
+
+
+@FEW
+@given(st.data())
+def test_captions_of_a_dataset(dataset: Path, data: st.DataObject) -> None:
+    path = dataset / CAPTIONS_PATH
+    columns = {"episode": [0, 0], "start": [0, 16], "stop": [16, 20], "level": [1, 1], "text": ["a room", "an imp"]}
+    pq.write_table(pa.table(columns), path)
+    survives(path, data.draw(changed_bytes(path.read_bytes()), label="captions"), read_captions, dataset)
 
 
 @FUZZ

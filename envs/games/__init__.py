@@ -31,6 +31,7 @@ from worldsim.envs.games.spec import (
     recorded_game,
     register,
 )
+from worldsim.envs.games.studio import STUDIO
 
 __all__ = [
     "GAMES",
@@ -54,5 +55,5 @@ __all__ = [
     "source_hash",
 ]
 
-for spec in (*SPECS, DODGE):
+for spec in (*SPECS, STUDIO, DODGE):
     register(spec)

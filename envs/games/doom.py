@@ -9,7 +9,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -138,11 +138,11 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         self.action_space = self.control_spec.action_space()
         self._columns = _columns(config)
         self._is_delta = np.array([button.endswith("_DELTA") for button in config.bindings.values()])
-        self._vizdoom = _import_vizdoom()
+        self._vizdoom = import_vizdoom()
         folder = Path(tempfile.mkdtemp(prefix="worldsim-doom-"))
         self._game = self._vizdoom.DoomGame()
         self._process = os.getpid()
-        self._stop = weakref.finalize(self, _stop, self._game, folder, self._process)
+        self._stop = weakref.finalize(self, stop, self._game, folder, self._process)
         with self._failures_named():
             _start(self._vizdoom, self._game, config, folder)
         self._frame = np.zeros(self.observation_space.shape, np.uint8)
@@ -221,24 +221,8 @@ class DoomEnv(gymnasium.Env[NDArray[np.uint8], Any]):
             info["objects"] = list(self._objects)
         return info
 
-    @contextmanager
-    def _failures_named(self) -> Iterator[None]:
-        """Turns every failure of the game process into a `GameError`."""
-        if os.getpid() != self._process:
-            raise GameError("this Doom belongs to the process that started it; make an environment in each process.")
-        viz = self._vizdoom
-        failures = (
-            viz.FileDoesNotExistException,
-            viz.MessageQueueException,
-            viz.SharedMemoryException,
-            viz.ViZDoomErrorException,
-            viz.ViZDoomIsNotRunningException,
-            viz.ViZDoomUnexpectedExitException,
-        )
-        try:
-            yield
-        except failures as error:
-            raise GameError(f"Doom ({self.config.scenario}) does not run: {error} Make a new environment to go on.") from error
+    def _failures_named(self) -> AbstractContextManager[None]:
+        return failures_named(self._vizdoom, self._process, self.config.scenario)
 
 
 def halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -256,12 +240,37 @@ def _columns(config: DoomConfig) -> NDArray[np.intp]:
     return np.array([names.index(control) for control in config.bindings])
 
 
-def _import_vizdoom() -> Any:
+def import_vizdoom() -> Any:
     try:
         import vizdoom
     except ImportError as error:
         raise GameError('Doom needs the vizdoom package, which is not installed; pip install "worldsim-dit[doom]".') from error
     return vizdoom
+
+
+@contextmanager
+def failures_named(viz: Any, process: int, what: str) -> Iterator[None]:
+    """Turns every failure of a game process into a `GameError`.
+
+    Args:
+        viz: the module vizdoom.
+        process: id of the process that started the game.
+        what: is played, for the message.
+    """
+    if os.getpid() != process:
+        raise GameError("this Doom belongs to the process that started it; make an environment in each process.")
+    failures = (
+        viz.FileDoesNotExistException,
+        viz.MessageQueueException,
+        viz.SharedMemoryException,
+        viz.ViZDoomErrorException,
+        viz.ViZDoomIsNotRunningException,
+        viz.ViZDoomUnexpectedExitException,
+    )
+    try:
+        yield
+    except failures as error:
+        raise GameError(f"Doom ({what}) does not run: {error} Make a new environment to go on.") from error
 
 
 def _start(viz: Any, game: Any, config: DoomConfig, folder: Path) -> None:
@@ -276,9 +285,14 @@ def _start(viz: Any, game: Any, config: DoomConfig, folder: Path) -> None:
     game.set_available_buttons([getattr(viz.Button, name) for name in config.bindings.values()])
     variables = viz.GameVariable
     game.set_available_game_variables([variables.POSITION_X, variables.POSITION_Y, variables.ANGLE])
+    game.set_labels_buffer_enabled(config.objects)
+    launch(viz, game, folder)
+
+
+def launch(viz: Any, game: Any, folder: Path) -> None:
+    """Starts the process of a game whose map, screen and controls are set, with the settings that all our games share."""
     game.set_episode_timeout(0)  # a scenario's own timeout would leave no last frame
     game.set_episode_start_time(10)  # Doom ignores controls for the first 7 tics after a spawn
-    game.set_labels_buffer_enabled(config.objects)
     game.set_render_hud(False)
     game.set_render_crosshair(False)
     game.set_render_messages(False)
@@ -292,7 +306,7 @@ def _start(viz: Any, game: Any, config: DoomConfig, folder: Path) -> None:
         game.init()
 
 
-def _stop(game: Any, folder: Path, process: int) -> None:
+def stop(game: Any, folder: Path, process: int) -> None:
     """Ends the game process; in a forked process, to which it does not belong, does nothing."""
     if os.getpid() == process:
         game.close()

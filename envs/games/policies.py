@@ -6,123 +6,16 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import ControlSpec
+from worldsim.envs.games.fighting import Shooting, Standing, Strafing
 from worldsim.envs.games.loading import load_attribute
+from worldsim.envs.games.sticky import Held, Policy, StickyRandom, Sweeping, geometric, turn, unit
 from worldsim.errors import GameError, suggest
-
-T = TypeVar("T")
-
-
-class Policy(Protocol):
-    """Chooses controls from the `info` of an environment."""
-
-    def reset(self, rng: np.random.Generator) -> None:
-        """Starts an episode; everything random from here on comes from `rng`."""
-
-    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
-        """Control vector `(A,)` for the next step."""
-
-
-class _Held(Generic[T]):
-    """A random value that is kept for a random number of steps."""
-
-    def __init__(self, draw: Callable[[np.random.Generator], T], steps: Callable[[np.random.Generator], int]) -> None:
-        self._draw = draw
-        self._steps = steps
-        self._left = 0
-
-    def next(self, rng: np.random.Generator) -> T:
-        if self._left == 0:
-            self._value = self._draw(rng)
-            self._left = self._steps(rng)
-        self._left -= 1
-        return self._value
-
-
-def _geometric(hold: tuple[float, float]) -> Callable[[np.random.Generator], int]:
-    """Durations around a log-uniform mean: taps and long holds are both common."""
-    return lambda rng: int(rng.geometric(1 / math.exp(rng.uniform(math.log(hold[0]), math.log(hold[1])))))
-
-
-class StickyRandom:
-    """Every group of keys, the mouse and the buttons vary independently, each held for geometric durations.
-
-    Args:
-        spec: controls to give; at most one key of an `exclusive` group is held at a time.
-        hold: range in steps of the mean duration of a hold.
-        rest: chance that a group of exclusive keys rests; a free key is held half of the time.
-    """
-
-    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (2.0, 16.0), rest: float = 0.25) -> None:
-        self.spec = spec
-        self.hold = hold
-        self.rest = rest
-        self.reset(np.random.default_rng())
-
-    def reset(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        grouped = {key for group in self.spec.exclusive for key in group}
-        groups = [*self.spec.exclusive, *((key,) for key in self.spec.keys if key not in grouped)]
-        self._keys = [_Held(self._key_drawer(group), self._duration()) for group in groups]
-        self._mouse = [_Held(self._turn_drawer(limit), self._duration()) for limit in self.spec.mouse_limit]
-        self._buttons = [_Held(lambda rng: float(rng.random() < 0.3), _geometric((1.0, 4.0))) for _ in self.spec.buttons]
-
-    def act(self, info: dict[str, Any]) -> NDArray[np.float32]:
-        held = {held.next(self._rng) for held in self._keys}
-        keys = [float(key in held) for key in self.spec.keys]
-        mouse = [turn.next(self._rng) * self._rng.uniform(0.8, 1.2) for turn in self._mouse] if self.spec.has_mouse else []
-        buttons = [button.next(self._rng) for button in self._buttons]
-        return self.spec.check_vector(np.array([*keys, *mouse, *buttons]))
-
-    def _duration(self) -> Callable[[np.random.Generator], int]:
-        return _geometric(self.hold)
-
-    def _key_drawer(self, group: tuple[str, ...]) -> Callable[[np.random.Generator], str | None]:
-        rest = self.rest if len(group) > 1 else 0.5
-        return lambda rng: None if rng.random() < rest else group[rng.integers(len(group))]
-
-    def _turn_drawer(self, limit: float) -> Callable[[np.random.Generator], float]:
-        def draw(rng: np.random.Generator) -> float:
-            """Still, slow or fast, in degrees per step."""
-            return float(rng.choice([0, 0.2, 1], p=[0.3, 0.5, 0.2]) * rng.uniform(-limit, limit))
-
-        return draw
-
-
-class Sweeping(StickyRandom):
-    """Goes to and fro: like `StickyRandom`, but a group of exclusive keys never holds the same key twice in a row, and
-    durations are uniform.
-
-    Args:
-        spec, rest: as for `StickyRandom`; after a rest the key is another than before it.
-        hold: shortest and longest duration in whole steps, at least 1.
-    """
-
-    def __init__(self, spec: ControlSpec, *, hold: tuple[float, float] = (16.0, 40.0), rest: float = 0.05) -> None:
-        super().__init__(spec, hold=hold, rest=rest)
-
-    def _duration(self) -> Callable[[np.random.Generator], int]:
-        return lambda rng: int(rng.integers(int(self.hold[0]), int(self.hold[1]) + 1))
-
-    def _key_drawer(self, group: tuple[str, ...]) -> Callable[[np.random.Generator], str | None]:
-        if len(group) == 1:
-            return super()._key_drawer(group)
-        last: str | None = None
-
-        def draw(rng: np.random.Generator) -> str | None:
-            nonlocal last
-            if rng.random() < self.rest:
-                return None
-            others = [key for key in group if key != last]
-            last = others[rng.integers(len(others))]
-            return last
-
-        return draw
 
 
 class _Map:
@@ -206,10 +99,10 @@ class Coverage:
         self._rng = rng
         self._random.reset(rng)
         self._map.leave()
-        self._phase = _Held(
-            lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), _geometric((20.0, 60.0))
+        self._phase = Held(
+            lambda rng: str(rng.choice(["return", "explore", "random"], p=[0.5, 0.3, 0.2])), geometric((20.0, 60.0))
         )
-        self._glance = _Held(lambda rng: float(rng.normal(0, 4)) if rng.random() < 0.45 else None, _geometric((4.0, 16.0)))
+        self._glance = Held(lambda rng: float(rng.normal(0, 4)) if rng.random() < 0.45 else None, geometric((4.0, 16.0)))
         self._before: NDArray[np.float32] | None = None
         self._route: list[NDArray[np.float32]] = []
         self._target = 0.0
@@ -241,7 +134,7 @@ class Coverage:
 
     def _avoid(self, moved: NDArray[np.float32]) -> None:
         """Backs off from a wall that stops it; turns slowly along a wall that it slides on, and so finds doors beside it."""
-        speed = float(moved @ _unit(self._target))
+        speed = float(moved @ unit(self._target))
         self._top_speed = max(self._top_speed, speed)
         self._moving += 1
         if self._moving < 5 or speed > 0.4 * self._top_speed:
@@ -252,12 +145,12 @@ class Coverage:
             self._route = []
         else:
             along = math.degrees(math.atan2(moved[1], moved[0]))
-            self._target += float(np.clip(_turn(self._target, along), -3, 3))
+            self._target += float(np.clip(turn(self._target, along), -3, 3))
 
     def _freshest(self, directions: NDArray[np.float64]) -> float:
         """The direction that leads to the least visited cells."""
         assert self._before is not None
-        seen = [sum(self._map.visits(self._before + r * self.cell * _unit(d)) for r in (2, 3)) for d in directions]
+        seen = [sum(self._map.visits(self._before + r * self.cell * unit(d)) for r in (2, 3)) for d in directions]
         return float(directions[int(np.argmin(seen))])
 
     def _follow(self, xy: NDArray[np.float32]) -> None:
@@ -271,13 +164,13 @@ class Coverage:
             self._aim(math.degrees(math.atan2(dy, dx)))
 
     def _aim(self, target: float) -> None:
-        if abs(_turn(self._target, target)) > 45:
+        if abs(turn(self._target, target)) > 45:
             self._moving = 0  # it takes a few steps to gather speed again
         self._target = target
 
     def _walk(self, heading: float) -> NDArray[np.float32]:
         """Moves towards the target with whichever keys lead there; the view turns after it, or glances elsewhere."""
-        left = _turn(heading, self._target)
+        left = turn(heading, self._target)
         keys = {"w" if abs(left) < 67.5 else "s" if abs(left) > 112.5 else None}
         if 22.5 < abs(left) < 157.5:
             keys.add("a" if left > 0 else "d")
@@ -292,6 +185,9 @@ POLICIES: dict[str, Callable[[ControlSpec], Policy]] = {
     "pacing": partial(StickyRandom, hold=(4.0, 32.0), rest=0.05),  # moves far and rarely rests: records full speed too
     "sweeping": Sweeping,
     "coverage": Coverage,
+    "shooting": Shooting,
+    "strafing": Strafing,
+    "standing": Standing,
     "restless": partial(StickyRandom, hold=(1.0, 4.0)),  # for games in which a step is a whole move
 }
 
@@ -313,13 +209,3 @@ def make_policy(name: str, spec: ControlSpec) -> Policy:
             f"Stable-Baselines3.{suggest(name, POLICIES)}"
         )
     return (POLICIES[name] if name in POLICIES else load_attribute(name))(spec)
-
-
-def _unit(degrees: float) -> NDArray[np.float32]:
-    angle = math.radians(degrees)
-    return np.array([math.cos(angle), math.sin(angle)], np.float32)
-
-
-def _turn(start: float, end: float) -> float:
-    """Smallest turn in degrees from one angle to another, counter-clockwise positive."""
-    return (end - start + 180) % 360 - 180

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.data.config import CheckConfig, CollectConfig, InfoConfig, MergeConfig
@@ -22,6 +19,7 @@ def collect(config: Annotated[CollectConfig, FLAT], output: Annotated[Output, FL
     from worldsim.data.coverage import format_coverage
     from worldsim.envs.games import find_game, folder_of_game
     from worldsim.presets import find_collection
+    from worldsim.studio.collect import record_game
 
     spec, home = find_game(config.game), folder_of_game(config.game)
     wanted = find_collection(config.game)
@@ -84,23 +82,10 @@ def info(config: Annotated[InfoConfig, FLAT], output: Annotated[Output, FLAT] = 
     output.write(figures)
 
 
-def record_game(
-    game: GameSpec, out: Path, *, policies: Mapping[str, float], processes: int | None = None, **options: Any
-) -> dict[str, Any]:
-    """Records a game with a mixture of policies, given as shares by name."""
-    from worldsim.data.collect import PolicySource, collect
-    from worldsim.envs.games import make_policy
-
-    for name in policies:
-        make_policy(name, game.control_spec)  # raises now rather than in a process
-    make = {name: functools.partial(make_policy, name, game.control_spec) for name in policies}
-    sources = [PolicySource(name, make[name], share) for name, share in policies.items()]
-    about: dict[str, Any] = {"game": game.name, "state": game.states, "cells": game.cells, "about": game.source}
-    return collect(game.start, sources, out, processes=processes or os.cpu_count() or 1, **about, **options)
-
-
 def record_whole(game: GameSpec, out: Path, wanted: Collection) -> None:
     """Records a dataset that appears at `out` once it is complete; an interrupted one is resumed."""
+    from worldsim.studio.collect import record_game
+
     print(f"no dataset at {out}: recording {wanted.frames} frames of {game.name} first")
     partial = out.with_name(f"{out.name}.part")
     record_game(game, partial, frames=wanted.frames, eval_frames=wanted.eval_frames, policies=game.policies)

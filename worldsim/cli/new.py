@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from worldsim.cli.data import record_game
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, compiler_found, use_game
 from worldsim.errors import ConfigError
 from worldsim.files import check_writable_folder, write_text
@@ -144,6 +143,8 @@ def record(config: NewConfig, game: GameSpec, wanted: Collection, data: Path) ->
     if config.human:
         record_person(config, wanted, data)
         return
+    from worldsim.studio.collect import record_game
+
     record_game(
         game,
         data,

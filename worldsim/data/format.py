@@ -36,6 +36,7 @@ LABELS = (
     "sampler",
     "start",
     "capture",
+    "place",
     "begun_at",
 )  # what a recording says of an episode
 MAX_SIDE, MIN_FPS, MAX_FPS = 16384, 0.01, 1000.0
@@ -156,6 +157,7 @@ class EpisodeInfo:
         start: where the dream began, as JSON, where that is not the start drawn from its seed; None for a real game.
         capture: how the window of a program was recorded, as JSON: its title, the delay that was shifted out, frames
             dropped; None for what was not captured from a window.
+        place: name of the map or level, where the game has several and says which; None otherwise.
         begun_at: frames since the reset with `seed` at which the recording began; playing from the seed shows its first
             frame only where this is 0.
         content_hash: SHA-256 of its frames and rows as recorded; None in datasets that are older than it.
@@ -176,6 +178,7 @@ class EpisodeInfo:
     content_hash: str | None = None
     capture: str | None = None
     frames_hash: str | None = None
+    place: str | None = None
 
     @property
     def replayable(self) -> bool:
@@ -319,7 +322,7 @@ def check_labels(**labels: Any) -> dict[str, Any]:
         checked["seed"] = check_whole("seed", checked["seed"], 0, 2**64 - 1)
     if "begun_at" in checked:
         checked["begun_at"] = check_whole("begun_at", checked["begun_at"], 0, 2**62)
-    for name in ("policy", "split", "world_hash", "sampler", "start", "capture"):
+    for name in ("policy", "split", "world_hash", "sampler", "start", "capture", "place"):
         if name in checked and (checked[name] is not None or name in ("policy", "split")):
             check_text(name, checked[name])
     if checked.get("split", "train") not in SPLITS:

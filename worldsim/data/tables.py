@@ -23,7 +23,7 @@ STATS_COLUMN = "worldsim_stats"  # of an episode's metadata; one column, since p
 
 _NUMBERS = {"index": ("episode_index", 0), "length": ("length", 1), "first_row": ("dataset_from_index", 0)}  # and the least
 _PARTS = ("data", f"videos/{VIDEO_KEY}", "meta/episodes")
-_TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "capture", "content_hash", "frames_hash")
+_TEXTS = ("game", "policy", "split", "world_hash", "sampler", "start", "capture", "place", "content_hash", "frames_hash")
 
 
 def write_tasks(root: Path, info: DatasetInfo) -> None:

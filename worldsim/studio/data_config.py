@@ -1,0 +1,80 @@
+"""What the commands `worldsim studio ...` make. Importing this loads no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from worldsim.data.config import LARGEST_SEED, MOST_FRAMES, MOST_PROCESSES
+from worldsim.errors import DataError, check_int
+from worldsim.files import check_writable
+
+
+@dataclass(frozen=True)
+class StudioCollectConfig:
+    """How the studio's data is recorded: one dataset per picture size in a folder, and held-out ones in another.
+
+    Attributes:
+        out: folder of the datasets, each named after its size, such as 96x64; the held-out ones lie beside it in a folder
+            whose name ends in -eval.
+        game: that is recorded; one with the state of doom/studio.
+        frames: training frames over all sizes.
+        eval_frames: held-out frames over all sizes, from episodes that training never sees.
+        processes: games played at a time; by default one per core.
+        seed: of all episodes and captions.
+    """
+
+    out: Path = Path("data/studio")
+    game: str = "doom/studio"
+    frames: int = 60_000
+    eval_frames: int = 8_000
+    processes: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "eval_frames"):
+            check_int(name, getattr(self, name), 0, MOST_FRAMES)
+        if self.processes is not None:
+            check_int("processes", self.processes, 1, MOST_PROCESSES)
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class CaptionsConfig:
+    """Which datasets get captions; those that they have are replaced.
+
+    Attributes:
+        folders: datasets, or folders of datasets.
+        seed: of the words that are drawn.
+    """
+
+    folders: Positional[Annotated[tuple[Path, ...], arg(metavar="FOLDER")]]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.folders:
+            raise DataError("folders was empty; give at least one dataset, or a folder of some.")
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class WordsConfig:
+    """How word vectors are made.
+
+    Attributes:
+        out: file to write.
+        common: common English words beside those of the captions.
+        channels: numbers per word.
+    """
+
+    out: Path = Path("words.safetensors")
+    common: int = 15_000
+    channels: int = 64
+
+    def __post_init__(self) -> None:
+        check_int("common", self.common, 1_000, 22_000)
+        check_int("channels", self.channels, 8, 384)
+        check_writable(self.out, (".safetensors",))
