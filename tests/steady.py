@@ -26,7 +26,7 @@ def counted_budgets() -> Iterator[Clock]:
     """Every training step takes `STEP` seconds, so that fast, slow and busy machines train alike."""
     train_step, clock = loop.Loop.train_step, Clock()
 
-    def step(self: loop.Loop, due: bool) -> loop.Losses:
+    def step(self: loop.Loop, due: bool) -> dict[str, float]:
         clock.now += STEP
         return train_step(self, due)
 

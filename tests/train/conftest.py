@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Processes
 
 from worldsim.controls import ControlSpec
 from worldsim.data import DatasetInfo, Recorder
@@ -35,3 +37,11 @@ def record_square(root: Path, episodes: int = 6, length: int = 24) -> Path:
 @pytest.fixture(scope="session")
 def square(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record_square(tmp_path_factory.mktemp("square") / "data")
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Processes that train together."""
+    started = Processes()
+    yield started
+    started.end()

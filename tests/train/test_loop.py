@@ -10,7 +10,8 @@ from steady import STEP, counted_budgets
 from torch import nn
 
 from worldsim.errors import TrainingError
-from worldsim.train.loop import CHECKPOINT, Loop, LoopConfig, make_optimizers
+from worldsim.train.loop import Loop, LoopConfig, make_optimizers
+from worldsim.train.saving import CHECKPOINT
 
 QUICK = LoopConfig(warmup=5)
 

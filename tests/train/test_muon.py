@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from processes import Processes
+from torch import Tensor, nn
+from torch.distributed.tensor import distribute_tensor
 
+from worldsim.train.engine import shard, whole
 from worldsim.train.muon import Muon, orthogonalize
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -53,3 +56,31 @@ def test_matrices_without_a_gradient_stay() -> None:
     moved.grad = torch.eye(4)
     Muon([still, moved], lr=0.1, momentum=0.9, weight_decay=0.1).step()
     assert torch.equal(still.detach(), torch.ones(4, 4)) and not torch.equal(moved.detach(), torch.ones(4, 4))
+
+
+SHAPES = [(16, 48), (16, 48), (40, 16), (7, 16), (7, 16), (7, 16)]
+
+
+def stepped(shape_seed: int, dtype: torch.dtype, sharded: bool) -> list[Tensor]:
+    """Matrices after three steps with known gradients, whole."""
+    generator = torch.Generator().manual_seed(shape_seed)
+    model = nn.ParameterList(nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES)
+    if sharded:
+        shard(model)
+    optimizer = Muon(list(model), lr=0.02, momentum=0.95, weight_decay=0.1, dtype=dtype)
+    for _ in range(3):
+        for parameter in model:
+            gradient = torch.randn(parameter.shape, generator=generator)
+            parameter.grad = distribute_tensor(gradient, parameter.device_mesh, parameter.placements) if sharded else gradient
+        optimizer.step()
+    return [whole(parameter).detach() for parameter in model]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_sharded_matrices_move_as_whole_ones_do(count: int, processes: Processes) -> None:
+    """Also where the rows do not divide evenly, and some process has none. Numbers are the same up to rounding."""
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 4e-3)):
+        alone = stepped(0, dtype, False)
+        for together in processes.run(count, stepped, 0, dtype, True):
+            for one, other in zip(alone, together, strict=True):
+                assert torch.allclose(one, other, atol=tolerance)

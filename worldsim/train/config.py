@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from worldsim.data import Dataset
-from worldsim.device import pick_device
 from worldsim.errors import ConfigError, check_number
 from worldsim.model.dit import DiTConfig
 from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.train import distributed
 from worldsim.train.calibrate import CodeCalibration, EndCalibration
 from worldsim.train.checks import check_fields
 from worldsim.train.codebook import CodebookConfig
@@ -154,7 +154,7 @@ class Run:
             WorldsimError: if there is no such device.
         """
         data = Path(data).expanduser()
-        where = pick_device(device)
+        where = distributed.local_device(device)
         return cls(config, Dataset(data, "train"), Dataset(data, "eval"), Path(out).expanduser(), where, compiled)
 
     def dynamics_sizes(self, latent_channels: int) -> DiTConfig:

@@ -10,15 +10,21 @@ import torch
 from worldsim.errors import TrainingError
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
+from worldsim.train import distributed
 from worldsim.train.config import Run
 from worldsim.train.store import LatentStore
 from worldsim.world import WorldConfig, export_world
 
 
 def export(run: Run, tokenizer: Tokenizer, model: DiT) -> Path:
-    """Writes the world of two trained models, with start contexts from held-out episodes; returns its folder."""
+    """Writes the world of two trained models, with start contexts from held-out episodes; returns its folder. Several processes
+    encode the episodes together, and the first writes."""
     config, info = run.config, run.dataset.info
     store = LatentStore(run.held_out, tokenizer, run.cache("eval-latents.bin"), run.device, config=config.cache)
+    folder = run.folder / "world"
+    if not distributed.is_main():
+        distributed.wait()
+        return folder
     starts = draw_starts(store, config.starts, model.config.window, config.dynamics.loop.seed)
     world = WorldConfig(
         name=config.name,
@@ -38,7 +44,9 @@ def export(run: Run, tokenizer: Tokenizer, model: DiT) -> Path:
         source=info.source,
         mirrored=config.mirrored,
     )
-    return export_world(run.folder / "world", world, tokenizer, model, *starts)
+    export_world(folder, world, tokenizer, model, *starts)
+    distributed.wait()
+    return folder
 
 
 def draw_starts(store: LatentStore, count: int, window: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -11,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from worldsim.device import compute_dtype
-from worldsim.errors import ConfigError, TrainingError
-from worldsim.train import checkpoint
+from worldsim.errors import ConfigError, TrainingError, check_choice
+from worldsim.train import distributed
 from worldsim.train.checks import check_fields
+from worldsim.train.engine import Average, Engine, Losses, local, whole
 from worldsim.train.muon import Muon
+from worldsim.train.saving import Keeper, Position
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class LoopConfig:
         ema: decay of the averaged weights, which are the ones kept.
         ema_warmup: the average is over fewer steps at first: after `n` steps its decay is at most `n / (n + ema_warmup)`.
         seed: of weights, batches and noise.
+        batches: that make one step, shared by all processes, so that runs on 1, 2 or 4 of them see the same windows; 0 for one
+            batch per process of the first start. Fewer processes than batches take several each in turn.
+        sharding: of the model and all that belongs to it over the processes: "replicate" keeps everything in each (DDP), "shard"
+            gives each a share (FSDP2), "auto" shards models of more than `shard_above` weights.
+        shard_above: see `sharding`. A weight takes 20 bytes: itself, its gradient and average, and two of the optimizer.
         compile_steps: steps after a start, or a change of shapes, that may compile and so do not count toward the budget.
         stall: a step counts as at most so many times the usual one, or `pause` if that is more: a suspended machine does not use
             the budget up.
@@ -56,6 +62,9 @@ class LoopConfig:
     ema: float = 0.998
     ema_warmup: int = 10
     seed: int = 0
+    batches: int = 0
+    sharding: str = "auto"
+    shard_above: int = 500_000_000
     compile_steps: int = 3
     stall: float = 5.0
     pause: float = 20.0
@@ -65,7 +74,7 @@ class LoopConfig:
     check_every: int = 50
 
     def __post_init__(self) -> None:
-        counts = {"warmup": 1, "ema_warmup": 0, "seed": 0, "compile_steps": 1, "check_every": 1}
+        counts = {"warmup": 1, "ema_warmup": 0, "seed": 0, "batches": 0, "shard_above": 0, "compile_steps": 1, "check_every": 1}
         numbers = {
             "learning_rate": 0,
             "weight_decay": 0,
@@ -76,6 +85,7 @@ class LoopConfig:
             "checkpoint_minutes": 0,
         }
         check_fields(self, counts, numbers, ("momentum", "decay", "ema"))
+        check_choice("sharding", self.sharding, ("auto", "replicate", "shard"))
         if not self.decay:
             raise ConfigError("decay was 0; give a share above 0, such as 0.5.")
 
@@ -86,8 +96,6 @@ class LoopConfig:
 
 TRUNK = ("blocks.", "encoder.", "decoder.")
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}{postfix}]"
-CHECKPOINT = ("model", "average", "optimizers", "step", "elapsed")  # what a checkpoint holds
-Losses = dict[str, Tensor]
 
 
 class Loop:
@@ -95,13 +103,14 @@ class Loop:
 
     Args:
         model: trained in place.
-        losses: `losses(step)` runs the forward pass and returns named scalars; "loss" is minimised.
+        losses: `losses(i)` runs the forward pass of batch `i`, counted from the beginning of training, and returns named scalars;
+            "loss" is minimised.
         config: how to optimise.
         folder: where checkpoints and TensorBoard files go.
         budget: seconds of training in all, earlier runs included.
         name: of the stage.
-        images: images or frames per step, for the rate shown.
-        flops: floating-point operations per step, for the share of the machine's rate; 0 if unknown.
+        images: images or frames per batch, for the rate shown.
+        flops: floating-point operations per batch, for the share of the machine's rate; 0 if unknown.
         peak: the machine's measured matrix rate in FLOP/s.
         preview: called with the averaged model and the step at every checkpoint.
     """
@@ -122,12 +131,21 @@ class Loop:
     ):
         self.model, self.losses, self.config, self.budget, self.name = model, losses, config, budget, name
         self.folder, self.images, self.flops, self.peak, self.preview = folder, images, flops, peak, preview
-        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.batches = _batches_of_a_step(config)
+        sharded = is_sharded(model, config)
+        self.ema = Average(model, sharded)
+        self.engine = Engine(model, lambda i: self.losses(i), sharded)
         self.optimizers = make_optimizers(model, config)
-        self.step, self.elapsed, self.usual = 0, 0.0, math.inf
+        self.step, self.drawn, self.elapsed, self.usual = 0, 0, 0.0, math.inf
         self.uncounted = config.compile_steps
         self.path = folder / f"{name}.ckpt"
-        self.log = _summary_writer(folder / "logs" / name)
+        self.keeper = Keeper(self.path, model, self.ema, self.optimizers)
+        self.log = _summary_writer(folder / "logs" / name) if distributed.is_main() else None
+
+    @property
+    def average(self) -> nn.Module:
+        """The averaged model; of a sharded one, as it was when it was last put together."""
+        return self.ema.module
 
     @property
     def progress(self) -> float:
@@ -148,26 +166,36 @@ class Loop:
             self.save()  # a disk without room for it is found before the work, not after
         begun_at, first, reported = time.monotonic(), self.step, time.monotonic()
         due_at = begun_at + self.config.first_checkpoint
-        with tqdm(total=round(self.budget), initial=round(self.elapsed), desc=f"training {self.name}", bar_format=BAR) as bar:
+        due = False
+        with self._bar() as bar:
             while self.elapsed < self.budget:
                 if self.uncounted == self.config.compile_steps:
                     bar.set_postfix_str("first steps, which may compile and do not count")
                 begun = time.monotonic()
-                due = begun - reported > self.config.report_seconds
                 parts = self.train_step(due)
                 now = time.monotonic()
-                self.elapsed += self._count(now - begun)
-                bar.update(min(round(self.elapsed), bar.total) - bar.n)
                 if due:
                     self._report(bar, parts, now - begun)
                     reported = now
-                if now > due_at:
+                # The clock of the first process is that of all, so that they stop at the same step.
+                clock = now - begun, now - reported > self.config.report_seconds, now > due_at
+                seconds, *asked = distributed.agree(clock)
+                due, late = map(bool, asked)
+                self.elapsed += self._count(seconds)
+                bar.update(min(round(self.elapsed), bar.total) - bar.n)
+                if late:
                     self.save()
                     due_at = time.monotonic() + 60 * self.config.checkpoint_minutes
         if self.step > first:
             self.save()
-        self.log.close()
-        return self.average
+        self.keeper.finish()
+        if self.log is not None:
+            self.log.close()
+        return self.ema.whole()
+
+    def _bar(self) -> Any:
+        total, done, hidden = round(self.budget), round(self.elapsed), not distributed.is_main()
+        return tqdm(total=total, initial=done, desc=f"training {self.name}", bar_format=BAR, disable=hidden)
 
     def _count(self, seconds: float) -> float:
         """What of a step's seconds counts toward the budget."""
@@ -179,41 +207,44 @@ class Loop:
         self.usual += 0.1 * (counted - self.usual)
         return counted
 
-    def train_step(self, due: bool = False) -> Losses:
-        """One step of the optimizers; `due` where losses are going to be reported."""
+    def train_step(self, due: bool = False) -> dict[str, float]:
+        """One step of the optimizers; returns its losses, if they are `due` to be reported."""
         rate = self.config.rate(self.step, self.progress)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-        parts = self.losses(self.step)
+        sums, parts = self.engine.backward(self.drawn, self.batches), {}
         if due or self.step % self.config.check_every == 0:
+            parts = self.engine.mean(sums, self.batches)
             self._check(parts)
-        parts["loss"].backward()
-        parts["gradient"] = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if due:
+            parts["gradient"] = float(whole(gradient))
         for optimizer in self.optimizers:
             optimizer.step()
-        self.step += 1
-        decay = min(self.config.ema, self.step / (self.step + self.config.ema_warmup))
-        update_average(self.average, self.model, decay)
+        self.step, self.drawn = self.step + 1, self.drawn + self.batches
+        self.ema.update(self.model, min(self.config.ema, self.step / (self.step + self.config.ema_warmup)))
         return parts
 
-    def _check(self, parts: Losses) -> None:
-        bad = [name for name, value in parts.items() if not math.isfinite(float(value.detach()))]
+    def _check(self, parts: dict[str, float]) -> None:
+        bad = [name for name, value in parts.items() if not math.isfinite(value)]
         if bad:
             raise TrainingError(
                 f"{self.name}: {', '.join(bad)} not finite at step {self.step}. The last good checkpoint is kept in {self.path}; "
                 "run again to resume from it, with a lower learning rate if this repeats."
             )
 
-    def _report(self, bar: Any, parts: Losses, seconds: float) -> None:
-        values = {name: float(value.detach()) for name, value in parts.items()}
-        shown = {name: f"{value:.4g}" for name, value in values.items() if name != "gradient"}
-        share = f"{self.flops / seconds / self.peak:.0%}" if self.flops else "-"
-        bar.set_postfix(step=self.step, rate=f"{self.images / seconds:.0f}/s", gemm=share, **shown)
-        self._log({**values, "images_per_second": self.images / seconds, "elapsed": self.elapsed})
+    def _report(self, bar: Any, parts: dict[str, float], seconds: float) -> None:
+        shown = {name: f"{value:.4g}" for name, value in parts.items() if name != "gradient"}
+        rate = self.images * self.batches / seconds
+        used = self.flops * self.batches / distributed.count() / seconds
+        bar.set_postfix(step=self.step, rate=f"{rate:.0f}/s", gemm=f"{used / self.peak:.0%}" if self.flops else "-", **shown)
+        self._log({**parts, "images_per_second": rate, "elapsed": self.elapsed})
 
     def _log(self, values: dict[str, float]) -> None:
+        if self.log is None:
+            return
         try:
             for name, value in values.items():
                 self.log.add_scalar(name, value, self.step)
@@ -224,15 +255,15 @@ class Loop:
 
     def save(self) -> None:
         """Writes a checkpoint, unless the weights are no longer finite."""
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+        if not all(bool(p.isfinite().all()) for p in local(self.model.parameters())):
             raise TrainingError(
                 f"{self.name}: weights are not finite at step {self.step}; the last good checkpoint is kept in {self.path}."
             )
-        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        values = (self.model.state_dict(), self.average.state_dict(), optimizers, self.step, self.elapsed)
-        checkpoint.save(self.path, dict(zip(CHECKPOINT, values, strict=True)))
+        self.keeper.save(Position(self.step, self.drawn, self.elapsed, self.batches))
         if self.preview is not None and self.step:
-            self.preview(self.average, self.step)
+            average = self.ema.whole()
+            if distributed.is_main():
+                self.preview(average, self.step)
 
     def resume(self) -> bool:
         """Goes back to the last checkpoint; returns whether there is one.
@@ -240,31 +271,13 @@ class Loop:
         Raises:
             TrainingError: if it is damaged, or of another model; the message names the file.
         """
-        state = checkpoint.load(self.path)
-        if state is None:
+        position = self.keeper.resume()
+        if position is None:
             return False
-        try:
-            step, elapsed = int(state["step"]), float(state["elapsed"])
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
-                _fill(optimizer, values)
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise TrainingError(
-                f"the checkpoint {self.path} does not fit this configuration ({type(error).__name__}: {reason}). "
-                "Use another run folder, or delete the file to begin this stage again."
-            ) from error
-        self.step, self.elapsed = step, elapsed
+        self.step, self.drawn, self.elapsed = position.step, position.drawn, position.elapsed
+        if not self.config.batches:
+            self.batches = max(position.batches, distributed.count())
         return True
-
-
-def _fill(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Loads what an optimizer has gathered; its settings stay those of the configuration."""
-    groups = optimizer.state_dict()["param_groups"]
-    if [group["params"] for group in groups] != [group["params"] for group in state["param_groups"]]:
-        raise ValueError("optimizers of other parameters")
-    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
 
 
 def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
@@ -288,10 +301,18 @@ def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Op
     return [muon, adam]
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights toward the model's."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+def is_sharded(model: nn.Module, config: LoopConfig) -> bool:
+    """Whether each process keeps only a share of a model."""
+    if distributed.count() == 1 or config.sharding == "replicate":
+        return False
+    return config.sharding == "shard" or sum(p.numel() for p in model.parameters()) > config.shard_above
+
+
+def _batches_of_a_step(config: LoopConfig) -> int:
+    processes = distributed.count()
+    if config.batches and config.batches < processes:
+        raise ConfigError(f"batches was {config.batches}, and {processes} processes train; give at least as many batches a step.")
+    return config.batches or processes
 
 
 def _summary_writer(folder: Path) -> Any:

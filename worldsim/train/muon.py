@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from typing import cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+from worldsim.train.engine import is_share, local
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration, from the authors
 ITERATIONS = 5
@@ -37,25 +40,60 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Updates every matrix that has a gradient."""
+        """Updates every matrix that has a gradient.
+
+        Of matrices that are sharded by rows, each process updates its rows; see `orthogonalize_shards`.
+        """
         for group in self.param_groups:
             alike: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     alike.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in alike.items():
-                gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
-                averages = [self._average(parameter) for parameter in parameters]
+                own, gradients = local(parameters), local(cast(Tensor, parameter.grad) for parameter in parameters)
+                averages = local(self._average(parameter) for parameter in parameters)
                 torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
-                updates = orthogonalize(torch.stack(torch._foreach_lerp(gradients, averages, group["momentum"])), self.dtype)
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(updates), alpha=-group["lr"] * RMS * max(shape) ** 0.5)
+                x = torch.stack(torch._foreach_lerp(gradients, averages, group["momentum"]))
+                sharded = is_share(parameters[0])
+                updates = orthogonalize_shards(x, shape[0], self.dtype) if sharded else orthogonalize(x, self.dtype)
+                torch._foreach_mul_(own, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(own, list(updates), alpha=-group["lr"] * RMS * max(shape) ** 0.5)
 
     def _average(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
         return state["momentum_buffer"]
+
+
+def orthogonalize_shards(x: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    """`orthogonalize` of matrices of which every process has some rows.
+
+    Each process gets an equal share of the matrices whole, updates them, and sends the rows back: as much work as if each had
+    1 / processes of the matrices, and twice the size of its rows to send, in `dtype`. (Gathering everything everywhere would
+    repeat all the work in each process.)
+
+    Args:
+        x: this process's rows of `K` matrices `(K, r, n)`; the first processes have `ceil(rows / processes)` each.
+        rows: of a whole matrix.
+        dtype: to compute and send in.
+
+    Returns:
+        This process's rows of the updates `(K, r, n)`.
+    """
+    processes, (count, own, width) = dist.get_world_size(), x.shape
+    most, share = -(-rows // processes), -(-count // processes)
+    padded = x.new_zeros(share * processes, most, width, dtype=dtype)
+    padded[:count, :own] = x
+    sent = padded.view(processes, share, most, width)
+    received = torch.empty_like(sent)
+    dist.all_to_all_single(received, sent)  # dimension 0: to whom, then from whom, which is which rows
+    whole = received.transpose(0, 1).reshape(share, processes * most, width)
+    whole[:, :rows] = orthogonalize(whole[:, :rows], dtype)
+    sent = whole.view(share, processes, most, width).transpose(0, 1).contiguous()
+    returned = torch.empty_like(sent)
+    dist.all_to_all_single(returned, sent)
+    return returned.view(share * processes, most, width)[:count, :own].to(x.dtype)
 
 
 def orthogonalize(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from worldsim.choices import Device
-from worldsim.errors import ConfigError, shown
+from worldsim.errors import ConfigError, check_int, shown
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -28,6 +28,10 @@ class TrainOptions:
         start: world to begin with, whose tokenizer is kept; by default both networks begin with random weights.
         device: where to train.
         compile: compile the networks, which pays off after some minutes; needs a C++ compiler.
+        nproc: processes on this machine that train together, each on a GPU of its own where there are GPUs; for several
+            machines use torchrun.
+        batches: that make one step, shared by the processes; by default one for each.
+        restarts: how often training goes on by itself after one of several processes was killed.
     """
 
     game: Positional[Annotated[str, arg(metavar="GAME")]]
@@ -37,8 +41,15 @@ class TrainOptions:
     start: str | None = None
     device: Device = "auto"
     compile: bool = True
+    nproc: int = 1
+    batches: int = 0
+    restarts: int = 3
 
     def __post_init__(self) -> None:
+        for name, least in {"nproc": 1, "batches": 0, "restarts": 0}.items():
+            check_int(name, getattr(self, name), least)
+        if 0 < self.batches < self.nproc:
+            raise ConfigError(f"batches was {self.batches} and nproc {self.nproc}; give at least one batch for each process.")
         parse_duration("budget", self.budget)
 
     @property

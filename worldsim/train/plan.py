@@ -17,7 +17,7 @@ from worldsim.errors import TrainingError
 from worldsim.files import text_table
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
-from worldsim.train import checkpoint
+from worldsim.train import saving
 from worldsim.train.cache import is_current
 from worldsim.train.config import Run
 from worldsim.train.start import Start
@@ -139,9 +139,7 @@ def duration(seconds: float) -> str:
 
 def _left(run: Run, stage: str, budget: float) -> float:
     """Seconds that a stage has still to be trained."""
-    state = checkpoint.load(run.folder / f"{stage}.ckpt")
-    elapsed = 0.0 if state is None else state.get("elapsed", 0.0)
-    return max(0.0, budget - elapsed)
+    return max(0.0, budget - saving.elapsed(run.folder / f"{stage}.ckpt"))
 
 
 def _size(path: Path) -> int:
@@ -151,7 +149,8 @@ def _size(path: Path) -> int:
 
 def _present(run: Run) -> int:
     """Bytes of the files that a run makes anew or keeps."""
-    return sum(map(_size, [run.cache("latents.bin"), run.cache("eval-latents.bin"), *run.folder.glob("*.ckpt")]))
+    checkpoints = sum(saving.size(run.folder / f"{stage}.ckpt") for stage in ("tokenizer", "dynamics"))
+    return checkpoints + sum(map(_size, [run.cache("latents.bin"), run.cache("eval-latents.bin")]))
 
 
 def _decoding_time(run: Run) -> float:

@@ -8,9 +8,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from worldsim.train import distributed
+
 
 class Phase:
-    """A progress bar over a known amount of work that can also tell when its time is up.
+    """A progress bar over a known amount of work that can also tell when its time is up. Of several processes the first shows it.
 
     Args:
         name: shown before the bar.
@@ -20,7 +22,7 @@ class Phase:
     """
 
     def __init__(self, name: str, total: int, unit: str, seconds: float = math.inf):
-        self.bar = tqdm(total=total, desc=name, unit=unit)
+        self.bar = tqdm(total=total, desc=name, unit=unit, disable=not distributed.is_main())
         self.begun, self.seconds = time.monotonic(), seconds
 
     def __enter__(self) -> Phase:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from worldsim.errors import TrainingError
+from worldsim.train import distributed
 from worldsim.train.config import Run, TrainConfig
 from worldsim.train.export import export
 from worldsim.train.plan import Plan, make_plan
@@ -55,6 +56,8 @@ def train(
 ) -> Trained:
     """Trains a world, or goes on training it. The same call again resumes, wherever the one before was stopped.
 
+    In the processes of torchrun it trains one world with all of them; see `worldsim.train.distributed`.
+
     Args:
         config: what to train.
         data: dataset with the splits "train" and "eval".
@@ -71,15 +74,24 @@ def train(
     """
     if not budget > 0:
         raise TrainingError(f"budget was {budget} seconds; give more than 0, such as 2h.")
+    with distributed.joined():
+        return _run(config, data, out, budget, device, compiled, start)
+
+
+def _run(
+    config: TrainConfig, data: str | Path, out: str | Path, budget: float, device: str, compiled: bool, start: str | Path | None
+) -> Trained:
     begun_at = time.monotonic()
     run = Run.open(config, data, out, device, compiled)
     begun = None if start is None else load_start(start)
     if begun is not None:
         run = replace(run, config=replace(config, mirrored=config.mirrored and begun.config.mirrored))
     with holding(run.folder, run.config, begun):
-        plan = make_plan(run, budget, begun)
-        plan.check_room(run.folder)
-        print(plan, flush=True)
+        plan = distributed.tell(make_plan(run, budget, begun) if distributed.is_main() else None)
+        assert plan is not None
+        if distributed.is_main():
+            plan.check_room(run.folder)
+            print(plan, flush=True)
         torch.manual_seed(config.dynamics.loop.seed)
         world = _train(run, budget, begun)
     return Trained(world, world_hash(world), run.dataset.root, plan, time.monotonic() - begun_at)

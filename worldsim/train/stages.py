@@ -12,7 +12,7 @@ from torch import nn
 from worldsim.device import autocast, compute_dtype, matmul_rate
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
-from worldsim.train import dynamics, previews
+from worldsim.train import distributed, dynamics, previews
 from worldsim.train.calibrate import calibrate_codes, calibrate_ends
 from worldsim.train.config import DynamicsStage, Run
 from worldsim.train.loop import Loop, Losses
@@ -20,7 +20,7 @@ from worldsim.train.start import first_weights
 from worldsim.train.store import FrameStore, LatentStore
 from worldsim.train.tokenizer import fit_scale, tokenizer_loss
 
-SEEDS = 1_000_003  # seeds of steps of one run lie apart from those of the next
+SEEDS = 1_000_003  # seeds of batches of one run lie apart from those of the next
 
 
 def train_tokenizer(run: Run, budget: float) -> Tokenizer:
@@ -38,12 +38,12 @@ def train_tokenizer(run: Run, budget: float) -> Tokenizer:
     frames = FrameStore(run.dataset, run.cache("frames.bin"), stage.loop.seed, run.config.cache)
     loss_of = torch.compile(tokenizer_loss, dynamic=False) if run.compiled else tokenizer_loss
 
-    def losses(step: int) -> Losses:
-        rng = np.random.default_rng((stage.loop.seed, step))
+    def losses(i: int) -> Losses:
+        rng = np.random.default_rng((stage.loop.seed, i))
         images = to_images(frames.batch(stage.batch, rng).to(device), dtype)
-        if run.config.mirrored and step % 2:
+        if run.config.mirrored and i % 2:
             images = images.flip(-1)
-        generator = torch.Generator("cpu").manual_seed(stage.loop.seed * SEEDS + step)
+        generator = torch.Generator("cpu").manual_seed(stage.loop.seed * SEEDS + i)
         shape = (stage.batch, *grid, stage.model.latent_channels)
         scale = torch.rand(stage.batch, 1, 1, 1, generator=generator, dtype=torch.float32, device="cpu")
         noise = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
@@ -62,6 +62,7 @@ def train_tokenizer(run: Run, budget: float) -> Tokenizer:
     batches = max(1, stage.scale_images // stage.batch)
     with autocast(device):
         fit_scale(average, (to_images(frames.batch(stage.batch, rng).to(device), dtype) for _ in range(batches)))
+    distributed.equalize(average)
     return average
 
 
@@ -80,8 +81,9 @@ def train_dynamics(run: Run, tokenizer: Tokenizer, budget: float, begun: DiT | N
     if begun is not None:
         stage = replace(stage, short_share=0.0, loop=replace(stage.loop, learning_rate=stage.loop.learning_rate * stage.restart))
     loop = dynamics_loop(run, stage, model, store, tokenizer, budget)
-    average = cast(DiT, loop.run()).eval()
-    calibrate(run, average, store, budget)
+    average = cast(DiT, loop.run()).eval().to(device)
+    if distributed.is_main():  # the others have nothing to do with what follows
+        calibrate(run, average, store, budget)
     return average
 
 
@@ -91,19 +93,19 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
     net = cast(DiT, torch.compile(model, dynamic=False)) if run.compiled else model
     shape: tuple[bool, bool] | None = None
 
-    def losses(step: int) -> Losses:
+    def losses(i: int) -> Losses:
         nonlocal shape
         before, shape = shape, (loop.progress < stage.short_share, 1 - loop.progress <= stage.teacher_share)
         if shape != before:
             loop.shapes_change()
         halves = 2 if shape[0] else 1
-        rng = np.random.default_rng((seed, step))
+        rng = np.random.default_rng((seed, i))
         rows, frames = stage.batch * halves, stage.frames // halves
         windows, end_windows, excess = dynamics.draw_windows(store, rows, frames, stage.objective.ending_share, rng)
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
         objective = stage.objective if shape[1] else stage.objective.without_shortcuts()
         objective = objective if causal else replace(objective, copies=0)
-        batch = dynamics.make_batch(windows, objective, device, seed * SEEDS + step, end_windows, excess)
+        batch = dynamics.make_batch(windows, objective, device, seed * SEEDS + i, end_windows, excess)
         with autocast(device):
             return dynamics.losses(net, batch, objective, causal)
 
@@ -121,7 +123,7 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
         name="dynamics",
         images=frames,
         flops=training_flops(model, stage, store.latents.shape[1] * store.latents.shape[2]),
-        peak=matmul_rate(device),
+        peak=matmul_rate(device) if distributed.is_main() else 1,
         preview=preview,
     )
     return loop

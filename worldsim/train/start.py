@@ -13,6 +13,7 @@ from worldsim import files
 from worldsim.errors import FileError, TrainingError
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.tokenizer import Tokenizer
+from worldsim.train import distributed
 from worldsim.train.codebook import cached_codebook
 from worldsim.train.config import Run, TrainConfig
 from worldsim.train.store import LatentStore
@@ -51,12 +52,17 @@ def load_start(name: str | Path) -> Start:
 
 @contextmanager
 def holding(folder: Path, config: TrainConfig, start: Start | None) -> Iterator[None]:
-    """Holds a run folder, so that no other training writes there, and removes what killed ones left.
+    """Holds a run folder, so that no other training writes there, and removes what killed ones left. The first of several
+    processes holds it for all.
 
     Raises:
         TrainingError: if another process trains in it, or it holds another run.
         FileError: if it cannot be written.
     """
+    if not distributed.is_main():
+        distributed.wait()
+        yield
+        return
     files.check_writable_folder(folder)
     try:
         lock = files.lock(folder, "training in")
@@ -67,6 +73,7 @@ def holding(folder: Path, config: TrainConfig, start: Start | None) -> Iterator[
             files.remove_temporary(place)
         _identify(folder / IDENTITY, {"name": config.name, "start": None if start is None else start.hash})
         files.write_json(folder / HOLDER, {"process": os.getpid(), "host": socket.gethostname()})
+        distributed.wait()
         try:
             yield
         finally:
@@ -114,8 +121,9 @@ def first_weights(run: Run, store: LatentStore, tokenizer: Tokenizer, begun: DiT
     model.load_state_dict(kept, strict=False)
     if sizes.codes and "codebook" not in kept:
         path = run.cache("codebook.pt")
-        model.codebook.copy_(cached_codebook(path, store, sizes.codes, stage.loop.seed, stage.codebook, seconds))
-    if begun is not None:
+        fit = (path, store, sizes.codes, stage.loop.seed, stage.codebook, seconds)
+        model.codebook.copy_(distributed.main_first(lambda: cached_codebook(*fit)))
+    if begun is not None and distributed.is_main():
         new = sorted(set(model.state_dict()) - set(kept))
         print(f"kept from the world to start from: {len(kept)} tensors; new: {', '.join(new) or 'none'}")
     return model

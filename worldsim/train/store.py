@@ -20,6 +20,7 @@ from worldsim.data.clips import align
 from worldsim.device import autocast, compute_dtype
 from worldsim.errors import DataError
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.train import distributed
 from worldsim.train.cache import cached_array
 from worldsim.train.checks import check_fields
 from worldsim.train.progress import Phase
@@ -65,15 +66,15 @@ class FrameStore:
         count = config.frames(dataset)
 
         def decode(frames: NDArray[np.uint8]) -> None:
-            at = 0
-            with Phase("decoding frames", count, "frame") as phase:
-                for whole in _decoded(dataset, episodes, config):
+            stops = np.cumsum(dataset.lengths[episodes])
+            needed = int(np.searchsorted(stops, count)) + 1  # episodes
+            mine = _mine(needed)
+            with Phase("decoding frames", -(-count // distributed.count()), "frame") as phase:
+                for i, whole in zip(mine, _decoded(dataset, [episodes[i] for i in mine], config), strict=True):
+                    at = int(stops[i]) - len(whole)
                     decoded = whole[: count - at]
                     frames[at : at + len(decoded)] = decoded
-                    at += len(decoded)
                     phase.advance(len(decoded))
-                    if at >= count:
-                        return
 
         self.frames = cached_array(path, self.key_of(dataset, count), np.uint8, (count, *dataset.frame_shape), decode)
 
@@ -207,10 +208,12 @@ class LatentStore:
 
 @torch.inference_mode()
 def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], device: torch.device, config: CacheConfig) -> None:
-    """Fills `out` `(1 or 2, frames, h, w, C)`: the frames as recorded, then, where asked for, mirrored."""
-    at = 0
-    with Phase("encoding latents", dataset.total_frames, "frame") as phase:
-        for frames in _decoded(dataset, range(len(dataset)), config):
+    """Fills `out` `(1 or 2, frames, h, w, C)`: the frames as recorded, then, where asked for, mirrored. Each process takes some
+    of the episodes."""
+    mine = _mine(len(dataset))
+    with Phase("encoding latents", int(dataset.lengths[mine.start :: mine.step].sum()), "frame") as phase:
+        for i, frames in zip(mine, _decoded(dataset, mine, config), strict=True):
+            at = int(dataset.offsets[i])
             for chunk in torch.from_numpy(frames).split(config.batch):
                 for copy, shown in zip(out, (chunk, chunk.flip(2)), strict=False):
                     with autocast(device):
@@ -218,6 +221,11 @@ def _encode(dataset: Dataset, tokenizer: Tokenizer, out: NDArray[np.float16], de
                     copy[at : at + len(chunk)] = latents.half().cpu().numpy()
                 at += len(chunk)
                 phase.advance(len(chunk))
+
+
+def _mine(episodes: int) -> range:
+    """Which of so many episodes this process reads."""
+    return range(distributed.rank(), episodes, distributed.count())
 
 
 def _decoded(dataset: Dataset, episodes: Sequence[int], config: CacheConfig) -> Iterator[NDArray[np.uint8]]:
