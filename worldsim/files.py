@@ -211,6 +211,28 @@ def remove_temporary(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept, such as compiled graphs: `$WORLDSIM_CACHE`, otherwise a folder `worldsim`
+    in the user's cache folder.
+
+    Raises:
+        FileError: if `$WORLDSIM_CACHE` names an unknown user, or there is neither that nor a home folder.
+    """
+    given = os.environ.get("WORLDSIM_CACHE")
+    try:
+        if given:
+            return Path(given).expanduser()
+        home = Path.home()
+    except RuntimeError as error:
+        problem = f"WORLDSIM_CACHE was {given!r}, of an unknown user" if given else "there is no home folder"
+        raise FileError(f"{problem}; set WORLDSIM_CACHE to a folder for files that can be made again.") from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "worldsim"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "worldsim"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "worldsim"
+
+
 class Lock:
     """A folder held for this process; see `lock`. Use it in a `with` statement, or call `release`."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_DIT, TINY_TOKENIZER, randomize
+from processes import Processes
 
 from worldsim.data import Dataset
 from worldsim.errors import DataError
@@ -15,7 +16,7 @@ from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.train.calibrate import EndCalibration, calibrate_ends
 from worldsim.train.dynamics import draw_windows
-from worldsim.train.store import FrameStore, LatentStore
+from worldsim.train.store import CacheConfig, FrameStore, LatentStore
 
 CPU = torch.device("cpu")
 
@@ -81,6 +82,29 @@ def test_caches_are_kept_until_data_or_weights_change(square: Path, tmp_path: Pa
     randomize(tokenizer, seed=3)
     LatentStore(data, tokenizer, path, CPU)
     assert path.stat().st_mtime_ns > made
+
+
+def prepared(data: Path, folder: Path) -> None:
+    torch.manual_seed(0)
+    dataset, tokenizer = Dataset(data, "train"), Tokenizer(TINY_TOKENIZER)
+    LatentStore(dataset, tokenizer, folder / "latents.bin", CPU, mirrored=True)
+    FrameStore(dataset, folder / "frames.bin", 0, CacheConfig(frame_bytes=40 * 32 * 32 * 3))
+    assert "rows" not in vars(dataset), "which would be all actions, in memory"
+
+
+def test_several_processes_prepare_the_same_files(square: Path, tmp_path: Path, processes: Processes) -> None:
+    """Each of three decodes and encodes some of the four episodes."""
+    for name in ("alone", "together"):
+        (tmp_path / name).mkdir()
+    prepared(square, tmp_path / "alone")
+    processes.run(3, prepared, square, tmp_path / "together")
+    assert len(list((tmp_path / "alone").iterdir())) == 6
+    for file in (tmp_path / "alone").iterdir():
+        assert file.read_bytes() == (tmp_path / "together" / file.name).read_bytes(), file.name
+
+
+def test_the_numbers_of_all_frames_stay_on_disk(store: LatentStore) -> None:
+    assert all(isinstance(values, np.memmap) for values in (store.latents, store.rows.actions, store.rows.rewards))
 
 
 def test_mirrored_episodes_come_after_the_others(square: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from worldsim.data.format import (
     read_info,
     video_path,
 )
+from worldsim.data.remote import Mirror
 from worldsim.data.tables import hash_episode, read_episode, read_rows
 from worldsim.data.video import read_frames, video_shape
 from worldsim.errors import DataError
@@ -58,7 +59,8 @@ class Dataset:
     """A recorded dataset, or one split of it. `len()` counts episodes.
 
     Args:
-        root: folder of the dataset, or its name on the Hugging Face Hub, "user/name".
+        root: folder of the dataset, a URL that fsspec reads, such as "s3://bucket/name", or its name on the Hugging Face Hub,
+            "user/name".
         split: "train", "eval", or None for all episodes.
 
     Attributes:
@@ -72,6 +74,7 @@ class Dataset:
     def __init__(self, root: str | Path, split: str | None = None) -> None:
         self.root = find_dataset(root)
         self._checked: set[int] = set()
+        self._mirror = Mirror.of(self.root)
         self.info: DatasetInfo = read_info(self.root)
         everything = [read_episode(self._own(path)) for _, path in sorted(episode_files(self.root).items())]
         self.episodes = [episode for episode in everything if split in (None, episode.split)]
@@ -116,7 +119,7 @@ class Dataset:
 
         It trusts the hashes taken when recording, and looks only at the size of the videos; see `worldsim.data.check`.
         """
-        sizes = [os.path.getsize(path) if (path := video_path(self.root, e.index)).exists() else 0 for e in self.episodes]
+        sizes = [self._size(video_path(self.root, e.index)) for e in self.episodes]
         contents = [self.content_hash(i) for i in range(len(self))]
         named = [(e.index, e.seed, e.length, *more) for e, *more in zip(self.episodes, contents, sizes, strict=True)]
         return hashlib.sha256(json.dumps([self.info.game, named]).encode()).hexdigest()[:16]
@@ -128,7 +131,7 @@ class Dataset:
             DataError: if it is computed and a file is missing or damaged.
         """
         episode = self.episodes[i]
-        return episode.content_hash or hash_episode(video_path(self.root, episode.index), self._read_rows(episode))
+        return episode.content_hash or hash_episode(self._own(video_path(self.root, episode.index)), self._read_rows(episode))
 
     @cached_property
     def rows(self) -> Rows:
@@ -211,9 +214,16 @@ class Dataset:
         self._checked.add(i)
 
     def _own(self, path: Path) -> Path:
-        """`path`, unless it is a link that leads out of the dataset."""
+        """`path`, unless it is a link that leads out of the dataset. Of a dataset elsewhere it is fetched first."""
+        if self._mirror is not None:
+            self._mirror.fetch(path)
         check_inside(path, self.root, DataError)
         return path
+
+    def _size(self, path: Path) -> int:
+        if self._mirror is not None:
+            return self._mirror.size(path)
+        return os.path.getsize(path) if path.exists() else 0
 
     def _decode(self, i: int, start: int, out: NDArray[np.uint8]) -> None:
         """Fills `out` `(T, H, W, 3)` with the frames of episode `i` from `start` on."""

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from worldsim.data.format import INFO_PATH, DatasetInfo, orphans, read_info
+from worldsim.data.remote import as_url, mirror
 from worldsim.errors import DataError, FileError
 from worldsim.files import check_writable_folder, is_temporary, named_errors, publish, remove_temporary
 from worldsim.hub import download, is_hub_id
@@ -20,13 +21,16 @@ _PARTIAL_NAME = re.compile(r"(episode|train|eval)-\d+\.mp4", re.ASCII)
 
 
 def find_dataset(name: str | Path) -> Path:
-    """Folder of a dataset given by path or Hub id.
+    """Folder of a dataset given by path, by a URL that fsspec reads, or by Hub id.
 
     A name such as "user/name" is one on the Hugging Face Hub where neither it nor "user" is a folder here.
 
     Raises:
-        DataError: if the Hub was asked, and did not give it.
+        DataError: if the Hub or the URL was asked, and did not give it.
     """
+    url = None if Path(name).exists() else as_url(name)
+    if url is not None:
+        return mirror(url)
     folder = Path(name)
     if not isinstance(name, str) or folder.exists() or folder.parent.exists() or not is_hub_id(name):
         return folder

@@ -16,7 +16,7 @@ from worldsim.train import distributed
 
 
 def cached_array(
-    path: Path, key: str, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[NDArray], None]
+    path: Path, key: str, dtype: type[np.generic] | np.dtype, shape: tuple[int, ...], fill: Callable[[NDArray], None]
 ) -> NDArray:
     """An array from its file, which is made first if it is missing, damaged, truncated, or of another key.
 

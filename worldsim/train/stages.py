@@ -13,11 +13,12 @@ from worldsim.device import autocast, compute_dtype, matmul_rate
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.train import distributed, dynamics, previews
+from worldsim.train.ahead import Ahead
 from worldsim.train.calibrate import calibrate_codes, calibrate_ends
 from worldsim.train.config import DynamicsStage, Run
 from worldsim.train.loop import Loop, Losses
 from worldsim.train.start import first_weights
-from worldsim.train.store import FrameStore, LatentStore
+from worldsim.train.store import FrameStore, LatentStore, Windows
 from worldsim.train.tokenizer import fit_scale, tokenizer_loss
 
 SEEDS = 1_000_003  # seeds of batches of one run lie apart from those of the next
@@ -93,15 +94,21 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
     net = cast(DiT, torch.compile(model, dynamic=False)) if run.compiled else model
     shape: tuple[bool, bool] | None = None
 
+    def draw(wanted: tuple[int, int, int]) -> tuple[Windows, int, float, np.random.Generator]:
+        i, rows, frames = wanted
+        rng = np.random.default_rng((seed, i))
+        return (*dynamics.draw_windows(store, rows, frames, stage.objective.ending_share, rng), rng)
+
+    drawn = Ahead(draw)
+
     def losses(i: int) -> Losses:
         nonlocal shape
         before, shape = shape, (loop.progress < stage.short_share, 1 - loop.progress <= stage.teacher_share)
         if shape != before:
             loop.shapes_change()
         halves = 2 if shape[0] else 1
-        rng = np.random.default_rng((seed, i))
         rows, frames = stage.batch * halves, stage.frames // halves
-        windows, end_windows, excess = dynamics.draw_windows(store, rows, frames, stage.objective.ending_share, rng)
+        windows, end_windows, excess, rng = drawn.take((i, rows, frames), (i + distributed.count(), rows, frames))
         causal = bool(rng.random() >= stage.objective.bidirectional_share)
         objective = stage.objective if shape[1] else stage.objective.without_shortcuts()
         objective = objective if causal else replace(objective, copies=0)

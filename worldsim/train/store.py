@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +155,7 @@ class LatentStore:
         self.latents = cached_array(path, self.key, np.float16, shape, encode)
         self.lengths = np.tile(dataset.lengths, copies)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        spec, rows = dataset.spec, dataset.rows
-        once = replace(rows, actions=rows.actions / spec.scale())
-        turned = replace(rows, actions=spec.mirror(rows.actions) / spec.scale())
-        self.rows = Rows.join([once, turned][:copies])
+        self.rows = _stored_rows(dataset, path.with_name(f"{path.stem}-rows.bin"), copies)
         self.ended = self.rows.terminated[self.offsets[1:] - 1]
 
     def window(self, episode: int, start: int, frames: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
@@ -204,6 +201,25 @@ class LatentStore:
             latents=torch.from_numpy(self.latents[clips.rows]),
             **{name: torch.from_numpy(getattr(clips, name)) for name in ("controls", "rewards", "ends", "real", "known")},
         )
+
+
+def _stored_rows(dataset: Dataset, path: Path, copies: int) -> Rows:
+    """Actions in the model's units, rewards and ends of all frames, then, for a second copy, with left and right swapped; on
+    disk, since those of a large dataset do not fit into memory."""
+    spec, frames = dataset.spec, dataset.total_frames
+    kinds = [("actions", np.float32, (spec.size,)), ("rewards", np.float32), ("terminated", np.bool_), ("truncated", np.bool_)]
+
+    def fill(out: NDArray) -> None:
+        whole = out.reshape(copies, frames)
+        for i in _mine(len(dataset)):
+            rows, part = dataset.episode_rows(i), slice(dataset.offsets[i], dataset.offsets[i + 1])
+            for copy, actions in zip(whole, (rows.actions, spec.mirror(rows.actions)), strict=False):
+                copy["actions"][part] = actions / spec.scale()
+                for name in ("rewards", "terminated", "truncated"):
+                    copy[name][part] = getattr(rows, name)
+
+    stored = cached_array(path, f"{dataset.fingerprint}-{copies}", np.dtype(kinds), (copies * frames,), fill)
+    return Rows(**{name: stored[name] for name, *_ in kinds})
 
 
 @torch.inference_mode()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,31 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.errors import FileError
-from worldsim.files import read_json, write_json
+from worldsim.files import cache_folder, read_json, write_json
 
 FORMAT = 3  # of what is kept here; raised whenever graphs are made in another way
 DIGEST = "sha256"  # file in an entry, with the hash of all others
-
-
-def cache_folder() -> Path:
-    """Where compiled graphs are kept: `$WORLDSIM_CACHE`, otherwise a folder `worldsim` in the user's cache folder.
-
-    Raises:
-        FileError: if `$WORLDSIM_CACHE` names an unknown user, or there is neither that nor a home folder.
-    """
-    given = os.environ.get("WORLDSIM_CACHE")
-    try:
-        if given:
-            return Path(given).expanduser()
-        home = Path.home()
-    except RuntimeError as error:
-        problem = f"WORLDSIM_CACHE was {given!r}, of an unknown user" if given else "there is no home folder"
-        raise FileError(f"{problem}; set WORLDSIM_CACHE to a folder in which compiled graphs may be kept.") from error
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "worldsim"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "worldsim"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "worldsim"
 
 
 def graph_folder(world_hash: str) -> Path | None:
