@@ -95,9 +95,10 @@ def test_data_files_are_installed(installed: Path) -> None:
     (package,) = installed.glob("lib/python*/site-packages/worldsim")
     assert (package / "py.typed").is_file()
     assert list(package.parent.glob("worldsim_dit-*.dist-info/licenses/LICENSE"))
-    shipped = {path.relative_to(ROOT / "worldsim") for path in (ROOT / "worldsim/worlds").rglob("*") if path.is_file()}
-    files = {path.relative_to(package) for path in (package / "worlds").rglob("*") if path.is_file()}
-    assert {path for path in shipped if path.suffix != ".pyc"} == {path for path in files if path.suffix != ".pyc"}
+    for folder in ("worlds", "serve/static"):
+        shipped = {path.relative_to(ROOT / "worldsim") for path in (ROOT / "worldsim" / folder).rglob("*") if path.is_file()}
+        files = {path.relative_to(package) for path in (package / folder).rglob("*") if path.is_file()}
+        assert {path for path in shipped if path.suffix != ".pyc"} == {path for path in files if path.suffix != ".pyc"}
 
 
 def test_commands_are_installed(installed: Path) -> None:

@@ -37,6 +37,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "new": Command("worldsim.cli.new:new", "Make a world of any Gymnasium environment; the same command again resumes."),
     "play": Command("worldsim.cli.play:play", "Open a window and play."),
+    "serve": Command("worldsim.cli.serve:serve", "Let people play in their browsers, many on one model."),
     "record": Command("worldsim.cli.play:record", "Record a world, a game or any environment, as a clip or as a dataset."),
     "capture": Command("worldsim.cli.capture:capture", "Record the window of any program with its keys and mouse."),
     "generate": Command("worldsim.cli.play:generate", "Make a picture or a clip from pure noise."),

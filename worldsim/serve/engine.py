@@ -285,7 +285,7 @@ class Engine:
 
     def _shrink(self, now: float) -> None:
         """Takes a smaller batch once it has sufficed for a while, so that players who come and go do not move everybody."""
-        size = self._rows.fitting(max(1, len(self._seats)))
+        size = self._rows.fitting(max(1, self._rows.dreams))  # who came or left since then is not counted
         if size >= self._rows.size:
             self._roomy_since = now
         elif now - self._roomy_since > PATIENCE:

@@ -88,6 +88,11 @@ class Rows(Generic[K]):
         """Rows of the present world, taken or free."""
         return self.world.batch
 
+    @property
+    def dreams(self) -> int:
+        """Rows that are taken."""
+        return len(self._rows)
+
     def fitting(self, dreams: int) -> int:
         """The smallest size that holds so many dreams."""
         return next(size for size in self.sizes if size >= dreams)
@@ -110,6 +115,9 @@ class Rows(Generic[K]):
             row = next(row for row in range(self.size) if row not in taken)
         self.world.restart([row], seed=[start.seed], start=start.context)
         self._rows[key] = row
+        if start.past is not None:
+            self.world.stream.ring.put([row], start.past.ring)
+            return start.past.image
         origin = self.world.origins[row]
         assert origin is not None
         return self._pictures[origin.start]

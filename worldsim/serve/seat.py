@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data.images import ClipWriter
 from worldsim.errors import ServeError, WorldError, check_int, check_number
+from worldsim.model.ring import RingRows
 from worldsim.player.latch import Latch
 from worldsim.player.pacing import Timings
 from worldsim.world.checks import LARGEST_SEED
@@ -77,16 +78,30 @@ class Clip(NamedTuple):
                 writer.append(frame)
 
 
+class Past(NamedTuple):
+    """Frames from which a dream can go on, such as those of a real game.
+
+    Attributes:
+        ring: what a row of a ring holds after them.
+        image: the last one, uint8 `(H, W, 3)`.
+    """
+
+    ring: RingRows
+    image: NDArray[np.uint8]
+
+
 class Start(NamedTuple):
     """A start that a player asked for.
 
     Attributes:
         seed: of everything that happens by chance.
         context: index of the start context; None for one drawn from the seed.
+        past: what the dream goes on from instead of a start context of the world.
     """
 
     seed: int
     context: int | None
+    past: Past | None = None
 
 
 def check_start(seed: int, start: int | None, starts: int) -> Start:
@@ -179,12 +194,13 @@ class Seat:
             self.inputs += 1
             return self.inputs
 
-    def restart(self, seed: int | None = None, start: int | None = None) -> None:
+    def restart(self, seed: int | None = None, start: int | None = None, past: Past | None = None) -> None:
         """Starts another episode with the next frame; of several calls before that, the last one counts.
 
         Args:
             seed: from 0 to 2**64 - 1; by default the one after the present episode's.
             start: index of the start context; by default drawn from the seed.
+            past: frames of this world to go on from instead.
 
         Raises:
             ServeError: if the place is lost.
@@ -192,7 +208,7 @@ class Seat:
         """
         self._check_open()
         after = (self.seed + 1) % LARGEST_SEED
-        wanted = check_start(after if seed is None else seed, start, self._starts)
+        wanted = check_start(after if seed is None else seed, start, self._starts)._replace(past=past)
         with self._changed:
             self._wanted = wanted
         self._poke()
@@ -204,6 +220,11 @@ class Seat:
                 self._timings = Timings(max(2, round(2 * self.fps)))
             self._paused = paused
         self._poke()
+
+    @property
+    def newest(self) -> Frame | None:
+        """The newest frame, taken or not; None before the first."""
+        return self._newest
 
     @property
     def paused(self) -> bool:

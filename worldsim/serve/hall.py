@@ -1,0 +1,86 @@
+"""What all connections of a server share: the worlds, who is here, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.websockets import WebSocket
+
+from worldsim.errors import ServeError
+from worldsim.serve.catalog import Catalog
+from worldsim.serve.config import ServeConfig
+from worldsim.serve.connection import GOING, Connection
+from worldsim.serve.metrics import Counts
+from worldsim.serve.play import RealGames
+
+CLIP_WIDTH = 640  # pixels, at least about, so that a clip is not tiny on a screen
+CLIPS = 2  # that are written at a time
+MOST_CONNECTIONS = 256
+
+
+class Hall:
+    """Everything a server holds.
+
+    Args:
+        config: how worlds are served.
+        say: gets lines for whoever runs the server.
+
+    Raises:
+        WorldError: if there is no world of a name that was given.
+        ServeError: if there is none at all.
+    """
+
+    def __init__(self, config: ServeConfig, say: Callable[[str], None]) -> None:
+        self.config, self.say = config, say
+        self.catalog, self.counts, self.games = Catalog(config, say), Counts(), RealGames(config.real_games)
+        self.closing = ""
+        self._here: dict[str, Connection] = {}
+        self._clips = asyncio.Semaphore(CLIPS)
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Lets a browser play, until it leaves."""
+        if self.closing or len(self._here) >= MOST_CONNECTIONS:
+            await socket.close(GOING)
+            return
+        connection = Connection(socket, self)
+        self._here[connection.key] = connection
+        self.counts.connections += 1
+        self.counts.total["connections"] += 1
+        try:
+            await connection.run()
+        finally:
+            del self._here[connection.key]
+            self.counts.connections -= 1
+
+    async def clip(self, key: str) -> tuple[str, bytes] | None:
+        """What a player saw last, as an mp4 with its name; None if there is no such player, or nothing was shown yet."""
+        connection = self._here.get(key)
+        play = None if connection is None else connection.play
+        if play is None:
+            return None
+        scale = max(1, -(-CLIP_WIDTH // play.offer.world.width))
+        async with self._clips:
+            with tempfile.TemporaryDirectory(prefix="worldsim-") as folder:
+                path = Path(folder) / "clip.mp4"
+                try:
+                    await asyncio.to_thread(play.seat.clip().save, path, scale)
+                except ServeError:
+                    return None
+                content = path.read_bytes()
+        self.counts.total["clips"] += 1
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in play.offer.name)
+        return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.mp4", content
+
+    async def close(self, text: str) -> None:
+        """Says goodbye to all players, waits until they have heard it, and ends the engines."""
+        self.closing = text
+        for connection in list(self._here.values()):
+            connection.end(text, GOING, "closing")
+        deadline = time.monotonic() + 5
+        while self._here and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(self.catalog.close, text)
