@@ -1,4 +1,4 @@
-"""`worldsim play`, `record` and `generate`: worlds to look at."""
+"""`worldsim play` and `record`: worlds to look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from worldsim.cli.app import main
 from worldsim.cli.options import FLAT, use_game
 from worldsim.player import PlayConfig
-from worldsim.studio.config import GenerateConfig, RecordConfig
+from worldsim.studio.config import RecordConfig
 
 if TYPE_CHECKING:
     import gymnasium
@@ -50,10 +50,3 @@ def _watch(config: RecordConfig, env: gymnasium.Env[Any, Any], episodes: int, fr
     about = {"title": config.source, "fps": source.fps, "meanings": dict(game.meanings) if game else {}}
     scene = GameScene(env, source.control_spec, episodes=episodes, frames=frames, seed=config.seed, **about)  # type: ignore[arg-type]
     play_scene(scene, PlayConfig(zoom=config.scale))
-
-
-def generate(config: Annotated[GenerateConfig, FLAT]) -> None:
-    """Saves a picture or a clip."""
-    from worldsim.studio.generate import generate_clip
-
-    print(generate_clip(config))

@@ -20,7 +20,8 @@ from worldsim.worlds import DEFAULT_WORLD, find_world
 if TYPE_CHECKING:
     from worldsim.player.chooser import Chooser
     from worldsim.player.replay import Replay
-    from worldsim.player.session import Scene, Session
+    from worldsim.player.scene import Scene
+    from worldsim.player.session import Session
 
 T = TypeVar("T")
 SIZE = (660, 560)
