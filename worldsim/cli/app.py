@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, Command] = {
     "data export": Command("worldsim.cli.exchange:export", "Write a dataset for Minari or LeRobot, or a clip of an episode."),
     "studio collect": Command("worldsim.cli.studio:collect", "Record the studio's data, at several sizes, with captions."),
     "studio captions": Command("worldsim.cli.studio:captions", "Write the captions of the studio's data again."),
+    "studio judge": Command("worldsim.cli.studio:judge", "Train and measure the network that tells what pictures show."),
     "studio words": Command("worldsim.cli.studio:words", "Make the word vectors, with which a world reads prompts."),
     "push": Command("worldsim.cli.push:push", "Share a world or a dataset on the Hugging Face Hub."),
     "train": Command("worldsim.cli.train:train", "Train a world on recordings; the same command again resumes."),
