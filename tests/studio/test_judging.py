@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_judge_learns_places_and_sides_and_captions_by_pictures(data: tuple[Path, Path], tmp_path: Path) -> None:
     judge = train_judge([data[0]], steps=60, batch=16, progress=False)
     set_thresholds(judge, judge_clips(judge, [data[0]], tuning=True))
-    figures = measure(judge, judge_clips(judge, [data[1]]))
+    figures = measure(judge_clips(judge, [data[1]]))
     assert figures["clips"] == 40 and figures["real"]["place"] == 1 and figures["shuffled"]["place"] < 0.8
     assert figures["kinds"]["imp"]["found"] > 0.9 and figures["kinds"]["imp"]["absent"] > 0.9
     assert figures["real"]["sides"] > 0.9 and figures["true"] > 0.8

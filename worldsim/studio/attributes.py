@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from worldsim.envs.games.studio import KINDS, PLACES, WEAPONS
 from worldsim.errors import DataError, WorldError
 from worldsim.files import write_bytes
-from worldsim.studio.scene import LEFT, RIGHT, Scene, Thing
+from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT, SEEN, Scene, Thing, side_of
 from worldsim.world.folder import readable
 
-SIDES = ("left", "middle", "right")
 WIDTHS = (32, 64, 64, 128, 128)  # channels of each convolution
 STRIDES = (2, 2, 1, 2, 1)
 SURE = 0.5  # a place or weapon of less probability counts as unknown
@@ -34,34 +33,42 @@ WEIGHTS = "judge.safetensors"
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is seen, as probabilities.
+    """What B clips show.
 
     Attributes:
-        places: float32 `(B, P)` in the order of `worldsim.envs.games.studio.PLACES`; each row sums to 1.
-        weapons: float32 `(B, W)` in the order of `WEAPONS`; each row sums to 1.
-        things: float32 `(B, K, 3)`: whether a thing of a kind of `KINDS` is seen on the left, in the middle, on the right.
+        places: probabilities, float32 `(B, P)` in the order of `worldsim.envs.games.studio.PLACES`; each row sums to 1.
+        weapons: probabilities, float32 `(B, W)` in the order of `WEAPONS`; each row sums to 1.
+        seen: probability that a thing of a kind of `KINDS` is seen in a good part of the clip, float32 `(B, K)`.
+        where: in the middle of the clip's frames that thing is at this share of the width, float32 `(B, K)`.
+        thresholds: of `seen`, above which a kind counts as seen, float32 `(K,)`.
     """
 
     places: NDArray[np.float32]
     weapons: NDArray[np.float32]
-    things: NDArray[np.float32]
+    seen: NDArray[np.float32]
+    where: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def scene(self, i: int, thresholds: NDArray[np.float32]) -> Scene:
-        """What clip `i` shows, with the things that are more probable than their kind's threshold `(K,)`, surest first."""
-        place, weapon, things = self.places[i], self.weapons[i], self.things[i]
-        seen = [k for k in np.argsort(-things.max(axis=1)) if things[k].max() > thresholds[k]]
+    def thing(self, i: int, k: int) -> Thing | None:
+        """The thing of kind number `k` that clip `i` shows; None if it shows none."""
+        return Thing(KINDS[k], side_of(float(self.where[i, k]))) if self.seen[i, k] > self.thresholds[k] else None
+
+    def scene(self, i: int) -> Scene:
+        """What clip `i` shows, the surest thing first; a place or weapon that is not sure is unknown."""
+        place, weapon = self.places[i], self.weapons[i]
+        things = [self.thing(i, int(k)) for k in np.argsort(-self.seen[i])]
         return Scene(
             place=PLACES[int(place.argmax())].name if place.max() > SURE else None,
-            things=tuple(Thing(KINDS[k], SIDES[int(things[k].argmax())]) for k in seen),
+            things=tuple(thing for thing in things if thing),
             weapon=WEAPONS[int(weapon.argmax())] if weapon.max() > SURE else None,
         )
 
 
 class AttributeNet(nn.Module):
-    """Convolutions over a frame of any size: places and weapons from their mean, things from their maxima on each side."""
+    """Convolutions over a frame of any size: places and weapons from all of it, things from the maxima of its columns."""
 
     thresholds: Tensor
 
@@ -77,15 +84,13 @@ class AttributeNet(nn.Module):
         self.register_buffer("thresholds", torch.full((len(KINDS),), 0.5, dtype=torch.float32))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits `(B, P)`, `(B, W)` and `(B, K, 3)` of frames `(B, 3, H, W)`, 0 to 1."""
-        seen = self.body(frames * 4 - 1)
-        pooled = torch.cat([seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1)
+        """Logits `(B, P)` and `(B, W)`, and of a thing of each kind in each column `(B, K, w)`, of frames `(B, 3, H, W)` from 0
+        to 1; w is W / 8.
+        """
+        features = self.body(frames * 4 - 1)
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         places, weapons = self.scene(pooled).split([len(PLACES), len(WEAPONS)], dim=1)
-        columns = self.things(seen).amax(dim=2)
-        width = columns.shape[-1]
-        left, right = max(1, round(LEFT * width)), min(width - 1, round(RIGHT * width))
-        thirds = [part.amax(dim=2) for part in (columns[..., :left], columns[..., left:right], columns[..., right:])]
-        return places, weapons, torch.stack(thirds, dim=2)
+        return places, weapons, self.things(features).amax(dim=2)
 
 
 class Judge:
@@ -132,7 +137,7 @@ class Judge:
         return values
 
     def __call__(self, frames: Tensor | NDArray[np.uint8]) -> Attributes:
-        """What clips show: the mean over their frames of what each shows. Large frames are scaled down first.
+        """What clips show. Large frames are scaled down first.
 
         Args:
             frames: uint8 array `(B, T, H, W, 3)`, or a tensor `(B, T, 3, H, W)` of numbers from 0 to 1.
@@ -149,19 +154,20 @@ class Judge:
                 if scale < LARGE:
                     size = max(16, round(height * scale)), max(16, round(width * scale))
                     part = F.interpolate(part, size, mode="bilinear", antialias=True)
-                places, weapons, things = self.net(part)
-                parts.append((places.softmax(1), weapons.softmax(1), things.sigmoid()))
-        values = [torch.cat(kind).unflatten(0, (batch, length)).mean(dim=1).numpy() for kind in zip(*parts, strict=True)]
-        return Attributes(*values)
+                places, weapons, columns = self.net(part)
+                best, column = columns.sigmoid().max(dim=2)
+                parts.append((places.softmax(1), weapons.softmax(1), best, (column + 0.5) / columns.shape[2]))
+        places, weapons, best, at = (torch.cat(kind).unflatten(0, (batch, length)).numpy() for kind in zip(*parts, strict=True))
+        seen = np.quantile(best, 1 - SEEN, axis=1).astype(np.float32)
+        return Attributes(places.mean(axis=1), weapons.mean(axis=1), seen, _median(at, best), self.thresholds)
 
 
-def agreement(wanted: Sequence[Scene], judged: Attributes, thresholds: NDArray[np.float32]) -> dict[str, float]:
+def agreement(wanted: Sequence[Scene], judged: Attributes) -> dict[str, float]:
     """How far clips show what was wanted.
 
     Args:
         wanted: a scene for each clip, from a recording's state or from a prompt; what it does not tell is not counted.
         judged: what the clips show.
-        thresholds: `Judge.thresholds`.
 
     Returns:
         "place", "weapon": shares of the clips in which it is the most probable one. "things": share of the wanted things that
@@ -182,14 +188,23 @@ def agreement(wanted: Sequence[Scene], judged: Attributes, thresholds: NDArray[n
             hits["weapon"].append(int(judged.weapons[i].argmax()) == WEAPONS.index(scene.weapon))
         kinds = {thing.kind: thing for thing in scene.things}
         for k, kind in enumerate(KINDS):
-            seen = bool(judged.things[i, k].max() > thresholds[k])
+            thing = judged.thing(i, k)
             if kind in kinds:
-                hits["things"].append(seen)
-                if seen:
-                    hits["sides"].append(SIDES[int(judged.things[i, k].argmax())] == kinds[kind].side)
+                hits["things"].append(thing is not None)
+                if thing is not None:
+                    hits["sides"].append(thing.side == kinds[kind].side)
             elif kinds:
-                hits["absent"].append(not seen)
+                hits["absent"].append(thing is None)
     return {name: float(np.mean(values)) if values else float("nan") for name, values in hits.items()}
+
+
+def _median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted median over T of `(B, T, K)` -> `(B, K)`."""
+    order = np.argsort(values, axis=1)
+    values, weights = (np.take_along_axis(array, order, axis=1) for array in (values, weights))
+    half = weights.cumsum(axis=1) >= weights.sum(axis=1, keepdims=True) / 2
+    middle: NDArray[np.float32] = np.take_along_axis(values, half.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return middle
 
 
 def _as_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:
@@ -204,36 +219,54 @@ def _as_tensor(frames: Tensor | NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).permute(0, 1, 4, 2, 3).float() / 255
 
 
-def targets(states: NDArray[np.float32], names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What frames show, from the game's state.
+def targets(states: NDArray[np.float32], names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """What T frames show, from the game's state.
 
     Args:
         states: `(T, S)`.
         names: of the state values.
 
     Returns:
-        Places `(T,)` and weapons `(T,)`, int64; things, float32 0 or 1 `(T, K, 3)`; and where these count, float32 0 or 1
-        `(T, K, 3)`: not where a thing is too small to be told.
+        Places `(T,)` and weapons `(T,)`, int64, and the kind, x and height of up to six things, float32 `(T, 6, 3)`.
     """
-    from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT
-
     column = {name: i for i, name in enumerate(names)}
-    kind, x, _, height = np.moveaxis(states[:, [column[name] for name in COLUMNS]].reshape(len(states), -1, 4), 2, 0)
-    things = np.zeros((len(states), len(KINDS), 3), np.float32)
-    counts = np.ones_like(things)
-    side = (x >= LEFT).astype(int) + (x > RIGHT)
-    for slot in range(kind.shape[1]):
-        rows = np.flatnonzero(kind[:, slot] >= 0)
-        at = rows, kind[rows, slot].astype(int), side[rows, slot]
-        large = height[rows, slot] >= LEAST_HEIGHT
-        things[at] = np.maximum(things[at], large)
-        counts[at] = np.where(large, 1.0, counts[at] * things[at])
+    things = states[:, [column[name] for name in COLUMNS]].reshape(len(states), -1, 4)[:, :, [0, 1, 3]]
     places, weapons = (torch.from_numpy(states[:, column[name]].astype(np.int64)) for name in ("place", "weapon"))
-    return places, weapons, torch.from_numpy(things), torch.from_numpy(counts)
+    return places, weapons, torch.from_numpy(np.ascontiguousarray(things))
 
 
-def loss(net: AttributeNet, frames: Tensor, target: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-    """Cross-entropy of all that a network tells of frames `(B, 3, H, W)`."""
-    places, weapons, things = net(frames)
-    seen = F.binary_cross_entropy_with_logits(things, target[2], weight=target[3], reduction="sum") / len(frames)
-    return F.cross_entropy(places, target[0]) + F.cross_entropy(weapons, target[1]) + seen
+def in_columns(things: Tensor, columns: int, aspect: float) -> tuple[Tensor, Tensor]:
+    """Where things stand, as a network should tell it.
+
+    Args:
+        things: kind, x and height of each, `(B, 6, 3)`; a kind of -1 is nothing.
+        columns: w, of a frame.
+        aspect: height of a frame divided by its width.
+
+    Returns:
+        float32 `(B, K, w)`: 1 in the column of a thing's centre; and the weight of each, 0 in the columns beside it, which it
+        covers too, and where a thing is too small to be told.
+    """
+    rows = torch.arange(len(things), dtype=torch.int64)
+    target, weight = torch.zeros(2, len(things), len(KINDS), columns, dtype=torch.float32)
+    weight += 1
+    centre = (things[..., 1] * columns).long().clamp(0, columns - 1)
+    reach = (0.35 * things[..., 2] * aspect * columns).clamp(min=1.0)
+    near = (torch.arange(columns, dtype=torch.float32) - centre[..., None]).abs() <= reach[..., None]
+    for slot in range(things.shape[1]):
+        there = things[:, slot, 0] >= 0
+        kind = things[there, slot, 0].long()
+        weight[rows[there], kind] *= (~near[there, slot]).float()
+    for slot in range(things.shape[1]):
+        large = (things[:, slot, 0] >= 0) & (things[:, slot, 2] >= LEAST_HEIGHT)
+        at = rows[large], things[large, slot, 0].long(), centre[large, slot]
+        target[at], weight[at] = 1.0, 2.0
+    return target, weight
+
+
+def loss(net: AttributeNet, frames: Tensor, told: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of all that a network tells of frames `(B, 3, H, W)`; see `targets`."""
+    places, weapons, columns = net(frames)
+    target, weight = in_columns(told[2], columns.shape[2], frames.shape[2] / frames.shape[3])
+    seen = F.binary_cross_entropy_with_logits(columns, target, weight=weight, reduction="sum") / len(frames)
+    return F.cross_entropy(places, told[0]) + F.cross_entropy(weapons, told[1]) + 0.5 * seen

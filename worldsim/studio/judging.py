@@ -27,7 +27,7 @@ SPACING = 3  # of the frames that are learned from: neighbours look alike
 RATE = 3e-3
 TUNING = 8  # of so many training episodes one sets the thresholds, and is not trained on
 LEAST = 10  # held-out clips with a kind of thing, below which its figures say nothing
-Frames = tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]
+Frames = tuple[Tensor, tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def read_frames(root: Path, spacing: int = SPACING) -> Frames:
             continue
         frames.append(torch.from_numpy(dataset.frames(i)[::spacing]).permute(0, 3, 1, 2).contiguous())
         told.append(targets(dataset.episode_rows(i).states[::spacing], dataset.info.state))
-    places, weapons, things, counts = (torch.cat(part) for part in zip(*told, strict=True))
-    return torch.cat(frames), (places, weapons, things, counts)
+    places, weapons, things = (torch.cat(part) for part in zip(*told, strict=True))
+    return torch.cat(frames), (places, weapons, things)
 
 
 def train_judge(roots: Sequence[Path], *, steps: int, batch: int = 48, seed: int = 0, progress: bool = True) -> Judge:
@@ -77,14 +77,15 @@ def train_judge(roots: Sequence[Path], *, steps: int, batch: int = 48, seed: int
     for _ in tqdm(range(steps), unit="batch", desc="judge", disable=not progress):
         frames, told = data[int(rng.choice(len(data), p=shares / shares.sum()))]
         chosen = torch.from_numpy(rng.integers(len(frames), size=min(batch, len(frames))))
-        pictures, target = frames[chosen].float() / 255, tuple(part[chosen] for part in told)
+        pictures = frames[chosen].float() / 255
+        places, weapons, things = (part[chosen] for part in told)
         if rng.random() < 0.5:
-            pictures, target = pictures.flip(3), (*target[:2], *(part.flip(2) for part in target[2:]))
+            pictures, things = pictures.flip(3), torch.stack([things[..., 0], 1 - things[..., 1], things[..., 2]], dim=2)
         bright = torch.from_numpy(rng.uniform(0.8, 1.2, (len(chosen), 1, 1, 1)).astype(np.float32))
         pictures = (pictures * bright + 0.02 * torch.randn(pictures.shape, dtype=torch.float32)).clamp(0, 1)
         if rng.random() < 0.5:  # generated pictures are softer than the game's
             pictures = F.interpolate(F.avg_pool2d(pictures, 2), scale_factor=2.0, mode="bilinear")
-        value = loss(net, pictures.contiguous(memory_format=torch.channels_last), target)  # type: ignore[arg-type]
+        value = loss(net, pictures.contiguous(memory_format=torch.channels_last), (places, weapons, things))
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
@@ -102,8 +103,8 @@ def judge_clips(judge: Judge, roots: Sequence[Path], *, tuning: bool = False) ->
             frames = dataset.frames(i)
             wanted += game_scenes(dataset, i)
             parts += [judge(frames[None, a:b]) for a, b in segments(len(frames))]
-    joined = [np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "weapons", "things")]
-    return Clips(wanted, Attributes(*joined))
+    joined = [np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "weapons", "seen", "where")]
+    return Clips(wanted, Attributes(*joined, judge.thresholds))
 
 
 def set_thresholds(judge: Judge, clips: Clips) -> None:
@@ -112,7 +113,7 @@ def set_thresholds(judge: Judge, clips: Clips) -> None:
         seen = _seen(clips.wanted, kind)
         if min(seen.sum(), (~seen).sum()) < LEAST:
             continue
-        score = clips.judged.things[:, k].max(axis=1)
+        score = clips.judged.seen[:, k]
         tried = np.unique(np.quantile(score, np.linspace(0, 1, 200)))
         balanced = [((score[seen] > t).mean() + (score[~seen] <= t).mean()) / 2 for t in tried]
         judge.net.thresholds[k] = float(tried[int(np.argmax(balanced))])
@@ -125,7 +126,7 @@ def picture_scenes(judge: Judge) -> Callable[[Dataset, int], list[Scene]]:
         frames, actions = dataset.frames(i), dataset.episode_rows(i).actions
         told = []
         for a, b in segments(len(frames)):
-            seen = judge(frames[None, a:b]).scene(0, judge.thresholds)
+            seen = judge(frames[None, a:b]).scene(0)
             told.append(
                 replace(seen, colours=colours(frames[(a + b) // 2]), doing=told_actions(actions[a:b], dataset.spec.names))
             )
@@ -134,7 +135,7 @@ def picture_scenes(judge: Judge) -> Callable[[Dataset, int], list[Scene]]:
     return scenes
 
 
-def measure(judge: Judge, clips: Clips, seed: int = 0) -> dict[str, Any]:
+def measure(clips: Clips, seed: int = 0) -> dict[str, Any]:
     """Accuracies on held-out clips, and what the same figures are when the scenes are shuffled among the clips.
 
     Returns:
@@ -150,17 +151,17 @@ def measure(judge: Judge, clips: Clips, seed: int = 0) -> dict[str, Any]:
     told = [
         thing.kind in {other.kind for other in scene.things}
         for i, scene in enumerate(clips.wanted)
-        for thing in clips.judged.scene(i, judge.thresholds).things
+        for thing in clips.judged.scene(i).things
     ]
     kinds = {}
     for k, kind in enumerate(KINDS):
-        seen, found = _seen(clips.wanted, kind), clips.judged.things[:, k].max(axis=1) > judge.thresholds[k]
+        seen, found = _seen(clips.wanted, kind), clips.judged.seen[:, k] > clips.judged.thresholds[k]
         if min(seen.sum(), (~seen).sum()) >= LEAST:
             kinds[kind] = {"clips": int(seen.sum()), "found": float(found[seen].mean()), "absent": float((~found[~seen]).mean())}
     return {
         "clips": len(clips.wanted),
-        "real": agreement(clips.wanted, clips.judged, judge.thresholds),
-        "shuffled": agreement(shuffled, clips.judged, judge.thresholds),
+        "real": agreement(clips.wanted, clips.judged),
+        "shuffled": agreement(shuffled, clips.judged),
         "places": {name: float(right[at == name].mean()) for name in named if (at == name).any()},
         "kinds": kinds,
         "true": float(np.mean(told)) if told else float("nan"),
@@ -202,7 +203,7 @@ def make_judge(roots: Sequence[Path], held_out: Sequence[Path], out: Path, *, st
 
 def measured(judge: Judge, held_out: Sequence[Path]) -> dict[str, Any]:
     """The figures of `measure` on datasets."""
-    return measure(judge, judge_clips(judge, held_out))
+    return measure(judge_clips(judge, held_out))
 
 
 def _seen(scenes: Sequence[Scene], kind: str) -> NDArray[np.bool_]:

@@ -57,6 +57,11 @@ class Scene:
     colours: tuple[str, str, str] | None = None
 
 
+def side_of(x: float) -> str:
+    """The side of a share of the width."""
+    return "left" if x < LEFT else "right" if x > RIGHT else "middle"
+
+
 class SceneReader:
     """Reads scenes from the rows of a dataset of the studio's game.
 
@@ -105,10 +110,9 @@ class SceneReader:
             largest = np.where(of_kind, height, -1).argmax(axis=1)[visible]
             rows = np.flatnonzero(visible)
             at, tall = float(np.median(x[rows, largest])), float(np.median(height[rows, largest]))
-            side = "left" if at < LEFT else "right" if at > RIGHT else "middle"
             distance = "far" if tall < FAR else "near" if tall > NEAR else "between"
             count = int(np.median(of_kind.sum(axis=1)[visible]))
-            found.append((tall, Thing(KINDS[number], side, distance, max(1, count))))
+            found.append((tall, Thing(KINDS[number], side_of(at), distance, max(1, count))))
         return tuple(thing for _, thing in sorted(found, key=lambda pair: -pair[0]))
 
 
