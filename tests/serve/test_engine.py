@@ -143,6 +143,7 @@ def test_a_restart_begins_another_episode_and_the_last_one_asked_for_counts(engi
         seat.restart(seed=seed, start=1)
     until(lambda: next_frame(seat).episode > first.episode)
     assert seat.seed == 49
+    wrong: dict[str, Any]
     for wrong in ({"seed": -1}, {"start": 3}):
         with pytest.raises(WorldError):
             seat.restart(**wrong)

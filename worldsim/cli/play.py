@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.app import main
 from worldsim.cli.options import FLAT, use_game
+from worldsim.cli.serve import can_serve
 from worldsim.player import PlayConfig
 from worldsim.studio.config import RecordConfig
 
@@ -27,8 +28,17 @@ def play(config: Annotated[PlayConfig, FLAT] = PLAY) -> None:
 
 
 def play_main() -> None:
-    """Entry point of `worldsim-play` and play.py: `worldsim play` with the same options."""
-    main(["play", *sys.argv[1:]])
+    """Entry point of `worldsim-play` and play.py: `worldsim play` with the same options; without any, and without a display,
+    `worldsim serve`.
+    """
+    from worldsim.envs.screen import has_display
+
+    given = sys.argv[1:]
+    if given or not can_serve() or has_display():
+        main(["play", *given])
+        return
+    print("there is no display to open a window on; play in a browser instead", flush=True)
+    main(["serve"])
 
 
 def record(config: Annotated[RecordConfig, FLAT]) -> None:

@@ -38,7 +38,7 @@ def play(config: PlayConfig) -> None:
     """
     if config.world:
         find_world(config.world)
-    open_display(f"run: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
+    open_display(f"run: worldsim serve, or: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
     scene: Session | Replay | None = None
     try:
         pygame.display.set_caption("worldsim")
