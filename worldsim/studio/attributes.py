@@ -52,6 +52,10 @@ class Attributes:
     def __len__(self) -> int:
         return len(self.places)
 
+    def take(self, chosen: NDArray[np.integer]) -> Attributes:
+        """Those of some clips."""
+        return Attributes(*(part[chosen] for part in (self.places, self.weapons, self.seen, self.where)), self.thresholds)
+
     def thing(self, i: int, k: int) -> Thing | None:
         """The thing of kind number `k` that clip `i` shows; None if it shows none."""
         return Thing(KINDS[k], side_of(float(self.where[i, k]))) if self.seen[i, k] > self.thresholds[k] else None
@@ -65,6 +69,12 @@ class Attributes:
             things=tuple(thing for thing in things if thing),
             weapon=WEAPONS[int(weapon.argmax())] if weapon.max() > SURE else None,
         )
+
+
+def join(parts: Sequence[Attributes]) -> Attributes:
+    """Of all clips, one after the other."""
+    values = [np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "weapons", "seen", "where")]
+    return Attributes(*values, parts[0].thresholds)
 
 
 class AttributeNet(nn.Module):

@@ -19,7 +19,7 @@ from worldsim.data.dataset import Dataset
 from worldsim.envs.games.studio import KINDS, PLACES
 from worldsim.errors import DataError
 from worldsim.files import text_table
-from worldsim.studio.attributes import AttributeNet, Attributes, Judge, agreement, loss, targets
+from worldsim.studio.attributes import AttributeNet, Attributes, Judge, agreement, join, loss, targets
 from worldsim.studio.captioning import game_scenes, segments
 from worldsim.studio.scene import Scene, colours, told_actions
 
@@ -103,8 +103,7 @@ def judge_clips(judge: Judge, roots: Sequence[Path], *, tuning: bool = False) ->
             frames = dataset.frames(i)
             wanted += game_scenes(dataset, i)
             parts += [judge(frames[None, a:b]) for a, b in segments(len(frames))]
-    joined = [np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "weapons", "seen", "where")]
-    return Clips(wanted, Attributes(*joined, judge.thresholds))
+    return Clips(wanted, join(parts))
 
 
 def set_thresholds(judge: Judge, clips: Clips) -> None:
