@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,8 @@ def test_agreement_counts_what_was_wanted_and_shown() -> None:
 
 def test_a_scene_is_what_is_probable() -> None:
     assert judged().scene(0) == Scene("basic", (Thing("imp", "left"),), "pistol")
-    unsure = Attributes(
-        *(np.full_like(part, 0.2) for part in (judged().places, judged().weapons)), *[judged().where] * 2, judged().thresholds
-    )
+    seen = judged()
+    unsure = replace(seen, places=np.full_like(seen.places, 0.2), weapons=np.full_like(seen.weapons, 0.2), seen=seen.where)
     assert unsure.scene(0) == Scene()
 
 
