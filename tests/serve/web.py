@@ -120,9 +120,8 @@ class Player:
 @contextmanager
 def running(config: ServeConfig) -> Iterator[Served]:
     """Serves until the block ends."""
-    ready = threading.Event()
+    ready, said = threading.Event(), []
     addresses: list[str] = []
-    said: list[str] = []
 
     def note(text: str) -> None:
         addresses.append(text)

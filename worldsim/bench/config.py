@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from worldsim.choices import RUNTIMES, Device, Runtime
-from worldsim.errors import WorldsimError, check_choice, check_int
+from worldsim.errors import WorldsimError, check_choice, check_int, check_number
 from worldsim.worlds import DEFAULT_WORLD
 
 Mode = Literal["eager", "compiled"]
@@ -26,6 +26,7 @@ STAGES = ("tokenizer", "dynamics")
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 SPAN = 1000  # first and last steps of a long run that are compared
 LEAST_ROUNDS = 5
+MOST_PLAYERS = 128
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,10 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class LatencyConfig:
-    """Key presses to time, in the real window or a real browser, on a virtual screen.
+    """Key presses to time, in the real window on a virtual screen.
 
     Attributes:
         world: name, folder or Hub id.
-        browser: play on the page of `worldsim serve` in Chromium, instead of in the window.
         sources: what is played: the world, and the real game where that is installed.
         key: that is pressed; by default the first that the world listens to.
         presses: of each source.
@@ -141,7 +141,6 @@ class LatencyConfig:
     """
 
     world: Positional[str] = DEFAULT_WORLD
-    browser: bool = False
     sources: tuple[Literal["dream", "real"], ...] = ("dream", "real")
     key: str | None = None
     presses: int = 100
@@ -225,6 +224,36 @@ class KernelsConfig:
         _check_choices("ops", self.ops, OPS)
         _check_choices("arch", self.arch, ARCHITECTURES)
         check_int("rounds", self.rounds, LEAST_ROUNDS)
+
+
+@dataclass(frozen=True)
+class ServeBenchConfig:
+    """Players to simulate on `worldsim serve`, over WebSockets on this machine.
+
+    Attributes:
+        worlds: names, folders or Hub ids, each on a server of its own; by default all that ship.
+        players: who come at a time; those for whom there is no place wait.
+        seconds: of play to measure, for each number of players.
+        seed: of what players hold.
+        threads: CPU threads of the server; 0 for its default.
+        device: where the worlds run.
+        runtime: who executes a step; "auto" is what serving uses here.
+    """
+
+    worlds: Positional[Annotated[tuple[str, ...], arg(metavar="[WORLD ...]")]] = ()
+    players: tuple[int, ...] = (1, 2, 4, 8, 16)
+    seconds: float = 15.0
+    seed: int = 0
+    threads: int = 0
+    device: Device = "auto"
+    runtime: Runtime = "auto"
+
+    def __post_init__(self) -> None:
+        check_int("players", min(self.players, default=0), 1)
+        check_int("players", max(self.players), 1, MOST_PLAYERS)
+        check_number("seconds", self.seconds, 1, 3600)
+        check_int("seed", self.seed, 0)
+        check_int("threads", self.threads, 0)
 
 
 @dataclass(frozen=True)

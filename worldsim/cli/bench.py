@@ -12,6 +12,7 @@ from worldsim.bench.config import (
     KernelsConfig,
     LatencyConfig,
     RecordBenchConfig,
+    ServeBenchConfig,
     StartConfig,
     StreamConfig,
     TrainStepsConfig,
@@ -22,6 +23,7 @@ from worldsim.plotting import check_plotting
 
 CAPTURE = CaptureBenchConfig()
 RECORD = RecordBenchConfig()
+SERVE = ServeBenchConfig()
 
 
 def stream(config: Annotated[StreamConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -64,6 +66,13 @@ def record(config: Annotated[RecordBenchConfig, FLAT] = RECORD, output: Annotate
     from worldsim.bench.record import bench_record
 
     output.write(bench_record(config))
+
+
+def serve(config: Annotated[ServeBenchConfig, FLAT] = SERVE, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Counts the players that a server holds at full rate."""
+    from worldsim.bench.serve import bench_serve
+
+    output.write(bench_serve(config))
 
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

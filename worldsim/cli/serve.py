@@ -15,13 +15,14 @@ NEEDED = ("starlette", "uvicorn", "websockets")
 
 def serve(config: Annotated[ServeConfig, FLAT] = SERVE) -> None:
     """Lets people play in their browsers; Ctrl-C ends it."""
-    if not can_serve():
-        raise ServeError(f"a server needs {', '.join(NEEDED)}; install with: pip install 'worldsim-dit[serve]'")
+    check_server()
     from worldsim.serve.server import serve as run
 
     run(config)
 
 
-def can_serve() -> bool:
-    """Whether the packages of the extra `serve` are installed."""
-    return all(find_spec(name) for name in NEEDED)
+def check_server() -> None:
+    """Raises `ServeError` unless the packages of the extra `serve` are installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ServeError(f"a server needs {', '.join(missing)}; install with: pip install 'worldsim-dit[serve]'")

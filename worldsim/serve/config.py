@@ -33,7 +33,7 @@ class ServeConfig:
         clip: seconds of play that a player can download.
         real_games: players at a time who may have the real game beside the dream; 0 for none.
         device: where the worlds run.
-        runtime: who executes a step; "auto" is OpenVINO where it is prepared here, otherwise torch.
+        runtime: who executes a step; "auto" is OpenVINO where that can run the world, otherwise torch.
     """
 
     worlds: Positional[Annotated[tuple[str, ...], arg(metavar="[WORLD ...]")]] = ()

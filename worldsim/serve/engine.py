@@ -242,9 +242,9 @@ class Engine:
     def _usher(self) -> None:
         """Frees the rows of those who left, and gives rows and first frames to those who came."""
         with self._wake:
-            gone = [seat for seat in self._seats if seat.reason is not None]
-            self._seats = [seat for seat in self._seats if seat.reason is None]
-            seats = list(self._seats)
+            gone = {seat for seat in self._seats if seat.reason is not None}  # asked once, since anybody may leave meanwhile
+            seats = [seat for seat in self._seats if seat not in gone]
+            self._seats = list(seats)
             self._counts["left"] += len(gone)
             self._counts["skipped"] += sum(seat.skipped for seat in gone)
         for seat in gone:

@@ -24,6 +24,7 @@ HELP: Mapping[str, str] = {
     "worldsim_real_games": "Real games that run beside a dream.",
     "worldsim_players": "Places that are taken, by world.",
     "worldsim_places": "Places there are, by world.",
+    "worldsim_preparing": "1 while places are still being added, by world.",
     "worldsim_waiting": "Players who wait for a place, by world.",
     "worldsim_frames_total": "Frames that were made, by world.",
     "worldsim_late_frames_total": "Frames that took longer than the time between two, by world.",
@@ -80,6 +81,7 @@ def _of_worlds(catalog: Catalog) -> Iterator[Row]:
         figures = offer.running.figures()
         yield "worldsim_players", world, figures["players"]
         yield "worldsim_places", world, figures["limit"]
+        yield "worldsim_preparing", world, not figures["prepared"]
         yield "worldsim_frames_total", world, figures["frames"]
         yield "worldsim_late_frames_total", world, figures["late"]
         yield "worldsim_skipped_frames_total", world, figures["skipped"]

@@ -17,6 +17,7 @@ from worldsim.world import World
 from worldsim.world.resize import resized
 
 K = TypeVar("K", bound=Hashable)
+MOST_FILLED = 64  # start contexts put through the network beforehand; those of a world with more take their time when drawn
 
 
 class Move(NamedTuple):
@@ -61,7 +62,7 @@ class Rows(Generic[K]):
         self._worlds: dict[int, World] = {}
         self._rows: dict[K, int] = {}
         self.world = world
-        for index in range(len(world.starts)):
+        for index in range(min(len(world.starts), MOST_FILLED)):
             world.restart([0], seed=0, start=index)  # keeps what the ring holds then, so that a start is only copied
         with torch.inference_mode():
             self._pictures = np.concatenate([world.decode(latent[None]).cpu().numpy() for latent in world.starts[:, -1]])
