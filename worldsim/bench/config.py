@@ -267,6 +267,8 @@ class TrainStepsConfig:
         steps: to measure, after those that compile.
         device: where to train.
         compile: compile the networks, as training does.
+        nproc: processes to train with, one batch for each, such as 1 2 4; without any, one process is measured in more detail.
+        sharding: of the model over several processes: "replicate" keeps all of it in each, "shard" a share.
     """
 
     preset: Positional[Annotated[str, arg(metavar="[NAME]")]] = DEFAULT_WORLD
@@ -275,9 +277,13 @@ class TrainStepsConfig:
     steps: int = 5
     device: Device = "auto"
     compile: bool = True
+    nproc: tuple[int, ...] = ()
+    sharding: Literal["replicate", "shard"] = "replicate"
 
     def __post_init__(self) -> None:
         _check_choices("stages", self.stages, STAGES)
+        check_choice("sharding", self.sharding, ("replicate", "shard"))
+        check_int("nproc", min(self.nproc, default=1), 1)
         check_int("size", min(self.size), 1)
         check_int("steps", self.steps, 1)
 

@@ -66,8 +66,8 @@ def bench_train(config: TrainStepsConfig) -> dict[str, Any]:
     """
     preset, where, stages = find_preset(config.preset), pick_device(config.device), config.stages
     with tempfile.TemporaryDirectory() as folder:
-        loops = {name: _loop(name, preset, config.size, where, config.compile, Path(folder)) for name in stages}
-        counts = {name: _count(_loop(name, preset, config.size, where, False, Path(folder))) for name in stages}
+        loops = {name: training_loop(name, preset, config.size, where, config.compile, Path(folder)) for name in stages}
+        counts = {name: _count(training_loop(name, preset, config.size, where, False, Path(folder))) for name in stages}
         for loop in loops.values():
             for _ in range(loop.config.compile_steps):
                 loop.train_step()
@@ -96,12 +96,14 @@ def time_steps(stage: str, config: TrainConfig, size: tuple[int, int], device: t
         steps: to time, after a first one.
     """
     with tempfile.TemporaryDirectory() as folder:
-        loop = _loop(stage, config, size, device, False, Path(folder))
+        loop = training_loop(stage, config, size, device, False, Path(folder))
         loop.train_step()
         return min(_time(loop, device)[0] for _ in range(steps))
 
 
-def _loop(name: str, config: TrainConfig, size: tuple[int, int], device: torch.device, compiled: bool, folder: Path) -> Loop:
+def training_loop(
+    name: str, config: TrainConfig, size: tuple[int, int], device: torch.device, compiled: bool, folder: Path
+) -> Loop:
     """A stage's loop on random data."""
     if name == "tokenizer":
         return _tokenizer_loop(config.tokenizer, size, device, compiled, folder)

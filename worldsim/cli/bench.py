@@ -77,6 +77,11 @@ def serve(config: Annotated[ServeBenchConfig, FLAT] = SERVE, output: Annotated[O
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Times training steps."""
+    if config.nproc:
+        from worldsim.bench.scaling import bench_scaling
+
+        output.write(bench_scaling(config))
+        return
     from worldsim.bench.train import bench_train
 
     output.write(bench_train(config))

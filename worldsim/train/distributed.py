@@ -49,14 +49,28 @@ def expected() -> int:
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in NEEDED) else 1
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process makes and trains models for itself, as others may do at the same time."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
+_alone = False
+
+
 def count() -> int:
     """Number of processes, 1 where this one trains alone."""
-    return dist.get_world_size() if _is_joined() else 1
+    return dist.get_world_size() if _is_joined() and not _alone else 1
 
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return dist.get_rank() if _is_joined() else 0
+    return dist.get_rank() if _is_joined() and not _alone else 0
 
 
 def is_main() -> bool:

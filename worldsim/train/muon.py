@@ -66,6 +66,16 @@ class Muon(torch.optim.Optimizer):
         return state["momentum_buffer"]
 
 
+def sent_bytes(optimizer: Muon) -> int:
+    """Bytes that this process sends to others in a step, for matrices that are sharded."""
+    sharded = [p for group in optimizer.param_groups for p in group["params"] if is_share(p)]
+    if not sharded:
+        return 0
+    processes = dist.get_world_size()
+    own = sum(p.numel() for p in sharded) / processes
+    return round(2 * own * (processes - 1) / processes * optimizer.dtype.itemsize)
+
+
 def orthogonalize_shards(x: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """`orthogonalize` of matrices of which every process has some rows.
 

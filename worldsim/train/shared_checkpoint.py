@@ -92,6 +92,7 @@ class SharedCheckpoints:
             TrainingError: if it is damaged, or of another model.
         """
         import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.api import CheckpointException
 
         known = self.names(path)
         try:
@@ -104,7 +105,7 @@ class SharedCheckpoints:
             with warnings.catch_warnings():  # that there is one process
                 warnings.simplefilter("ignore")
                 dcp.load(tensors, storage_reader=_reader(path), no_dist=distributed.count() == 1)
-        except Exception as error:
+        except (Exception, CheckpointException) as error:  # torch's is none of Python's Exceptions
             if distributed.is_lost(error):
                 raise
             reason = " ".join(str(error).split())[:300]
@@ -146,9 +147,11 @@ def _remove(path: Path) -> None:
 @contextmanager
 def _named(path: Path) -> Any:
     """Turns what the disk refuses into one error."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
     try:
         yield
-    except (OSError, dist.checkpoint.CheckpointException) as error:  # type: ignore[attr-defined]
+    except (OSError, CheckpointException) as error:
         reason = " ".join(str(error).split())[:300]
         raise TrainingError(f"cannot write the checkpoint {path} ({reason}). The last one is untouched; run again.") from error
 
