@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -286,6 +287,36 @@ class TrainStepsConfig:
         check_int("nproc", min(self.nproc, default=1), 1)
         check_int("size", min(self.size), 1)
         check_int("steps", self.steps, 1)
+
+
+@dataclass(frozen=True)
+class ScalePlanConfig:
+    """A run to plan.
+
+    Attributes:
+        preset: sizes of the world: 360p-250m or 360p-1b.
+        gpus: numbers of GPUs.
+        windows: per GPU and step.
+        frames: of a window.
+        copies: noisy copies of each frame that see its nearly clean context, as the worlds that ship were trained.
+        total_frames: that training sees, repetitions included; by default as many as 10,000 hours have at 60 a second.
+        price: of an hour of a GPU, in whatever currency.
+    """
+
+    preset: str = "360p-1b"
+    gpus: tuple[int, ...] = (8, 64)
+    windows: int = 2
+    frames: int = 32
+    copies: int = 1
+    total_frames: int = 2_160_000_000
+    price: float = 2.5
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "frames", "total_frames"):
+            check_int(name, getattr(self, name), 1)
+        check_int("copies", self.copies, 0)
+        check_int("gpus", min(self.gpus, default=0), 1)
+        check_number("price", self.price, 0, math.inf)
 
 
 def _check_counts(batch: tuple[int, ...], frames: int, threads: int) -> None:

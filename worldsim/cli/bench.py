@@ -12,6 +12,7 @@ from worldsim.bench.config import (
     KernelsConfig,
     LatencyConfig,
     RecordBenchConfig,
+    ScalePlanConfig,
     ServeBenchConfig,
     StartConfig,
     StreamConfig,
@@ -24,6 +25,7 @@ from worldsim.plotting import check_plotting
 CAPTURE = CaptureBenchConfig()
 RECORD = RecordBenchConfig()
 SERVE = ServeBenchConfig()
+PLAN = ScalePlanConfig()
 
 
 def stream(config: Annotated[StreamConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -85,6 +87,13 @@ def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, F
     from worldsim.bench.train import bench_train
 
     output.write(bench_train(config))
+
+
+def plan(config: Annotated[ScalePlanConfig, FLAT] = PLAN, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Simulates the training of a large world on many GPUs."""
+    from worldsim.bench.scale import plan_scale
+
+    output.write(plan_scale(config))
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,7 @@ def make_plan(run: Run, budget: float, start: Start | None) -> Plan:
     config, dataset = run.config, run.dataset
     tokenizer = Tokenizer(config.tokenizer.model) if start is None else start.tokenizer
     model = run.dynamics_sizes(tokenizer.config.latent_channels)
-    with torch.device("meta"):
-        dynamics = DiT(model)
+    dynamics = DiT(model, torch.device("meta"))  # sizes without numbers
     height, width, _ = dataset.frame_shape
     latent = 2 * math.prod(tokenizer.config.grid(height, width)) * tokenizer.config.latent_channels
     decode, encode = _decoding_time(run) / config.cache.threads, _encoding_time(run, tokenizer)
