@@ -1,4 +1,4 @@
-# make play   installs into .venv and opens the default world
+# make play   installs into .venv and opens the window; without a display it serves a page and prints its address
 # make test   installs the development tools too, and runs the tests
 # make lint   ruff and mypy
 # make docs   builds the documentation into build/site
@@ -13,7 +13,7 @@ TYPED := build/typed
 
 .PHONY: play test lint docs typed gpu clean
 
-play: $(VENV)/doom.stamp
+play: $(VENV)/play.stamp
 	@$(BIN)/worldsim-play
 
 test: $(VENV)/dev.stamp

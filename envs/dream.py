@@ -84,10 +84,15 @@ class DreamEnv(ViewEnv):
         self.frame_skip = self.world.config.frame_skip
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Starts from one of the world's start contexts, `options["start"]` or one drawn from the seed."""
-        start, seed = check_reset_options(options, ["start"]).get("start"), check_seed(seed)
+        """Starts from one of the world's start contexts, `options["start"]` or one drawn from the seed; or from
+        `options["frames"]`, uint8 `(T, H, W, 3)`, a picture or a clip of the caller's own.
+        """
+        given, seed = check_reset_options(options, ["start", "frames"]), check_seed(seed)
         super().reset(seed=seed)
-        self._dreams.reset([0], [seed], start)
+        if "frames" in given:
+            self._dreams.begin([0], [seed], given["frames"])
+        else:
+            self._dreams.reset([0], [seed], given.get("start"))
         self._begin()
         return self._observation(), {"has_frame": True, "end_probability": 0.0}
 

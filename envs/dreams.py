@@ -97,6 +97,12 @@ class Dreams:
         self._put(rows, self.view.first(self._see(latent)), latent)
         self.age[rows], self.over[rows] = 0, False
 
+    def begin(self, rows: Sequence[int], seed: int | Sequence[int | None] | None, frames: NDArray[np.uint8]) -> None:
+        """Restarts some dreams from frames `(T, H, W, 3)` of the caller's own; see `World.begin`."""
+        latent = self.world.begin(frames, rows, seed=seed)
+        self._put(rows, self.view.first(self._see(latent)), latent)
+        self.age[rows], self.over[rows] = 0, False
+
     def step(
         self, vectors: NDArray[np.float32], active: NDArray[np.bool_]
     ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:

@@ -45,6 +45,18 @@ def open_display(otherwise: str) -> None:
         raise DisplayError(f"{found}; without a display, {otherwise}")
 
 
+def has_display() -> bool:
+    """Whether a window can open here."""
+    try:
+        open_display("")
+    except DisplayError:
+        return False
+    import pygame
+
+    pygame.display.quit()
+    return True
+
+
 def _load_triton() -> None:
     """Loads Triton, which torch may need later, before a window loads the graphics driver.
 

@@ -7,6 +7,7 @@ import random
 import subprocess
 from collections import Counter
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from worldsim.controls import ControlSpec
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.world import World, WorldConfig, export_world
+from worldsim.world.words import Words
+from worldsim.worlds import WORDS_FILE
 
 os.environ["WORLDSIM_PREPARE"] = "0"  # no compiling in the background
 # Before anything imports a kernel: without a GPU, Triton interprets kernels if told so before they are defined.
@@ -48,6 +51,21 @@ TINY_DIT = DiTConfig(
     window=4,
     codes=5,
     reveals=True,
+)
+VOCABULARY = ("a", "red", "room", "soldier", "left", "right", "two")
+STUDIO_DIT = replace(
+    TINY_DIT,
+    codes=0,
+    reveals=False,
+    temporal="time",
+    temporal_every=2,
+    window=6,
+    prompt=4,
+    prompt_length=5,
+    prompt_layers=1,
+    free_controls=True,
+    policy_bins=5,
+    sized=True,
 )
 
 
@@ -95,6 +113,24 @@ def short_world_path(tiny_world_path: Path, tmp_path_factory: pytest.TempPathFac
     torch.nn.init.constant_(world.dynamics.end_head.bias, -2.2)
     folder = tmp_path_factory.mktemp("worlds") / "short"
     return export_world(folder, world.config, world.tokenizer, world.dynamics, world.starts, world.start_controls)
+
+
+@pytest.fixture(scope="session")
+def tiny_studio_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a world that reads prompts: frames 32x48, window 6."""
+    torch.manual_seed(0)
+    tokenizer, dynamics = Tokenizer(TINY_TOKENIZER), DiT(STUDIO_DIT)
+    randomize(tokenizer)
+    randomize(dynamics)
+    torch.nn.init.constant_(dynamics.end_head.bias, -8.0)  # dreams that last
+    torch.nn.init.zeros_(dynamics.end_head.weight)
+    config = WorldConfig("test/studio", "test/studio", 32, 48, 8.75, 4, TINY_SPEC, TINY_TOKENIZER, STUDIO_DIT, num_steps=3)
+    starts = torch.randn(2, 6, 2, 3, 6, generator=torch.Generator().manual_seed(1))
+    folder = tmp_path_factory.mktemp("worlds") / "tiny-studio"
+    export_world(folder, config, tokenizer, dynamics, starts, torch.zeros(2, 6, TINY_SPEC.size))
+    vectors = np.random.default_rng(0).standard_normal((len(VOCABULARY), 4))
+    Words.of(VOCABULARY, vectors).save(folder / WORDS_FILE)
+    return folder
 
 
 @pytest.fixture

@@ -60,6 +60,10 @@ class FullError(ServeError):
     """A shared world that has no place for one more player now."""
 
 
+class StudioError(WorldsimError):
+    """A task of the studio that cannot be done as asked."""
+
+
 class DisplayError(WorldsimError):
     """No screen to open a window on."""
 

@@ -15,6 +15,7 @@ from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.noise import NoiseConfig
 from worldsim.model.tokenizer import TokenizerConfig
+from worldsim.studio.train import StudioConfig
 from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
 from worldsim.train.dynamics import DynamicsObjective
 from worldsim.train.loop import LoopConfig
@@ -106,6 +107,35 @@ def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> Train
     latents = replace(preset.dynamics.objective, hard_share=0.1, hard_weight=4.0)
     tokenizer = replace(preset.tokenizer, objective=pixels)
     return replace(preset, tokenizer=tokenizer, dynamics=replace(preset.dynamics, objective=latents))
+
+
+def doom_studio() -> StudioConfig:
+    """Many places of Doom at several sizes, from words and pictures: 16 frames at a time, 25 tokens each at 96x64."""
+    model = DiTConfig(
+        condition=64,
+        hidden=576,
+        temporal="time",
+        temporal_every=2,
+        window=16,
+        prompt=64,
+        prompt_layers=1,
+        free_controls=True,
+        policy_bins=9,
+        sized=True,
+    )
+    return StudioConfig(
+        name="doom/studio", size=(96, 64), tokenizer=_tokenizer(), model=model, loop=LoopConfig(checkpoint_minutes=6)
+    )
+
+
+def doom_studio_250m() -> StudioConfig:
+    """The same with 250 million parameters, for a GPU. Not yet measured on a GPU."""
+    small = doom_studio()
+    model = replace(small.model, width=1024, depth=20, heads=16, kv_heads=4, hidden=2752, condition=256)
+    return replace(small, model=model, tokens=40_000)
+
+
+STUDIOS: dict[str, Callable[[], StudioConfig]] = {"doom/studio": doom_studio, "doom/studio-250m": doom_studio_250m}
 
 
 def smoke_test(config: TrainConfig) -> TrainConfig:

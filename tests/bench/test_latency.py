@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def problem() -> str | None:
 
 
 MISSING = problem()
+needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium; install: sudo apt install chromium")
 needs_screen = pytest.mark.skipif(MISSING is not None, reason=f"{MISSING}; install: {INSTALL.partition(': ')[2]}")
 
 
@@ -39,6 +41,17 @@ def test_a_key_is_timed_until_it_shows(tiny_world_path: Path, tmp_path: Path, ca
     assert 0 < times["p50"] <= times["p90"] <= times["p99"]
     assert result["frames"]["p50"] == pytest.approx(times["p50"] * result["fps"] / 1e3)
     assert "p99 frames" in capsys.readouterr().out
+
+
+@needs_screen
+@needs_browser
+def test_a_key_is_timed_in_a_browser(tiny_world_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "latency.json"
+    options = ["--key", "d", "--presses", "5", "--browser", "--device", "cpu", "--runtime", "torch"]
+    main(["bench", "latency", str(tiny_world_path), *options, "--json", str(out)])
+    (result,) = json.loads(out.read_text())["results"]
+    assert result["presses"] == 5 and result["shown"] == "browser" and result["source"] == "dream"
+    assert 0 < result["milliseconds"]["p50"] <= result["milliseconds"]["p99"]
 
 
 @needs_screen
@@ -101,6 +114,7 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
 def test_the_table_shows_milliseconds_and_frames() -> None:
     figures = {"p50": 60.0, "p90": 80.0, "p99": 90.0}
     frames = {name: value / 100 for name, value in figures.items()}
-    result = {"world": "a/b", "source": "dream", "runtime": "auto", "presses": 9, "milliseconds": figures, "frames": frames}
+    where = {"world": "a/b", "source": "dream", "shown": "window", "runtime": "auto"}
+    result = {**where, "presses": 9, "milliseconds": figures, "frames": frames}
     cells = format_latencies([result]).splitlines()[1].split()
-    assert cells == ["a/b", "dream", "auto", "9", "60", "80", "90", "0.60", "0.80", "0.90"]
+    assert cells == ["a/b", "dream", "window", "auto", "9", "60", "80", "90", "0.60", "0.80", "0.90"]

@@ -234,7 +234,7 @@ def test_no_display_names_the_other_way(tmp_path: Path, display: str | None) -> 
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]  # the system's libraries may say something before
-    assert last.endswith("without a display, run: worldsim record doom/take-cover --out dream.mp4")
+    assert last.endswith("without a display, run: worldsim serve, or: worldsim record doom/take-cover --out dream.mp4")
 
 
 def test_the_window_is_there_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:

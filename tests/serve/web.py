@@ -120,8 +120,9 @@ class Player:
 @contextmanager
 def running(config: ServeConfig) -> Iterator[Served]:
     """Serves until the block ends."""
-    ready, said = threading.Event(), []
+    ready = threading.Event()
     addresses: list[str] = []
+    said: list[str] = []
 
     def note(text: str) -> None:
         addresses.append(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from worldsim.envs.games.studio import KINDS, PLACES, WEAPONS
 from worldsim.errors import ConfigError
 from worldsim.studio import vocabulary
-from worldsim.studio.captions import LENGTHS, USUAL, describe, expand, read_prompt
+from worldsim.studio.captions import LENGTHS, USUAL, describe, expand, familiar, read_prompt
 from worldsim.studio.scene import Scene, Thing
+from worldsim.world.words import Words
 
 SCENE = Scene(
     "deadly-corridor",
@@ -86,3 +88,12 @@ def test_prompts_are_read() -> None:
     said = read_prompt("A long hallway; three troopers far away on the right, holding a shotgun, strafes left and right")
     assert said == Scene("deadly-corridor", (Thing("zombie", "right", "far", 3),), "shotgun", None, ("dodge",))
     assert read_prompt("nothing that it knows") == Scene()
+
+
+def test_words_that_no_caption_uses_stand_for_the_nearest() -> None:
+    words = Words.load(str(files("worldsim.studio") / "words.safetensors"))
+    assert read_prompt("infantrymen in a corridors").things == ()
+    said = read_prompt("three rockets in a hallways, revolver", words)
+    assert said.place == "deadly-corridor" and said.things[0].kind == "rocket" and said.weapon == "pistol"
+    assert familiar(["the", "hallways", "xyzzy"], words) == ["the", "hallway", "xyzzy"]
+    assert "revolver" in expand("a revolver", words=words)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ GREY = np.full((64, 96, 3), 120, np.uint8)
 READER = SceneReader(STATES, CONTROLS)
 
 
-def states(frames: int = 16, **values: float) -> np.ndarray:
+def states(frames: int = 16, /, **values: Any) -> np.ndarray:
     """States `(T, S)` that are 0, but for those given (`__` stands for a dot), with nothing seen."""
     rows = np.zeros((frames, len(STATES)), np.float32)
     for i, name in enumerate(STATES):
@@ -18,7 +20,7 @@ def states(frames: int = 16, **values: float) -> np.ndarray:
     return rows
 
 
-def actions(frames: int = 16, **held: float) -> np.ndarray:
+def actions(frames: int = 16, /, **held: Any) -> np.ndarray:
     rows = np.zeros((frames, CONTROLS.size), np.float32)
     for i, name in enumerate(CONTROLS.names):
         rows[:, i] = held.get(name.replace(".", "_"), 0)
@@ -31,9 +33,9 @@ def moving(rows: np.ndarray, speed: float = 30.0) -> np.ndarray:
 
 
 def test_things_are_where_they_stand() -> None:
-    imp = {"object0__kind": KINDS.index("imp"), "object0__x": 0.2, "object0__height": 0.5}
-    ball = {"object1__kind": KINDS.index("fireball"), "object1__x": 0.9, "object1__height": 0.1}
-    second = {"object2__kind": KINDS.index("fireball"), "object2__x": 0.5, "object2__height": 0.08}
+    imp: dict[str, Any] = {"object0__kind": KINDS.index("imp"), "object0__x": 0.2, "object0__height": 0.5}
+    ball: dict[str, Any] = {"object1__kind": KINDS.index("fireball"), "object1__x": 0.9, "object1__height": 0.1}
+    second: dict[str, Any] = {"object2__kind": KINDS.index("fireball"), "object2__x": 0.5, "object2__height": 0.08}
     found = READER.things(states(**imp, **ball, **second))
     assert found == (Thing("imp", "left", "near", 1), Thing("fireball", "right", "far", 2))
 
@@ -55,7 +57,7 @@ def test_what_is_seen_for_a_moment_is_not_told() -> None:
         ({"space": 1}, ("shoot",)),
     ],
 )
-def test_actions_are_read_from_the_controls(held: dict[str, float], doing: tuple[str, ...]) -> None:
+def test_actions_are_read_from_the_controls(held: dict[str, Any], doing: tuple[str, ...]) -> None:
     assert READER.read(moving(states(ammo=5, weapon=2)), actions(**held), GREY).doing == doing
 
 

@@ -129,10 +129,11 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class LatencyConfig:
-    """Key presses to time, in the real window on a virtual screen.
+    """Key presses to time, in the real window or a real browser, on a virtual screen.
 
     Attributes:
         world: name, folder or Hub id.
+        browser: play on the page of `worldsim serve` in Chromium, instead of in the window.
         sources: what is played: the world, and the real game where that is installed.
         key: that is pressed; by default the first that the world listens to.
         presses: of each source.
@@ -142,6 +143,7 @@ class LatencyConfig:
     """
 
     world: Positional[str] = DEFAULT_WORLD
+    browser: bool = False
     sources: tuple[Literal["dream", "real"], ...] = ("dream", "real")
     key: str | None = None
     presses: int = 100

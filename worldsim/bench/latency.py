@@ -1,9 +1,9 @@
-"""`worldsim bench latency`: from a key to the changed picture in the real window, as a player sees it.
+"""`worldsim bench latency`: from a key to the changed picture in the real window or browser, as a player sees it.
 
-`worldsim play` runs on a virtual screen whose memory we read, and gets keys as a keyboard sends them. The window
-draws the line of keys held into the same picture as the frame that was made under them, so the moment at which
-that line changes is the moment at which the first such frame is on the screen. Which pixels those are is learned
-from a few long presses.
+`worldsim play`, or Chromium with the page of `worldsim serve`, runs on a virtual screen whose memory we read, and gets
+keys as a keyboard sends them. Both draw the line of keys held into the same picture as the frame that was made under
+them, so the moment at which that line changes is the moment at which the first such frame is on the screen. Which
+pixels those are is learned from a few long presses.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.bench.chromium import check_browser
 from worldsim.bench.config import LatencyConfig
 from worldsim.bench.display import VirtualScreen, check_display, virtual_screen
+from worldsim.bench.page import page_player
 from worldsim.bench.stream import format_machine
 from worldsim.envs.games import recorded_game
 from worldsim.errors import GameError, WorldsimError
@@ -45,15 +47,17 @@ def bench_latency(config: LatencyConfig) -> dict[str, Any]:
         "results": a dict per source, its times in milliseconds and in frames at the world's own rate; "machine".
 
     Raises:
-        DisplayError: without Xvfb or the library that sends keys.
+        DisplayError: without Xvfb, the library that sends keys, or the browser that is asked for.
         WorldError: if there is no such world.
         WorldsimError: if it does not listen to the key, or the window does not answer.
         GameError: if only the real game is asked for, and it is not installed.
     """
     check_display()
+    if config.browser:
+        check_browser()
     world = read_config(find_world(config.world))
     key = _pick_key(config, world)
-    sources = [source for source in config.sources if source == "dream" or _is_playable(world, must=len(config.sources) == 1)]
+    sources = [source for source in _sources(config) if source == "dream" or _is_playable(world, must=len(config.sources) == 1)]
     machine = describe_machine()
     print(format_machine(machine), flush=True)
     results = [measure_source(config, world, source, key) for source in sources]
@@ -63,7 +67,8 @@ def bench_latency(config: LatencyConfig) -> dict[str, Any]:
 
 def measure_source(config: LatencyConfig, world: WorldConfig, source: str, key: str) -> dict[str, Any]:
     """Figures of the dream or the real game."""
-    with virtual_screen() as screen, _player(config, screen) as alive:
+    player = page_player if config.browser else _player
+    with virtual_screen() as screen, player(config, screen) as alive:
         _open(screen, alive)
         if source == "real":
             _press(screen, "Tab")
@@ -74,6 +79,7 @@ def measure_source(config: LatencyConfig, world: WorldConfig, source: str, key: 
     return {
         "world": config.world,
         "source": source,
+        "shown": "browser" if config.browser else "window",
         "runtime": config.runtime,
         "key": key,
         "presses": len(times),
@@ -151,11 +157,20 @@ def time_presses(
 
 def format_latencies(results: Sequence[dict[str, Any]]) -> str:
     """Results as a table."""
-    titles = ("world", "source", "runtime", "presses", *(f"p{q} ms" for q in PERCENTILES), *(f"p{q} frames" for q in PERCENTILES))
+    titles = (
+        "world",
+        "source",
+        "in",
+        "runtime",
+        "presses",
+        *(f"p{q} ms" for q in PERCENTILES),
+        *(f"p{q} frames" for q in PERCENTILES),
+    )
     rows = [
         (
             result["world"],
             result["source"],
+            result["shown"],
             result["runtime"],
             str(result["presses"]),
             *(f"{value:.0f}" for value in result["milliseconds"].values()),
@@ -163,7 +178,7 @@ def format_latencies(results: Sequence[dict[str, Any]]) -> str:
         )
         for result in results
     ]
-    return text_table(titles, rows, left=(0, 1, 2))
+    return text_table(titles, rows, left=(0, 1, 2, 3))
 
 
 def _pick_key(config: LatencyConfig, world: WorldConfig) -> str:
@@ -173,6 +188,11 @@ def _pick_key(config: LatencyConfig, world: WorldConfig) -> str:
     if config.key is not None and config.key not in keys:
         raise WorldsimError(f"key was {config.key!r}; {config.world} listens to: {', '.join(keys)}.")
     return config.key or keys[0]
+
+
+def _sources(config: LatencyConfig) -> tuple[str, ...]:
+    """What is measured; in a browser the dream only, as the real game is never shown there without it."""
+    return ("dream",) if config.browser else config.sources
 
 
 def _is_playable(world: WorldConfig, must: bool) -> bool:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of, use_game
 from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DEFAULT = EvalConfig()
+STUDIO_CALLS = 16  # network calls per clip, where --num-steps says nothing
 
 
 def evaluate(
@@ -22,6 +27,9 @@ def evaluate(
     from worldsim.eval.report import evaluate as run
     from worldsim.world import find_world, read_config
 
+    if options.studio:
+        measure_studio(options, config, output)
+        return
     data, out, home = options.data, options.out, folder_of_game(options.game)
     if options.game is not None:
         use_game(options.game, read_config(find_world(options.world)).source)
@@ -36,6 +44,30 @@ def evaluate(
         print(draw(options.world, data, out, config=config, device=options.device))
     else:
         run(options.world, data, out, config=config, device=options.device, json=output.json)
+
+
+def measure_studio(options: EvalOptions, config: EvalConfig, output: Output) -> None:
+    """Measures how a world follows prompts."""
+    from worldsim.machine import describe_machine
+    from worldsim.studio.attributes import Judge
+    from worldsim.studio.captioning import datasets_in
+    from worldsim.studio.following import examples, format_following, measure_following
+    from worldsim.studio.pipeline import Studio
+    from worldsim.world import find_world, world_hash
+
+    folder = find_world(options.world)
+    studio = Studio.from_pretrained(folder, device=options.device)
+    game = folder_of(studio.config.game)
+    roots = datasets_in(options.data or Path("data") / game.with_name(f"{game.name}-eval"))
+    calls = config.num_steps or STUDIO_CALLS
+
+    def make(prompt: str, frames: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+        return studio(prompt, frames=frames, size=size, seed=seed, num_steps=calls).frames
+
+    figures = measure_following(make, Judge.load(), examples(roots, config.clips, config.seed), seed=config.seed)
+    print(format_following(figures))
+    about = {"name": studio.config.name, "hash": world_hash(folder), "num_steps": calls}
+    output.write({"world": about, "machine": describe_machine(), "seed": config.seed, "following": figures})
 
 
 def replay(config: Annotated[ReplayConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

@@ -1,4 +1,4 @@
-"""`worldsim play`, `record` and `generate`: worlds to look at."""
+"""`worldsim play` and `record`: worlds to look at."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from worldsim.cli.app import main
 from worldsim.cli.options import FLAT, use_game
+from worldsim.cli.serve import can_serve
 from worldsim.player import PlayConfig
-from worldsim.studio.config import GenerateConfig, RecordConfig
+from worldsim.studio.config import RecordConfig
 
 if TYPE_CHECKING:
     import gymnasium
@@ -27,8 +28,17 @@ def play(config: Annotated[PlayConfig, FLAT] = PLAY) -> None:
 
 
 def play_main() -> None:
-    """Entry point of `worldsim-play` and play.py: `worldsim play` with the same options."""
-    main(["play", *sys.argv[1:]])
+    """Entry point of `worldsim-play` and play.py: `worldsim play` with the same options; without any, and without a display,
+    `worldsim serve`.
+    """
+    from worldsim.envs.screen import has_display
+
+    given = sys.argv[1:]
+    if given or not can_serve() or has_display():
+        main(["play", *given])
+        return
+    print("there is no display to open a window on; play in a browser instead", flush=True)
+    main(["serve"])
 
 
 def record(config: Annotated[RecordConfig, FLAT]) -> None:
@@ -50,10 +60,3 @@ def _watch(config: RecordConfig, env: gymnasium.Env[Any, Any], episodes: int, fr
     about = {"title": config.source, "fps": source.fps, "meanings": dict(game.meanings) if game else {}}
     scene = GameScene(env, source.control_spec, episodes=episodes, frames=frames, seed=config.seed, **about)  # type: ignore[arg-type]
     play_scene(scene, PlayConfig(zoom=config.scale))
-
-
-def generate(config: Annotated[GenerateConfig, FLAT]) -> None:
-    """Saves a picture or a clip."""
-    from worldsim.studio.generate import generate_clip
-
-    print(generate_clip(config))

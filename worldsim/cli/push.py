@@ -51,14 +51,14 @@ def _push_world(config: PushConfig) -> str:
     from worldsim.hub import check_inside, upload
     from worldsim.world import find_world, read_config
     from worldsim.world.card import CARD, world_card
-    from worldsim.world.folder import FILES, load_world
+    from worldsim.world.folder import files_of, load_world
 
     folder = find_world(config.source)
     load_world(folder)  # a damaged one is not shared
     check_inside(folder / CARD, folder)
     report = "" if config.figures is None else format_figures(read_json(config.figures, "psnr", "world"))
     card = world_card(folder, read_config(folder), config.repo, report=report, license=config.license)
-    files = {name: folder / name for name in reversed(FILES)} | {CARD: card.encode()}
+    files = {name: folder / name for name in reversed(files_of(folder))} | {CARD: card.encode()}
     return upload(files, config.repo, "model", private=config.private, message="A world made with worldsim")
 
 

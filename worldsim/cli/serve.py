@@ -15,14 +15,13 @@ NEEDED = ("starlette", "uvicorn", "websockets")
 
 def serve(config: Annotated[ServeConfig, FLAT] = SERVE) -> None:
     """Lets people play in their browsers; Ctrl-C ends it."""
-    check_server()
+    if not can_serve():
+        raise ServeError(f"a server needs {', '.join(NEEDED)}; install with: pip install 'worldsim-dit[serve]'")
     from worldsim.serve.server import serve as run
 
     run(config)
 
 
-def check_server() -> None:
-    """Raises `ServeError` unless the packages of the extra `serve` are installed."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ServeError(f"a server needs {', '.join(missing)}; install with: pip install 'worldsim-dit[serve]'")
+def can_serve() -> bool:
+    """Whether the packages of the extra `serve` are installed."""
+    return all(find_spec(name) for name in NEEDED)

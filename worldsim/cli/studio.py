@@ -1,11 +1,11 @@
-"""`worldsim studio collect`, `captions` and `words`: what a world that takes words is trained on."""
+"""`worldsim studio collect`, `captions`, `words` and `judge`: what a world that takes words is trained on."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
-from worldsim.studio.data_config import CaptionsConfig, StudioCollectConfig, WordsConfig
+from worldsim.studio.data_config import CaptionsConfig, JudgeConfig, StudioCollectConfig, WordsConfig
 
 
 def collect(config: Annotated[StudioCollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -26,10 +26,17 @@ def collect(config: Annotated[StudioCollectConfig, FLAT], output: Annotated[Outp
 
 
 def captions(config: Annotated[CaptionsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
-    """Writes captions, from the game's own state."""
-    from worldsim.studio.captioning import caption_all, datasets_in
+    """Writes captions."""
+    from worldsim.studio.captioning import Reader, caption_all, datasets_in, game_scenes
 
-    figures = caption_all([root for folder in config.folders for root in datasets_in(folder)], seed=config.seed)
+    scenes: Reader = game_scenes
+    if config.by == "pictures":
+        from worldsim.studio.attributes import Judge
+        from worldsim.studio.judging import picture_scenes
+
+        scenes = picture_scenes(Judge.load())
+    roots = [root for folder in config.folders for root in datasets_in(folder)]
+    figures = caption_all(roots, seed=config.seed, scenes=scenes)
     _report(figures)
     output.write(figures)
 
@@ -43,6 +50,21 @@ def words(config: Annotated[WordsConfig, FLAT], output: Annotated[Output, FLAT] 
     made.save(config.out)
     print(f"{len(made)} words of {made.channels} numbers: {config.out}")
     output.write({"words": len(made), "channels": made.channels})
+
+
+def judge(config: Annotated[JudgeConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Trains and measures the judge of pictures."""
+    from worldsim.studio.attributes import Judge
+    from worldsim.studio.captioning import datasets_in
+    from worldsim.studio.judging import format_measured, make_judge, measured
+
+    held_out = datasets_in(config.held_out)
+    if config.steps:
+        figures = make_judge(datasets_in(config.data), held_out, config.out, steps=config.steps, seed=config.seed)
+    else:
+        figures = measured(Judge.load(config.out), held_out)
+    print(format_measured(figures))
+    output.write(figures)
 
 
 def _report(figures: dict[str, dict[str, int]]) -> None:

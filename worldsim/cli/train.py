@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 def train(options: Annotated[TrainOptions, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Trains a world."""
+    from worldsim.presets import STUDIOS
     from worldsim.train import distributed
     from worldsim.train.launch import launch, reported
 
+    if options.game in STUDIOS:
+        if options.nproc > 1 or distributed.expected() > 1:
+            raise ConfigError(
+                f"nproc was {max(options.nproc, distributed.expected())}; {options.game} is trained by one process."
+            )
+        train_studio(options, output)
+        return
     if options.nproc > 1:
         if distributed.expected() > 1:
             raise ConfigError(f"nproc was {options.nproc} inside torchrun, which says itself how many there are; leave it out.")
@@ -73,3 +81,34 @@ def _arguments(options: TrainOptions, output: Output) -> list[str]:
     given |= {"budget": options.budget, "device": options.device, "batches": options.batches}
     words = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return [options.game, *words, *([] if options.compile else ["--no-compile"])]
+
+
+def train_studio(options: TrainOptions, output: Output) -> None:
+    """Trains a world that reads prompts, on a folder of captioned recordings, one for each size of frames."""
+    from worldsim.envs.games import find_game
+    from worldsim.presets import STUDIOS
+    from worldsim.studio.collect import record_studio
+    from worldsim.studio.data_config import StudioCollectConfig
+    from worldsim.studio.train import find_words
+    from worldsim.studio.train import train_studio as run
+    from worldsim.world import world_hash
+
+    config, recorded = STUDIOS[options.game](), StudioCollectConfig()
+    data, out = existing_data(options.data, recorded.out), options.out or Path("runs") / config.name
+    words = find_words(options.start)
+    check_writable_folder(out)
+    if not data.exists():
+        record_studio(find_game(recorded.game), data, frames=recorded.frames, eval_frames=recorded.eval_frames)
+    compiled = options.compile and compiler_found()
+    world = run(
+        config,
+        data,
+        out,
+        options.seconds,
+        words=words,
+        device=options.device,
+        compiled=compiled,
+        start=options.start,
+    )
+    print(f"{world}\nmake a clip: worldsim generate --world {world}")
+    output.write({"world": str(world), "hash": world_hash(world), "budget_s": options.seconds})

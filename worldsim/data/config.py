@@ -24,8 +24,8 @@ class CollectConfig:
         out: folder of the dataset; by default data/ and the game's name, or data beside the game's file.
         frames: training frames; by default what the game's world is trained on.
         eval_frames: held-out frames, from episodes that training never sees.
-        policy: who plays: random, pacing, sweeping, coverage, restless, or module:Class of your own, which sees frame
-            and info, or a .zip of Stable-Baselines3; "auto" is the mixture that the game declares.
+        policy: who plays: random, pacing, sweeping, coverage, shooting, strafing, standing, restless, or module:Class of your
+            own, which sees frame and info, or a .zip of Stable-Baselines3; "auto" is the mixture that the game declares.
         processes: games played at a time; by default one per core.
         seed: of all episodes.
         lossless: store frames bit for bit.

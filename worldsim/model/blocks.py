@@ -32,7 +32,7 @@ class Attention(nn.Module):
         self.query_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
         self.key_norm = nn.RMSNorm(config.head_dim, eps=EPS, device=device, dtype=torch.float32)
         prompt = 2 * config.kv_heads * config.head_dim
-        self.prompt_kv = Linear(config.width, prompt, device, bias=False) if config.prompt else None
+        self.prompt_kv = Linear(config.width, prompt, device, bias=False) if config.prompt and self.kind != "time" else None
 
     def forward(self, x_BTNC: Tensor, layout: Layout, ring: Ring | None, prompt_BLC: Tensor | None) -> Tensor:
         if ring is not None and self.kind != "space" and (self.kind == "time" or self.prompt_kv is None):

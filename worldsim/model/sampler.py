@@ -134,6 +134,7 @@ class Stream:
         self.context_level, self.draw_level, self.rounds, self.temperature = context_level, draw_level, rounds, temperature
         self.ring = Ring(model.config, batch, 1 + grid[0] * grid[1], model.device, model.ring_dtype)
         self.dtype, self.device, self.batch = model.dtype, model.device, batch
+        self.foreseen: Tensor | None = None  # logits of the controls after the last frame imagined, `(B, A, bins)`
         self._graphs: dict[tuple[Any, ...], Replay] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,13 +161,14 @@ class Stream:
         controls, noise = controls.to(self.device, self.dtype), noise.to(self.device, torch.float32)
         uniforms = None if uniforms is None else uniforms.to(self.device)
         if before is not None and hasattr(self.model, "write_and_call"):
-            latent, reward, end = self._imagine(controls, noise, uniforms, before)
+            latent, reward, end, *_ = self._imagine(controls, noise, uniforms, before)
             return latent, reward, end
         if before is not None:
             self.commit(*before)
         given = (controls, noise) if uniforms is None else (controls, noise, uniforms)
         settings = (self.num_steps, self.draw_level, self.rounds, self.temperature, len(given))
-        latent, reward, end = self._run(settings, self._imagine, *given)
+        latent, reward, end, *foreseen = self._run(settings, self._imagine, *given)
+        self.foreseen = foreseen[0] if foreseen else None
         return latent, reward, end
 
     def _imagine(
@@ -191,7 +193,8 @@ class Stream:
                 made = call(i, z)
                 x = made.x.float()
             z = step_toward(z, x, *(levels[j].expand(self.batch, 1) for j in (i, i + 1)))
-        return z[:, 0], expected_reward(made.reward[:, 0]), end[:, 0].float().sigmoid()
+        foreseen = () if made.controls is None else (made.controls[:, 0],)
+        return z[:, 0], expected_reward(made.reward[:, 0]), end[:, 0].float().sigmoid(), *foreseen
 
     def _write_and_call(self, before: Finished, z: Tensor, level: Tensor, size: Tensor, controls: Tensor) -> Prediction:
         """Commits the frame before, and makes the first call for the next one."""

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("show_figures", pygame.K_F10, "F10", "show or hide the figures"),
     Command("toggle_fullscreen", pygame.K_F11, "F11", "fullscreen"),
     Command("screenshot", pygame.K_F12, "F12", "screenshot"),
+    Command("say_prompt", pygame.K_RETURN, "Enter", "say what comes next, in a world that reads prompts"),
     Command("next_mode", pygame.K_TAB, "Tab", "dream, real, side by side"),
     Command("leave", pygame.K_ESCAPE, "Esc", "release the mouse; quit"),
 )

@@ -36,6 +36,8 @@ class PlayConfig:
         replay: dataset to show instead of playing a world.
         episode: first episode to replay.
         frames: stop after so many; 0 for never.
+        prompt: what the world shows, in plain words, for a world that reads prompts; Enter says more while playing.
+        image: picture to begin with, instead of a start of the world; one may also be dropped onto the window.
     """
 
     world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = ""
@@ -53,6 +55,8 @@ class PlayConfig:
     replay: Path | None = None
     episode: int = 0
     frames: int = 0
+    prompt: str = ""
+    image: Path | None = None
 
     def __post_init__(self) -> None:
         if self.num_steps is not None:

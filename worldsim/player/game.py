@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.record import frame_of
 from worldsim.errors import GameError
-from worldsim.player.session import Pane
+from worldsim.player.scene import Pane
 
 
 class GameScene:
@@ -101,6 +102,14 @@ class GameScene:
         settle = getattr(self.env.unwrapped, "settle", None)
         if settle is not None:
             settle()
+
+    def say(self, prompt: str) -> None:
+        """Nothing here reads prompts."""
+        self.notices.append("only a dream reads prompts")
+
+    def begin_with(self, picture: Path) -> None:
+        """Nothing here starts from a picture."""
+        self.notices.append("only a dream starts from a picture")
 
     def change_num_steps(self, change: int) -> None:
         self.notices.append("the settings stay as they are while an episode is recorded")

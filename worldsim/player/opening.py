@@ -20,7 +20,8 @@ from worldsim.worlds import DEFAULT_WORLD, find_world
 if TYPE_CHECKING:
     from worldsim.player.chooser import Chooser
     from worldsim.player.replay import Replay
-    from worldsim.player.session import Scene, Session
+    from worldsim.player.scene import Scene
+    from worldsim.player.session import Session
 
 T = TypeVar("T")
 SIZE = (660, 560)
@@ -37,7 +38,7 @@ def play(config: PlayConfig) -> None:
     """
     if config.world:
         find_world(config.world)
-    open_display(f"run: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
+    open_display(f"run: worldsim serve, or: worldsim record {config.world or DEFAULT_WORLD} --out dream.mp4")
     scene: Session | Replay | None = None
     try:
         pygame.display.set_caption("worldsim")

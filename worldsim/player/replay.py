@@ -14,7 +14,7 @@ from worldsim.data.format import data_path, video_path
 from worldsim.data.tables import read_rows
 from worldsim.data.video import read_frames
 from worldsim.errors import DataError
-from worldsim.player.session import Pane
+from worldsim.player.scene import Pane
 
 
 class Replay:
@@ -86,6 +86,14 @@ class Replay:
 
     def settle(self) -> None:
         """Nothing waits."""
+
+    def say(self, prompt: str) -> None:
+        """Nothing here reads prompts."""
+        self.notices.append("only a dream reads prompts")
+
+    def begin_with(self, picture: Path) -> None:
+        """Nothing here starts from a picture."""
+        self.notices.append("only a dream starts from a picture")
 
     def change_num_steps(self, change: int) -> None:
         self.notices.append("a recording has no network calls")

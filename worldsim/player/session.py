@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldsim.controls import Controls, ControlSpec
+from worldsim.controls import Controls
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.games import known_game
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import GameError
 from worldsim.player.config import PlayConfig
 from worldsim.player.recording import Recordings
+from worldsim.player.scene import Pane
+from worldsim.studio.pictures import read_picture
+from worldsim.studio.pipeline import Studio
 from worldsim.world import find_world
 from worldsim.world.provenance import dream_labels
 from worldsim.world.runtimes.prepare import prepare_in_background
@@ -25,68 +29,6 @@ from worldsim.world.runtimes.prepare import prepare_in_background
 MODES = ("dream", "real", "side by side")
 ENDED = {"dream": "the dream", "real": "the real game"}
 TRIES = 10  # seeds of the real game, of which some may end it before there is a context
-
-
-@dataclass
-class Pane:
-    """One of the games being shown.
-
-    Attributes:
-        frame: the current frame, uint8 `(H, W, 3)`.
-        score: sum of rewards since the player took over; None where there are no rewards.
-        survived: frames since then.
-        over: whether its episode is over; the last frame stays.
-    """
-
-    frame: NDArray[np.uint8]
-    score: float | None = 0.0
-    survived: int = 0
-    over: bool = False
-
-
-class Scene(Protocol):
-    """What a window can show: a `Session` that is played, or a `Replay` that is watched.
-
-    Attributes:
-        title: of the window.
-        spec: controls that it listens to.
-        fps: its own rate.
-        meanings: what controls do, by their names in the spec.
-        panes: what is shown, by name.
-        mode: in a word or two.
-        position: frames since the last start.
-        held: controls of the current frame.
-        notices: lines for the player to read; whoever shows them empties the list.
-        figures: a line of settings.
-        done: whether there is nothing more to show, so that the window closes.
-    """
-
-    title: str
-    spec: ControlSpec
-    fps: float
-    meanings: dict[str, str]
-    panes: dict[str, Pane]
-    position: int
-    held: Controls
-    notices: list[str]
-    done: bool
-
-    @property
-    def mode(self) -> str: ...
-    @property
-    def figures(self) -> str: ...
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def recording(self) -> bool: ...
-    def restart(self) -> None: ...
-    def next_mode(self) -> None: ...
-    def after_end(self) -> None: ...
-    def advance(self, controls: Controls) -> None: ...
-    def settle(self) -> None: ...
-    def change_num_steps(self, change: int) -> None: ...
-    def toggle_recording(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -172,6 +114,11 @@ class Session:
         self._starts = world.starts, world.start_controls
         window = world.config.dynamics.window
         self._history = History(deque(maxlen=window), deque(maxlen=window))
+        self._picture: NDArray[np.uint8] | None = None
+        self._imagined = bool(config.prompt and config.image is None)  # whether starts are made from the prompt, too
+        world.prompt = config.prompt
+        if config.image is not None:
+            self._picture = self._read(config.image)
         self._origin = DreamOrigin()
 
     @property
@@ -261,6 +208,28 @@ class Session:
         self._origin.replayable = not self._origin.vectors
         self.notices.append(self.figures)
 
+    def say(self, prompt: str) -> None:
+        """What the dream shows from the next frame on.
+
+        Raises:
+            WorldError: if the world reads no prompts.
+        """
+        self.dream.world.prompt = prompt
+        self.recordings.end_episode("dream")
+        self._origin.replayable = not self._origin.vectors
+        self.notices.append(f"prompt: {prompt}" if prompt else "no prompt")
+
+    def begin_with(self, picture: Path) -> None:
+        """Starts the dream from a picture of the player's own, now and after every end.
+
+        Raises:
+            FileError: if it cannot be read.
+        """
+        self._picture, self._imagined = self._read(picture), False
+        self.recordings.stop()
+        self.mode = "dream"
+        self.restart()
+
     def toggle_recording(self) -> None:
         """Starts or stops recording what is shown, each source to a dataset of its own."""
         if self.recordings.on:
@@ -306,10 +275,22 @@ class Session:
         world = self.dream.world
         if world.starts is not self._starts[0]:
             world.set_starts(*self._starts)
-        frame, _ = self.dream.reset(seed=self.seed)
-        self._origin = DreamOrigin()
+        picture = self._imagine_picture() if self._imagined else self._picture
+        frame, _ = self.dream.reset(seed=self.seed, options=None if picture is None else {"frames": picture[None]})
+        self._origin = DreamOrigin(replayable=picture is None)
         self.panes["dream"] = self._pane(frame)
         self.seed += 1
+
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        """A picture in the size of the world's frames."""
+        config = self.dream.world.config
+        size = config.width, config.height
+        return read_picture(path, size, size, config.tokenizer.factor)
+
+    def _imagine_picture(self) -> NDArray[np.uint8]:
+        """A picture of what the prompt says, another one for every start."""
+        world = self.dream.world
+        return Studio(world)(world.prompt, frames=1, seed=self.seed).frames[0]
 
     def _start_real(self) -> None:
         assert self.real is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pygame
 
@@ -19,10 +20,11 @@ from worldsim.player.latch import Latch
 from worldsim.player.pacing import Pacer, Timings
 from worldsim.player.panes import arrange, draw_frames, take_picture, window_size
 from worldsim.player.recording import FAILURES
-from worldsim.player.session import Scene
+from worldsim.player.scene import Scene
 
 MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 4.0
 NEVER = float("inf")
+LONGEST_PROMPT = 300  # characters
 
 
 class Window:
@@ -41,6 +43,7 @@ class Window:
         self.running, self.paused, self.single, self.with_figures, self.fullscreen = True, False, False, True, False
         self.help_until, self.quit_until, self.restart_at = 0.0, 0.0, NEVER
         self.text, self.text_until = "", 0.0
+        self.typed: str | None = None  # a prompt that is being written
         pygame.display.set_caption(f"worldsim - {scene.title}")
         scene.restart()
         self.open(config.zoom)
@@ -62,7 +65,7 @@ class Window:
                 self.scene.after_end()
             if self.scene.done:
                 break
-            idle = self.paused and not self.single
+            idle = self.typed is not None or (self.paused and not self.single)
             if not idle and self.pacer.wait(now) == 0:
                 self.advance(now)
             else:
@@ -89,6 +92,10 @@ class Window:
         for event in pygame.event.get():
             if event.type == pygame.QUIT:
                 self.running = False
+            elif event.type == pygame.DROPFILE:
+                self.attempt(lambda path=event.file: self.scene.begin_with(Path(path)))
+            elif self.typed is not None and event.type in (pygame.KEYDOWN, pygame.KEYUP, pygame.TEXTINPUT):
+                self.type_prompt(event)
             elif event.type in (pygame.KEYDOWN, pygame.KEYUP):
                 self.handle_key(event, event.type == pygame.KEYDOWN)
             elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP):
@@ -124,10 +131,33 @@ class Window:
             return
         if command.name != "leave":
             self.quit_until = 0.0
+        self.attempt(getattr(self, command.name))
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Does something that may not be possible, which the player then reads."""
         try:
-            getattr(self, command.name)()
+            action()
         except FAILURES as error:
             self.say(str(error))
+
+    def say_prompt(self) -> None:
+        """From here on keys write a prompt; Enter says it, Escape does not. The dream waits."""
+        self.latch.release()
+        self.typed = ""
+        pygame.key.start_text_input()
+
+    def type_prompt(self, event: pygame.event.Event) -> None:
+        """A key of a prompt that is being written."""
+        assert self.typed is not None
+        if event.type == pygame.TEXTINPUT:
+            self.typed = (self.typed + event.text)[:LONGEST_PROMPT]
+        elif event.type == pygame.KEYDOWN and event.key == pygame.K_BACKSPACE:
+            self.typed = self.typed[:-1]
+        elif event.type == pygame.KEYDOWN and event.key in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_ESCAPE):
+            prompt, self.typed = self.typed.strip(), None
+            pygame.key.stop_text_input()
+            if event.key != pygame.K_ESCAPE:
+                self.attempt(lambda: self.scene.say(prompt))
 
     def show_help(self) -> None:
         """Hides the help if it is shown, shows it if it is hidden."""
@@ -245,7 +275,9 @@ class Window:
         if several:
             for name, area in areas.items():
                 self.hud.heading(self.screen, f"{name}   {_progress(self.scene, name)}", area)
-        if now < self.text_until:
+        if self.typed is not None:
+            self.hud.message(self.screen, f"what comes next? {self.typed}_")
+        elif now < self.text_until:
             self.hud.message(self.screen, self.text)
         elif self.scene.spec.has_mouse and not self.captured:
             self.hud.message(self.screen, "click to capture the mouse")

@@ -45,7 +45,9 @@ def game_scenes(dataset: Dataset, i: int) -> list[Scene]:
     """
     missing = [name for name in ("place", *COLUMNS) if name not in dataset.info.state]
     if missing:
-        raise DataError(f"{dataset.root} records no {missing[0]!r}, of which captions are made; use the trained captioner.")
+        raise DataError(
+            f"{dataset.root} records no {missing[0]!r}, of which captions are made; use worldsim studio captions --by pictures."
+        )
     reader, episode = SceneReader(dataset.info.state, dataset.spec), dataset.episode(i)
     return [
         reader.read(episode.states[a:b], episode.actions[a:b], episode.frames[(a + b) // 2])
@@ -81,7 +83,9 @@ def caption_dataset(
     return len(rows)
 
 
-def caption_all(roots: Sequence[Path], *, seed: int = 0, progress: bool = True) -> dict[str, dict[str, int]]:
+def caption_all(
+    roots: Sequence[Path], *, seed: int = 0, scenes: Reader = game_scenes, progress: bool = True
+) -> dict[str, dict[str, int]]:
     """Captions several datasets, no two of their captions alike; see `caption_dataset`.
 
     Returns:
@@ -90,7 +94,7 @@ def caption_all(roots: Sequence[Path], *, seed: int = 0, progress: bool = True) 
     taken: set[str] = set()
     figures = {}
     for root in roots:
-        captions, dataset = caption_dataset(root, seed=seed, taken=taken, progress=progress), Dataset(root)
+        captions, dataset = caption_dataset(root, seed=seed, scenes=scenes, taken=taken, progress=progress), Dataset(root)
         figures[str(root)] = {"episodes": len(dataset), "frames": dataset.total_frames, "captions": captions}
     return figures
 

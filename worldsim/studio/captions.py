@@ -10,8 +10,10 @@ import numpy as np
 from worldsim.errors import ConfigError, shown
 from worldsim.studio import vocabulary
 from worldsim.studio.scene import Scene, Thing
+from worldsim.world.words import Words
 
 LENGTHS = {1: (4, 6), 2: (8, 14), 3: (15, 24)}  # level of detail -> fewest and most words
+NEAR = 0.6  # likeness, from -1 to 1, above which a word stands for another
 _TRIES = 60
 
 
@@ -142,7 +144,7 @@ class _Draw:
         return " ".join(text.format(walls=walls, floor=floor, ceiling=ceiling).split())
 
 
-def expand(prompt: str, seed: int = 0, *, most: int = LENGTHS[3][1]) -> str:
+def expand(prompt: str, seed: int = 0, *, words: Words | None = None, most: int = LENGTHS[3][1]) -> str:
     """A short prompt with more detail: what it does not speak of is added by the grammar of the captions.
 
     >>> expand("two soldiers in a corridor")
@@ -151,10 +153,11 @@ def expand(prompt: str, seed: int = 0, *, most: int = LENGTHS[3][1]) -> str:
     Args:
         prompt: text; all of it stands at the beginning of the result.
         seed: of what is added.
+        words: with which it understands words that no caption uses; see `read_prompt`.
         most: words that the result may have; a prompt that is as long already comes back as it is.
     """
     rng = np.random.default_rng(seed)
-    said = read_prompt(prompt)
+    said = read_prompt(prompt, words)
     scene = complete(said, rng)
     draw = _Draw(scene, rng)
     parts: list[Callable[[], str]] = []
@@ -213,19 +216,39 @@ COLOURED = {
 _COUNTS = {"two": 2, "pair": 2, "three": 3, "four": 4, "several": 4, "five": 5, "many": 6, "group": 6}
 
 
-def read_prompt(prompt: str) -> Scene:
-    """What a prompt says, as far as its words are those of the captions; see `Scene` for what is unknown."""
-    text = " ".join(re.findall("[a-z]+", prompt.lower()))
-    words = set(text.split())
+def read_prompt(prompt: str, words: Words | None = None) -> Scene:
+    """What a prompt says, as far as its words are those of the captions; see `Scene` for what is unknown.
+
+    Args:
+        prompt: text.
+        words: with which a word that no caption uses stands for the one that is nearest in meaning; by default for none.
+    """
+    spoken = re.findall("[a-z]+", prompt.lower())
+    text = " ".join(spoken if words is None else familiar(spoken, words))
     things = _things_in(text)
     return Scene(
-        place=_place_in(words, {thing.kind for thing in things}),
+        place=_place_in(set(text.split()), {thing.kind for thing in things}),
         things=things,
         weapon=_first(text, {name: (name, *phrases) for name, phrases in vocabulary.WEAPONS.items() if name != "none"})
         or _first(text, {"none": vocabulary.WEAPONS["none"]}),
         health=_first(text, vocabulary.HEALTHS),
         doing=tuple(_actions_in(text)),
     )
+
+
+def familiar(spoken: Sequence[str], words: Words) -> list[str]:
+    """Words, each as it is if captions use it or nothing is near, and otherwise as the nearest word of the captions."""
+    grammar = vocabulary.grammar_words()
+    known = set(grammar)
+    vectors = np.stack([words.vector(word) for word in grammar])
+    result = []
+    for word in spoken:
+        for part in [word] if word in known else words.known(word) or [word]:
+            if part not in known and part in words:
+                likeness = vectors @ words.vector(part)
+                part = grammar[int(likeness.argmax())] if likeness.max() > NEAR else part
+            result.append(part)
+    return result
 
 
 def _place_in(words: set[str], kinds: set[str]) -> str | None:

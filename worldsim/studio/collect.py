@@ -38,7 +38,7 @@ def record_studio(
     Returns:
         Folder of each dataset -> numbers of episodes, frames and captions.
     """
-    roots = []
+    roots: list[Path] = []
     for folder, split, count in ((out, "train", frames), (out.with_name(f"{out.name}-eval"), "eval", eval_frames)):
         if count:
             roots += record_sizes(game, folder, frames=count, split=split, seed=seed, processes=processes).values()

@@ -1,7 +1,8 @@
-"""What the commands `worldsim record` and `worldsim generate` make. Importing this loads no PyTorch."""
+"""What `worldsim record` and the commands of the studio make. Importing this loads no PyTorch."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,12 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
-from worldsim.errors import FileError, check_int
+from worldsim.errors import ConfigError, FileError, check_int, check_number, shown
 
 SCALES = 1, 64
-MOST_TOGETHER = 1000  # frames that are denoised all together
+STUDIO = "doom/studio"
+MOST_MADE = 10_000  # frames of a clip
+MOST_GUIDANCE = 20.0
 MOST_CALLS = 1000
 CLIPS = (".mp4", ".gif", ".png")
 
@@ -69,29 +72,191 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
-class GenerateConfig:
-    """A picture or a clip that begins with no frame at all.
+class MakeOptions:
+    """What all commands of the studio take.
 
     Attributes:
         world: name, folder or Hub id.
-        out: a .png shows the frames from left to right, an .mp4 or .gif one after another.
-        frames: how many, denoised all together.
-        num_steps: network calls.
-        seed: of the controls and the noise.
+        out: an .mp4 or .gif shows the frames one after another, a .png from left to right.
+        prompt: what is to be seen, in plain words.
+        expand: make a short prompt detailed, in the words that the world was trained on; what became of it is printed.
+        controls: that lead from frame to frame, such as "w*8,a+space*4"; "policy" for the world's own; by default unknown ones.
+        num_steps: network calls for every 16 frames or so; with a policy for every frame.
+        guidance: how closely the prompt is followed; 1 as trained, more follows it more closely at twice the cost.
+        seed: of the noise.
         scale: pixels of the clip per pixel of a frame.
+        sheet: write all frames as one picture beside the clip, too.
+        draft: a preview of half the size in a quarter of the network calls.
         device: where the world runs.
     """
 
-    world: Positional[Annotated[str, arg(metavar="WORLD")]]
-    out: Path = Path("generated.png")
-    frames: int = 1
-    num_steps: int = 8
+    world: str = STUDIO
+    out: Path = Path("clip.mp4")
+    prompt: str = ""
+    expand: bool = True
+    controls: str | None = None
+    num_steps: int = 16
+    guidance: float = 2.0
     seed: int = 0
     scale: int = 4
+    sheet: bool = False
+    draft: bool = False
     device: Device = "auto"
 
     def __post_init__(self) -> None:
-        check_int("frames", self.frames, 1, MOST_TOGETHER)
         check_int("num_steps", self.num_steps, 1, MOST_CALLS)
+        check_number("guidance", self.guidance, 0, MOST_GUIDANCE)
         check_int("seed", self.seed, 0, LARGEST_SEED)
         check_int("scale", self.scale, *SCALES)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """A clip of what a prompt says.
+
+    Attributes:
+        text: the prompt; or leave it out for anything.
+        prompts: file with a prompt in every line; each becomes a clip of its own, whose name gets its number.
+        frames: of the clip.
+        size: WIDTHxHEIGHT in pixels, such as 96x64; by default that of the world in play.
+    """
+
+    text: Positional[Annotated[str, arg(metavar="PROMPT")]] = ""
+    prompts: Path | None = None
+    frames: int = 16
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        check_int("frames", self.frames, 1, MOST_MADE)
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """A picture of what a prompt says.
+
+    Attributes:
+        text: the prompt; or leave it out for anything.
+        size: WIDTHxHEIGHT in pixels.
+    """
+
+    text: Positional[Annotated[str, arg(metavar="PROMPT")]] = ""
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class AnimateConfig:
+    """A clip that begins with a picture.
+
+    Attributes:
+        picture: a PNG or JPEG file, whose middle is taken in the shape of the clip.
+        frames: of the clip, the picture included.
+        size: WIDTHxHEIGHT in pixels; by default about the world's own in the picture's shape.
+    """
+
+    picture: Positional[Annotated[str, arg(metavar="PICTURE")]]
+    frames: int = 16
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        check_int("frames", self.frames, 2, MOST_MADE)
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class ExtendConfig:
+    """What came before a clip, and what comes after it.
+
+    Attributes:
+        clip: a video file.
+        after: frames to add at its end.
+        before: frames to add at its beginning.
+        size: WIDTHxHEIGHT in pixels; by default about the world's own in the clip's shape.
+    """
+
+    clip: Positional[Annotated[str, arg(metavar="CLIP")]]
+    after: int = 16
+    before: int = 0
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("after", "before"):
+            check_int(name, getattr(self, name), 0, MOST_MADE)
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class ConnectConfig:
+    """Frames that lead from one clip to another.
+
+    Attributes:
+        first: a video file.
+        second: another.
+        frames: to add between them.
+        size: WIDTHxHEIGHT in pixels; by default about the world's own in the first clip's shape.
+    """
+
+    first: Positional[Annotated[str, arg(metavar="FIRST")]]
+    second: Positional[Annotated[str, arg(metavar="SECOND")]]
+    frames: int = 12
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        check_int("frames", self.frames, 1, MOST_MADE)
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Frames that lead from the end of a clip back to its beginning.
+
+    Attributes:
+        clip: a video file.
+        frames: to add.
+        size: WIDTHxHEIGHT in pixels; by default about the world's own in the clip's shape.
+    """
+
+    clip: Positional[Annotated[str, arg(metavar="CLIP")]]
+    frames: int = 12
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        check_int("frames", self.frames, 1, MOST_MADE)
+        parse_size(self.size)
+
+
+@dataclass(frozen=True)
+class EditConfig:
+    """A clip made anew, in its old structure.
+
+    Attributes:
+        clip: a video file, or a picture.
+        strength: how much of it is forgotten, above 0 and up to 1.
+        size: WIDTHxHEIGHT in pixels; by default about the world's own in the clip's shape.
+    """
+
+    clip: Positional[Annotated[str, arg(metavar="CLIP")]]
+    strength: float = 0.6
+    size: str | None = None
+
+    def __post_init__(self) -> None:
+        if check_number("strength", self.strength, 0, 1) == 0:
+            raise ConfigError("strength was 0, which changes nothing; give a number above 0, such as 0.6.")
+        parse_size(self.size)
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`(width, height)` of "96x64", or None.
+
+    Raises:
+        ConfigError: if it is no size.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    if match is None:
+        raise ConfigError(f"size was {shown(text)}; give WIDTHxHEIGHT in pixels, such as 96x64.")
+    return int(match[1]), int(match[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -48,10 +48,12 @@ class CaptionsConfig:
 
     Attributes:
         folders: datasets, or folders of datasets.
+        by: what tells what is seen: the game's own state, or the pictures alone, for recordings that hold no state.
         seed: of the words that are drawn.
     """
 
     folders: Positional[Annotated[tuple[Path, ...], arg(metavar="FOLDER")]]
+    by: Literal["state", "pictures"] = "state"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -78,3 +80,32 @@ class WordsConfig:
         check_int("common", self.common, 1_000, 22_000)
         check_int("channels", self.channels, 8, 384)
         check_writable(self.out, (".safetensors",))
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How the judge of pictures is trained and measured.
+
+    Attributes:
+        data: folder of the studio's training data.
+        eval_data: folder of its held-out data; by default beside the training data, with -eval after its name.
+        out: file to write.
+        steps: batches to train on; 0 trains nothing and measures the judge that is at `out`.
+        seed: of weights and batches.
+    """
+
+    data: Path = Path("data/studio")
+    eval_data: Path | None = None
+    out: Path = Path("judge.safetensors")
+    steps: int = 1600
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int("steps", self.steps, 0, 1_000_000)
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+        check_writable(self.out, (".safetensors",))
+
+    @property
+    def held_out(self) -> Path:
+        """Folder of the held-out data."""
+        return self.data.with_name(f"{self.data.name}-eval") if self.eval_data is None else self.eval_data

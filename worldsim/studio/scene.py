@@ -57,6 +57,11 @@ class Scene:
     colours: tuple[str, str, str] | None = None
 
 
+def side_of(x: float) -> str:
+    """The side of a share of the width."""
+    return "left" if x < LEFT else "right" if x > RIGHT else "middle"
+
+
 class SceneReader:
     """Reads scenes from the rows of a dataset of the studio's game.
 
@@ -68,7 +73,8 @@ class SceneReader:
     def __init__(self, names: Sequence[str], spec: ControlSpec) -> None:
         self._column = {name: i for i, name in enumerate(names)}
         self._objects = [self._column[name] for name in COLUMNS]
-        self._control = {name: i for i, name in enumerate(spec.names)}
+        self._path = [self._column["x"], self._column["y"]]
+        self._controls = spec.names
 
     def read(self, states: NDArray[np.float32], actions: NDArray[np.float32], frame: NDArray[np.uint8]) -> Scene:
         """The scene of T frames.
@@ -85,7 +91,9 @@ class SceneReader:
             things=self.things(states),
             weapon=WEAPONS[int(middle[self._column["weapon"]])],
             health="fine" if health > 70 else "hurt" if health > 25 else "dying",
-            doing=self._doing(states, actions),
+            doing=told_actions(
+                actions, self._controls, path=states[:, self._path], armed=states[:, self._column["ammo"]].max() > 0
+            ),
             colours=colours(frame),
         )
 
@@ -102,29 +110,46 @@ class SceneReader:
             largest = np.where(of_kind, height, -1).argmax(axis=1)[visible]
             rows = np.flatnonzero(visible)
             at, tall = float(np.median(x[rows, largest])), float(np.median(height[rows, largest]))
-            side = "left" if at < LEFT else "right" if at > RIGHT else "middle"
             distance = "far" if tall < FAR else "near" if tall > NEAR else "between"
             count = int(np.median(of_kind.sum(axis=1)[visible]))
-            found.append((tall, Thing(KINDS[number], side, distance, max(1, count))))
+            found.append((tall, Thing(KINDS[number], side_of(at), distance, max(1, count))))
         return tuple(thing for _, thing in sorted(found, key=lambda pair: -pair[0]))
 
-    def _doing(self, states: NDArray[np.float32], actions: NDArray[np.float32]) -> tuple[str, ...]:
-        held = {key: float((actions[:, self._control[key]] >= 0.5).mean()) for key in ("w", "a", "s", "d", "space")}
-        turns = actions[:, self._control["mouse.dx"]]
-        doing = _walking(held)
-        path = states[:, [self._column["x"], self._column["y"]]]
-        steps = np.hypot(*np.diff(path, axis=0).T) if len(path) > 1 else np.zeros(0)
-        walks = (actions[:-1, [self._control[key] for key in ("w", "a", "s", "d")]] >= 0.5).any(axis=1)
-        if doing and walks.sum() > 3 and float(np.median(steps[walks])) < SPEED:
-            doing = ["blocked"]
-        left, right = -float(turns[turns < -0.5].sum()), float(turns[turns > 0.5].sum())
-        if left > 25 and right > 25 and max(left, right) < 3 * min(left, right):
-            doing.append("look around")
-        elif max(left, right) > 20:
-            doing.append("turn left" if left > right else "turn right")
-        if held["space"] > 0.12 and states[:, self._column["ammo"]].max() > 0:
-            doing.append("shoot")
-        return tuple(doing) or ("stand",)
+
+def told_actions(
+    actions: NDArray[np.float32], names: Sequence[str], *, path: NDArray[np.float32] | None = None, armed: bool = True
+) -> tuple[str, ...]:
+    """What a player does, by the controls held; keys of `worldsim.studio.vocabulary.ACTIONS`.
+
+    Args:
+        actions: `(T, A)`.
+        names: of the controls, as `ControlSpec.names`. w, a, s and d walk, space or the left button shoots, mouse dx turns.
+        path: where the player is at each frame, `(T, 2)` in map units; by default whoever walks counts as moving.
+        armed: whether there is anything to shoot with.
+
+    Returns:
+        None of them if no such control is recorded; "stand" if none is used.
+    """
+    column = {name: i for i, name in enumerate(names)}
+    if not {"w", "a", "s", "d", "mouse.dx"} & set(column):
+        return ()
+
+    def share(*keys: str) -> float:
+        known = [column[key] for key in keys if key in column]
+        return float((actions[:, known] >= 0.5).any(axis=1).mean()) if known else 0.0
+
+    doing = _walking({key: share(key) for key in ("w", "a", "s", "d")})
+    if doing and path is not None and _stopped(path, actions[:, [column[key] for key in ("w", "a", "s", "d") if key in column]]):
+        doing = ["blocked"]
+    turns = actions[:, column["mouse.dx"]] if "mouse.dx" in column else np.zeros(len(actions), np.float32)
+    left, right = -float(turns[turns < -0.5].sum()), float(turns[turns > 0.5].sum())
+    if left > 25 and right > 25 and max(left, right) < 3 * min(left, right):
+        doing.append("look around")
+    elif max(left, right) > 20:
+        doing.append("turn left" if left > right else "turn right")
+    if armed and share("space", "mouse.left") > 0.12:
+        doing.append("shoot")
+    return tuple(doing) or ("stand",)
 
 
 def _walking(held: dict[str, float]) -> list[str]:
@@ -137,6 +162,13 @@ def _walking(held: dict[str, float]) -> list[str]:
     elif held["a"] > 0.35 or held["d"] > 0.35:
         doing.append("left" if held["a"] > held["d"] else "right")
     return doing
+
+
+def _stopped(path: NDArray[np.float32], keys: NDArray[np.float32]) -> bool:
+    """Whether a player who walks, holding keys `(T, K)`, hardly moves along the path `(T, 2)`."""
+    walks = (keys[:-1] >= 0.5).any(axis=1)
+    steps = np.hypot(*np.diff(path, axis=0).T)
+    return walks.sum() > 3 and float(np.median(steps[walks])) < SPEED
 
 
 def colours(frame: NDArray[np.uint8]) -> tuple[str, str, str]:

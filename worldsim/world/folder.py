@@ -24,6 +24,8 @@ from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world.config import WorldConfig
 from worldsim.worlds import FILES as FILES
+from worldsim.worlds import WORDS_FILE
+from worldsim.worlds import files_of as files_of
 from worldsim.worlds import find_world as find_world
 
 FLOATS = ("F32", "BF16", "F16")
@@ -42,6 +44,7 @@ def read_config(folder: Path) -> WorldConfig:
             raise WorldError(f"{folder} is not a whole world: {name} is missing; it needs {', '.join(FILES)}.")
         check_inside(folder / name, folder, WorldError)
     path = folder / "config.json"
+    check_inside(folder / WORDS_FILE, folder, WorldError)
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST_CONFIG + 1)
@@ -52,10 +55,10 @@ def read_config(folder: Path) -> WorldConfig:
     return WorldConfig.from_json(text, path)
 
 
-def world_hash(folder: Path, files: Sequence[str] = FILES) -> str:
+def world_hash(folder: Path, files: Sequence[str] | None = None) -> str:
     """Short hash of a world's weights and config, for datasets dreamed in it; or of some of its files."""
     digest = hashlib.sha256()
-    for file in files:
+    for file in files_of(folder) if files is None else files:
         digest.update((folder / file).read_bytes())
     return digest.hexdigest()[:16]
 

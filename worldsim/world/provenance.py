@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.errors import WorldError, check_int
-from worldsim.world.folder import FILES, world_hash
+from worldsim.world.folder import files_of, world_hash
 from worldsim.world.runtimes.cache import processor_name
 from worldsim.world.world import World
 
@@ -69,11 +69,12 @@ def dream_labels(
 def describe_sampler(world: World, row: int = 0, decoded: Sequence[int] | None = None) -> dict[str, Any]:
     """Everything that frames depend on besides controls, seed and start, ready for JSON."""
     runtime = world.runtime.name
-    files = {} if world.folder is None else {name: world_hash(world.folder, (name,)) for name in FILES}
+    files = {} if world.folder is None else {name: world_hash(world.folder, (name,)) for name in files_of(world.folder)}
     return {
         "world": world.config.name,
         "files": files,
         **{name: getattr(world, name) for name in SETTINGS},
+        **({"prompt": world.prompt} if world.prompt else {}),
         "runtime": runtime,
         "dtype": str(world.dtype).removeprefix("torch."),
         "device": world.device.type,
@@ -96,7 +97,7 @@ def load_as_recorded(folder: Path, sampler: Mapping[str, Any]) -> World:
     """
     try:
         torch.set_num_threads(check_int("threads", sampler["threads"], 1, MOST_THREADS, WorldError))
-        return World.load(
+        world = World.load(
             folder,
             batch=sampler["batch"],
             device=sampler["device"],
@@ -105,6 +106,8 @@ def load_as_recorded(folder: Path, sampler: Mapping[str, Any]) -> World:
             runtime=sampler["runtime"],
             **{name: sampler[name] for name in SETTINGS},
         )
+        world.prompt = sampler.get("prompt", "")
+        return world
     except (KeyError, TypeError, AttributeError) as error:
         raise WorldError(f"the episode's sampler settings are incomplete ({error!r}); it cannot be dreamed again.") from error
 

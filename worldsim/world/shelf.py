@@ -15,7 +15,7 @@ from worldsim.errors import FileError, printable
 from worldsim.files import text_table
 from worldsim.hub import downloaded
 from worldsim.world.config import LONGEST
-from worldsim.world.folder import FILES, read_config, readable, world_hash
+from worldsim.world.folder import FILES, files_of, read_config, readable, world_hash
 from worldsim.world.runtimes.cache import cache_folder, keep_json, kept_json, processor_name
 from worldsim.worlds import SHIPPED, shipped_worlds
 
@@ -60,7 +60,7 @@ def describe_world(folder: Path, name: str | None = None, place: str = "shipped"
         "fps": config.fps,
         "measured_fps": kept_speed(folder),
         "parameters": sum(count_parameters(folder / f"{part}.safetensors") for part in ("tokenizer", "dynamics")),
-        "megabytes": sum((folder / file).stat().st_size for file in FILES) / 1e6,
+        "megabytes": sum((folder / file).stat().st_size for file in files_of(folder)) / 1e6,
         "figures": dict(config.figures),
     }
 

@@ -15,7 +15,6 @@ from worldsim.errors import WorldError, check_int
 from worldsim.files import write_bytes
 from worldsim.world.folder import readable
 
-WORDS_FILE = "words.safetensors"
 PROMPT_WORDS = 24
 MOST_WORDS, MOST_CHANNELS, MOST_BYTES = 200_000, 1024, 4_000_000
 LONGEST_PROMPT = 10_000  # characters that are looked at

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,14 @@ from worldsim.world.chance import Chance
 from worldsim.world.checks import Rows, Seed, check_dtype, check_memory, check_rows, check_seeds, check_started, check_starts
 from worldsim.world.config import WorldConfig
 from worldsim.world.folder import find_world, load_world, world_hash
+from worldsim.world.owner import Ownership
 from worldsim.world.runtimes import make_runtime, openvino_found, pick_runtime
 from worldsim.world.runtimes.cache import graph_folder
 from worldsim.world.runtimes.quantize import measure_ranges
 from worldsim.world.starts import Starts
 from worldsim.world.state import Origin, Step, WorldState
+from worldsim.world.words import Words
+from worldsim.worlds import WORDS_FILE
 
 
 class World:
@@ -62,6 +63,7 @@ class World:
         runtime: who executes a step: "torch", "openvino", "openvino-int8", or "auto" for OpenVINO where its graphs are kept on
             this machine and otherwise torch; see `worldsim.world.runtimes`. `World.runtime.name` says which it is.
         graphs: folder in which compiled graphs are kept; None to keep nothing.
+        words: with which prompts are read; None for a world without prompts.
 
     Attributes:
         folder: that it was loaded from; None for one that was not.
@@ -90,6 +92,7 @@ class World:
         compiled: bool = False,
         runtime: str = "auto",
         graphs: Path | None = None,
+        words: Words | None = None,
     ):
         self.config, self.batch = config, check_int("batch", batch, 1, error=WorldError)
         self.device = pick_device(device)
@@ -122,13 +125,14 @@ class World:
         self.stream = Stream(
             self.runtime.network(self.batch), self.grid, self.batch, draw_level=config.draw_level, rounds=config.rounds
         )
+        self.words, self.prompt = words, ""
         self.num_steps = config.num_steps if num_steps is None else num_steps
         self.context_level = config.context_level if context_level is None else context_level
         self.temperature = temperature
         self._scale = torch.from_numpy(config.control_spec.scale()).to(self.device)
         self._chance = Chance(self.batch)
         self._started = np.zeros(self.batch, bool)
-        self._owner: weakref.ref[object] | None = None
+        self._ownership = Ownership()
         self.folder: Path | None = None
         self.origins: list[Origin | None] = [None] * self.batch
         self.set_starts(starts, start_controls)
@@ -174,6 +178,7 @@ class World:
             compiled=compiled,
             runtime=runtime,
             graphs=graph_folder(world_hash(folder)) if openvino_found() else None,
+            words=Words.load(folder / WORDS_FILE) if parts[0].dynamics.prompt else None,
         )
         world.folder = folder
         sys.audit("worldsim.load", "end")
@@ -186,25 +191,16 @@ class World:
         Raises:
             WorldError: if another owner has it.
         """
-        if self._owner is not None and self._owner() is not owner:
-            gc.collect()  # the other may be garbage
-        current = None if self._owner is None else self._owner()
-        if current is not None and current is not owner:
-            raise WorldError(
-                f"world {shown(self.config.name)} is in use by another {type(current).__name__}, and two would move each other's "
-                "frames; close that one first, or load the world once for each: World.load(...)."
-            )
-        self._owner = weakref.ref(owner)
+        self._ownership.claim(owner, self.config.name)
 
     def release(self, owner: object) -> None:
         """Gives the world back, so that others may claim it; does nothing if `owner` does not have it."""
-        if self._owner is not None and self._owner() is owner:
-            self._owner = None
+        self._ownership.release(owner)
 
     def __getstate__(self) -> dict[str, Any]:
         if self.compiled:
             raise WorldError("a compiled world cannot be pickled or copied; load it with compiled=False, or load it once more.")
-        return {**self.__dict__, "_owner": None}
+        return {**self.__dict__, "_ownership": Ownership()}
 
     @property
     def control_spec(self) -> ControlSpec:
@@ -246,6 +242,29 @@ class World:
     @temperature.setter
     def temperature(self, value: float) -> None:
         self._temperature = self.stream.temperature = check_number("temperature", value, 0, math.inf, error=WorldError)
+
+    @property
+    def prompt(self) -> str:
+        """What the world shows from the next frame on, in plain words; "" for anything. May be changed while playing."""
+        return self._prompt
+
+    @prompt.setter
+    def prompt(self, value: str) -> None:
+        self.stream.prompt = self.words_of(value)
+        self._prompt = value
+
+    def words_of(self, prompt: str) -> Tensor | None:
+        """Word vectors `(1, L, C)` of a prompt, on the world's device; None for an empty one.
+
+        Raises:
+            WorldError: if the world reads no prompts.
+        """
+        if not prompt:
+            return None
+        if self.words is None:
+            raise WorldError(f"prompt was {shown(prompt)}; {self.config.name} reads no prompts: leave it empty.")
+        vectors, _ = self.words.encode(prompt, self.config.dynamics.prompt_length)
+        return torch.from_numpy(vectors)[None].to(self.device, self.dtype)
 
     @property
     def starts(self) -> Tensor:
@@ -310,6 +329,39 @@ class World:
         self._started[rows], self._waiting[rows] = True, False
         return self.starts[chosen, -1]
 
+    @torch.no_grad()
+    def begin(self, frames: NDArray[np.uint8], rows: Rows = None, *, seed: Seed = None) -> Tensor:
+        """Starts some worlds from a picture or a clip of the caller's own; the others continue.
+
+        Args:
+            frames: uint8 `(T, H, W, 3)`, at least 1; the last `window` of them count. The controls between them are unknown, or
+                nothing where the world has to know them.
+            rows, seed: as in `restart`.
+
+        Returns:
+            Latents `(R, h, w, C)` of the last frame.
+
+        Raises:
+            WorldError: if frames have another size, or there is no such row or seed.
+        """
+        rows = check_rows(rows, self.batch)
+        seeds = check_seeds(seed, rows)
+        wanted = (self.config.height, self.config.width, 3)
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != wanted or not len(frames):
+            raise WorldError(
+                f"frames were {frames.dtype} {frames.shape}; give uint8 (T, {', '.join(map(str, wanted))}), T from 1."
+            )
+        latents = self.encode(frames[-self.config.dynamics.window :])
+        unknown = torch.nan if self.config.dynamics.free_controls else 0.0
+        controls = torch.full((len(latents), self.control_spec.size), unknown, dtype=torch.float32, device=self.device)
+        past = Starts(self.dynamics, latents[None], controls[None]).ring_after(0, self.context_level)
+        for row, given in zip(rows, seeds, strict=True):
+            self._chance.restart(row, given, len(self._starts))
+            self.stream.ring.put([row], past)
+            self.origins[row] = None
+        self._started[rows], self._waiting[rows] = True, False
+        return latents[-1:].expand(len(rows), *self.latent_shape)
+
     def step(self, controls: Controls | Sequence[Controls] | NDArray[Any]) -> Step:
         """Imagines the next frame of every world.
 
@@ -364,6 +416,7 @@ class World:
             draw_level=self.stream.draw_level,
             rounds=self.stream.rounds,
             temperature=self.temperature,
+            prompt=self.stream.prompt,
         )
 
     @torch.no_grad()

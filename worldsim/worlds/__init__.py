@@ -13,11 +13,17 @@ from worldsim.hub import download, is_hub_id
 SHIPPED = Path(__file__).parent
 DEFAULT_WORLD = "doom/take-cover"
 FILES = ("config.json", "tokenizer.safetensors", "dynamics.safetensors", "starts.safetensors")  # of any world
+WORDS_FILE = "words.safetensors"  # of a world that reads prompts
 
 
 def shipped_worlds() -> list[str]:
     """Names of the worlds that come with the package."""
     return sorted(path.parent.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob("*/*/config.json"))
+
+
+def files_of(folder: Path) -> tuple[str, ...]:
+    """Names of the files that make a world what it is, in a folder that holds one."""
+    return (*FILES, WORDS_FILE) if (folder / WORDS_FILE).is_file() else FILES
 
 
 def find_world(name: str | Path) -> Path:
@@ -44,6 +50,6 @@ def find_world(name: str | Path) -> Path:
     if isinstance(name, Path) or not is_hub_id(name) or name.split("/")[0] in families:
         raise WorldError(problem + suggest(str(name), shipped))
     try:
-        return download(name, "model", (*FILES, "README.md"))
+        return download(name, "model", (*FILES, WORDS_FILE, "README.md"))
     except FileError as error:
         raise WorldError(f"{problem} Besides, {error}") from error

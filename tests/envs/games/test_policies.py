@@ -169,3 +169,21 @@ def test_coverage_says_what_it_needs():
 def test_an_unknown_policy_is_named_with_a_suggestion():
     with pytest.raises(GameError, match=r"unknown policy 'coverge'.*Did you mean 'coverage'"):
         make_policy("coverge", SPEC)
+
+
+def test_shooting_turns_to_the_largest_target_and_shoots_when_it_is_ahead() -> None:
+    def mean(x: float) -> np.ndarray:
+        info = {**INFO, "frame": np.zeros((64, 96, 3), np.uint8), "targets": [("imp", x, 20, 4, 20), ("imp", 40, 20, 4, 10)]}
+        policy = make_policy("shooting", SPEC)
+        policy.reset(np.random.default_rng(0))
+        return np.stack([policy.act(info) for _ in range(400)]).mean(0)
+
+    left, middle, right = mean(5.0), mean(46.0), mean(87.0)
+    assert left[4] < -4 < 4 < right[4] and abs(middle[4]) < 2
+    assert middle[6] > 0.4 > 0.2 > max(left[6], right[6])
+
+
+def test_standing_mostly_rests_and_strafing_mostly_steps_aside() -> None:
+    standing, strafing = (play(make_policy(name, SPEC), 3000) for name in ("standing", "strafing"))
+    assert (standing == 0).all(1).mean() > 0.5 and standing[:, :4].any() and standing[:, 4].any()
+    assert strafing[:, [1, 3]].sum(1).mean() > 0.7 and strafing[:, [0, 2]].mean() < 0.1
