@@ -256,7 +256,7 @@ class StudioEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         folder = Path(tempfile.mkdtemp(prefix="worldsim-doom-"))
         game = self._vizdoom.DoomGame()
         self._stop = weakref.finalize(self, stop, game, folder, self._process)
-        self._game, self._place = game, place
+        self._game = game
         files = Path(self._vizdoom.scenarios_path)
         if place.scenario:
             game.load_config(str(files / place.scenario))
@@ -272,16 +272,17 @@ class StudioEnv(gymnasium.Env[NDArray[np.uint8], Any]):
         game.set_available_game_variables([getattr(self._vizdoom.GameVariable, name) for name in _VARIABLES.values()])
         game.set_labels_buffer_enabled(True)
         launch(self._vizdoom, game, folder)
+        self._place = place  # last: a game that did not start is started again at the next reset
 
     def _put_somewhere(self) -> None:
         """Puts the player where a pickup lies, turned at random and with a weapon drawn at random."""
         state, rest = self._game.get_state(), [0.0] * len(_BUTTONS)
         spots = sorted((o.position_x, o.position_y) for o in state.objects if o.name in _PICKUPS)
-        x, y = spots[int(self.np_random.integers(len(spots)))]
+        spot = spots[int(self.np_random.integers(len(spots)))] if spots else None
         weapon = self.np_random.choice(["pistol", *_GIVEN], p=[0.5, 0.2, 0.15, 0.05, 0.1])
         self._game.send_game_command("cl_showsecretmessage 0")  # no words across the picture
-        if self.np_random.random() < 0.8:
-            self._game.send_game_command(f"warp {x:.0f} {y:.0f}")
+        if self.np_random.random() < 0.8 and spot:
+            self._game.send_game_command("warp {:.0f} {:.0f}".format(*spot))
         if weapon in _GIVEN:
             self._game.send_game_command(f"give {_GIVEN[weapon]}")
             self._game.make_action(rest, 2)

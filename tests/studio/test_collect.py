@@ -6,9 +6,11 @@ import pytest
 
 from worldsim.cli.app import main
 from worldsim.data import Dataset
+from worldsim.envs.games import find_game
 from worldsim.envs.games.studio import PLACES
+from worldsim.errors import DataError
 from worldsim.studio.captioning import Captions
-from worldsim.studio.collect import SIZES
+from worldsim.studio.collect import SIZES, record_studio
 
 
 def test_one_command_records_and_captions_every_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +34,9 @@ def test_one_command_records_and_captions_every_size(tmp_path: Path, capsys: pyt
     before = [Dataset(out / f"{w}x{h}").fingerprint for w, h in SIZES]
     main(command)
     assert [Dataset(out / f"{w}x{h}").fingerprint for w, h in SIZES] == before
+
+
+def test_a_game_without_the_state_is_refused_before_it_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the game toy/dodge has no state 'place'"):
+        record_studio(find_game("toy/dodge"), tmp_path / "dodge", frames=10, eval_frames=0)
+    assert not list(tmp_path.iterdir())

@@ -54,7 +54,8 @@ class Attributes:
 
     def take(self, chosen: NDArray[np.integer]) -> Attributes:
         """Those of some clips."""
-        return Attributes(*(part[chosen] for part in (self.places, self.weapons, self.seen, self.where)), self.thresholds)
+        places, weapons, seen, where = (part[chosen] for part in (self.places, self.weapons, self.seen, self.where))
+        return Attributes(places, weapons, seen, where, self.thresholds)
 
     def thing(self, i: int, k: int) -> Thing | None:
         """The thing of kind number `k` that clip `i` shows; None if it shows none."""
@@ -73,8 +74,9 @@ class Attributes:
 
 def join(parts: Sequence[Attributes]) -> Attributes:
     """Of all clips, one after the other."""
-    values = [np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "weapons", "seen", "where")]
-    return Attributes(*values, parts[0].thresholds)
+    names = ("places", "weapons", "seen", "where")
+    places, weapons, seen, where = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Attributes(places, weapons, seen, where, parts[0].thresholds)
 
 
 class AttributeNet(nn.Module):

@@ -25,6 +25,7 @@ from worldsim.studio.scene import COLUMNS, Scene, SceneReader
 CAPTIONS_PATH = "meta/captions.parquet"
 SEGMENT = 16  # frames that share captions
 VARIANTS = 2  # captions of each segment and level
+NEEDED = ("place", "x", "y", "health", "weapon", "ammo", *COLUMNS)  # state of which captions are made
 _TRIES = 60
 _KINDS = {"episode": pa.int64(), "start": pa.int64(), "stop": pa.int64(), "level": pa.int8(), "text": pa.string()}
 
@@ -43,7 +44,7 @@ def game_scenes(dataset: Dataset, i: int) -> list[Scene]:
     Raises:
         DataError: if the dataset has no such state.
     """
-    missing = [name for name in ("place", *COLUMNS) if name not in dataset.info.state]
+    missing = [name for name in NEEDED if name not in dataset.info.state]
     if missing:
         raise DataError(
             f"{dataset.root} records no {missing[0]!r}, of which captions are made; use worldsim studio captions --by pictures."

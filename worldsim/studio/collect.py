@@ -11,7 +11,8 @@ from typing import Any
 
 from worldsim.data.collect import PolicySource, collect
 from worldsim.envs.games import GameSpec, make_policy
-from worldsim.studio.captioning import caption_all
+from worldsim.errors import DataError
+from worldsim.studio.captioning import NEEDED, caption_all
 
 SIZES: Mapping[tuple[int, int], float] = {(96, 64): 0.6, (64, 96): 0.13, (80, 80): 0.13, (112, 80): 0.14}  # width, height: share
 
@@ -37,7 +38,13 @@ def record_studio(
 
     Returns:
         Folder of each dataset -> numbers of episodes, frames and captions.
+
+    Raises:
+        DataError: if the game has no state of which captions are made.
     """
+    missing = [name for name in NEEDED if name not in game.states]
+    if missing:
+        raise DataError(f"the game {game.name} has no state {missing[0]!r}, of which captions are made; give doom/studio.")
     roots: list[Path] = []
     for folder, split, count in ((out, "train", frames), (out.with_name(f"{out.name}-eval"), "eval", eval_frames)):
         if count:
