@@ -9,8 +9,7 @@ from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_
 from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 DEFAULT = EvalConfig()
 STUDIO_CALLS = 16  # network calls per clip, where --num-steps says nothing
@@ -47,27 +46,17 @@ def evaluate(
 
 
 def measure_studio(options: EvalOptions, config: EvalConfig, output: Output) -> None:
-    """Measures how a world follows prompts."""
-    from worldsim.machine import describe_machine
-    from worldsim.studio.attributes import Judge
-    from worldsim.studio.captioning import datasets_in
-    from worldsim.studio.following import examples, format_following, measure_following
-    from worldsim.studio.pipeline import Studio
-    from worldsim.world import find_world, world_hash
+    """Measures the tasks of the studio."""
+    from worldsim.studio.config import StudioEvalConfig
+    from worldsim.studio.data_config import StudioCollectConfig
+    from worldsim.studio.evaluate import evaluate_studio
+    from worldsim.studio.train import held_out_of
 
-    folder = find_world(options.world)
-    studio = Studio.from_pretrained(folder, device=options.device)
-    game = folder_of(studio.config.game)
-    roots = datasets_in(options.data or Path("data") / game.with_name(f"{game.name}-eval"))
-    calls = config.num_steps or STUDIO_CALLS
-
-    def make(prompt: str, frames: int, size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
-        return studio(prompt, frames=frames, size=size, seed=seed, num_steps=calls).frames
-
-    figures = measure_following(make, Judge.load(), examples(roots, config.clips, config.seed), seed=config.seed)
-    print(format_following(figures))
-    about = {"name": studio.config.name, "hash": world_hash(folder), "num_steps": calls}
-    output.write({"world": about, "machine": describe_machine(), "seed": config.seed, "following": figures})
+    usual = StudioEvalConfig()
+    measured = StudioEvalConfig(clips=config.clips, num_steps=config.num_steps or usual.num_steps, seed=config.seed)
+    data = existing_data(options.data, held_out_of(StudioCollectConfig().out))
+    out = options.out or Path("runs/eval/studio")
+    output.write(evaluate_studio(options.world, data, out, measured, options.device))
 
 
 def replay(config: Annotated[ReplayConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

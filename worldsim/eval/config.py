@@ -88,7 +88,8 @@ class EvalOptions:
         out: folder for the contact sheets and the clip; by default runs/eval/GAME, or eval beside the game's file.
         game: file or module:attribute of a game of your own, for its objects; it is run, so give only what you trust.
         sheet_only: draws the contact sheet of long dreams and measures nothing.
-        studio: measures how prompts are followed, on the studio's held-out data; by default that in data/GAME-eval.
+        studio: measures the tasks of the studio instead, for a world that reads prompts; data is then a folder of captioned
+            datasets, by default data/studio-eval.
         device: where the world runs.
     """
 

@@ -248,6 +248,39 @@ class EditConfig:
         parse_size(self.size)
 
 
+@dataclass(frozen=True)
+class StudioEvalConfig:
+    """How much is measured of a world that reads prompts.
+
+    Attributes:
+        clips: held-out clips that are extended, connected and looped.
+        frames: that are made of each.
+        prompts: held-out prompts.
+        edits: clips that are made anew.
+        strengths: of those edits.
+        num_steps: network calls per window.
+        guidance: how closely prompts are followed.
+        seed: of clips, prompts and noise.
+    """
+
+    clips: int = 24
+    frames: int = 12
+    prompts: int = 96
+    edits: int = 12
+    strengths: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)
+    num_steps: int = 16
+    guidance: float = 2.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "frames", "prompts", "edits", "num_steps"):
+            check_int(name, getattr(self, name), 2 if name == "clips" else 1)
+        check_number("guidance", self.guidance, 0, MOST_GUIDANCE)
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+        for strength in self.strengths:
+            check_number("strengths", strength, 0.01, 1)
+
+
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """`(width, height)` of "96x64", or None.
 
