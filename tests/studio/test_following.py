@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from worldsim.cli.app import main
+from worldsim.files import read_json
 from worldsim.studio.attributes import AttributeNet, Attributes, Judge
 from worldsim.studio.captioning import caption_dataset
 from worldsim.studio.captions import read_prompt
+from worldsim.studio.evaluate import Held
 from worldsim.studio.following import Example, examples, format_following, measure_following, restrict
 from worldsim.studio.scene import Scene, Thing
 
@@ -72,8 +74,14 @@ def test_the_command_measures_a_world(
 ) -> None:
     torch.manual_seed(0)
     monkeypatch.setattr("worldsim.studio.attributes.Judge.load", lambda path=None: Judge(AttributeNet()))
+    clips = np.random.default_rng(0).integers(0, 255, (2, 28, 32, 48, 3), np.uint8)
+    held = Held(clips, np.zeros((2, 28, 5), np.float32), usual=80.0)
+    monkeypatch.setattr("worldsim.studio.evaluate.read_held", lambda *given: held)
     root = make(tmp_path / "data" / "16x16", (20,))
     caption_dataset(root, progress=False)
-    options = ["--studio", "--data", str(tmp_path / "data"), "--clips", "2", "--num-steps", "1", "--device", "cpu"]
+    out = ["--out", str(tmp_path / "sheets")]
+    options = ["--studio", "--data", str(tmp_path / "data"), *out, "--clips", "2", "--num-steps", "1", "--device", "cpu"]
     main(["eval", str(tiny_studio_path), *options, "--json", str(tmp_path / "figures.json")])
-    assert "prompts followed, 1 clips" in capsys.readouterr().out and (tmp_path / "figures.json").is_file()
+    printed = capsys.readouterr().out
+    assert all(words in printed for words in ("prompts followed, 1 clips", "extend after", "place of the prompt seen"))
+    assert set(read_json(tmp_path / "figures.json")) >= {"joins", "following", "edits", "hash", "machine"}
