@@ -73,3 +73,21 @@ def test_what_training_needs_is_checked_first(failure: Failure, tmp_path: Path, 
     Path("file").touch()
     assert "cannot write file/run" in failure("train", "doom/take-cover", "--out", "file/run", "--budget", "1s")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--nproc", "0"), "nproc was 0; give a whole number of at least 1"),
+        (("--nproc", "4", "--batches", "2"), "batches was 2 and nproc 4; give at least one batch for each process"),
+        (("--restarts", "-1"), "restarts was -1"),
+    ],
+)
+def test_processes_that_cannot_be_are_refused(options: tuple[str, ...], said: str, failure: Failure) -> None:
+    assert said in failure("train", "toy/dodge", *options)
+
+
+def test_processes_are_not_started_inside_torchrun(failure: Failure, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert "nproc was 2 inside torchrun" in failure("train", "toy/dodge", "--nproc", "2")

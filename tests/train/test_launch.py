@@ -104,6 +104,7 @@ def test_an_error_of_one_process_ends_all_with_its_message_once(capfd: pytest.Ca
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_crash_that_repeats_is_given_up(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(TrainingError, match="process 1 of those that train together ended with status 1, and 0 restarts did not"):
         launch(2, started("fail", "bug"), restarts=0)

@@ -17,7 +17,7 @@ from worldsim.errors import TrainingError
 from worldsim.files import text_table
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
-from worldsim.train import saving
+from worldsim.train import distributed, saving
 from worldsim.train.cache import is_current
 from worldsim.train.config import Run
 from worldsim.train.start import Start
@@ -96,7 +96,8 @@ def make_plan(run: Run, budget: float, start: Start | None) -> Plan:
     dynamics = DiT(model, torch.device("meta"))  # sizes without numbers
     height, width, _ = dataset.frame_shape
     latent = 2 * math.prod(tokenizer.config.grid(height, width)) * tokenizer.config.latent_channels
-    decode, encode = _decoding_time(run) / config.cache.threads, _encoding_time(run, tokenizer)
+    processes = distributed.count()  # which decode and encode together
+    decode, encode = _decoding_time(run) / config.cache.threads / processes, _encoding_time(run, tokenizer) / processes
 
     phases, size, first = [], checkpoint_bytes(dynamics), 0.0
     if start is None:

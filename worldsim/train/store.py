@@ -25,6 +25,8 @@ from worldsim.train.cache import cached_array
 from worldsim.train.checks import check_fields
 from worldsim.train.progress import Phase
 
+FLAGS = ("terminated", "truncated")  # of rows
+
 
 @dataclass(frozen=True)
 class CacheConfig:
@@ -207,7 +209,7 @@ def _stored_rows(dataset: Dataset, path: Path, copies: int) -> Rows:
     """Actions in the model's units, rewards and ends of all frames, then, for a second copy, with left and right swapped; on
     disk, since those of a large dataset do not fit into memory."""
     spec, frames = dataset.spec, dataset.total_frames
-    kinds = [("actions", np.float32, (spec.size,)), ("rewards", np.float32), ("terminated", np.bool_), ("truncated", np.bool_)]
+    kinds = np.dtype([("actions", np.float32, (spec.size,)), ("rewards", np.float32), *((name, np.bool_) for name in FLAGS)])
 
     def fill(out: NDArray) -> None:
         whole = out.reshape(copies, frames)
@@ -215,11 +217,11 @@ def _stored_rows(dataset: Dataset, path: Path, copies: int) -> Rows:
             rows, part = dataset.episode_rows(i), slice(dataset.offsets[i], dataset.offsets[i + 1])
             for copy, actions in zip(whole, (rows.actions, spec.mirror(rows.actions)), strict=False):
                 copy["actions"][part] = actions / spec.scale()
-                for name in ("rewards", "terminated", "truncated"):
+                for name in ("rewards", *FLAGS):
                     copy[name][part] = getattr(rows, name)
 
-    stored = cached_array(path, f"{dataset.fingerprint}-{copies}", np.dtype(kinds), (copies * frames,), fill)
-    return Rows(**{name: stored[name] for name, *_ in kinds})
+    stored = cached_array(path, f"{dataset.fingerprint}-{copies}", kinds, (copies * frames,), fill)
+    return Rows(*(stored[name] for name in ("actions", "rewards", *FLAGS)))
 
 
 @torch.inference_mode()
