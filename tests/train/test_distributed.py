@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def trained(data: Path, out: Path, sharding: str) -> tuple[list[Any], str]:
-    """A small world, trained by a clock that counts steps, which runs faster in later processes; its steps' losses and batches."""
+    """A small world, trained by a clock that counts steps, faster in later processes; its steps' losses and batches."""
     seen: list[Any] = []
     mean = Loop.train_step
 
