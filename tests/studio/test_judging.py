@@ -7,7 +7,9 @@ import pytest
 
 from worldsim.cli.app import main
 from worldsim.data import Dataset, DatasetInfo, Recorder
-from worldsim.envs.games.studio import CONTROLS, KINDS, STATES
+from worldsim.envs.games import make as make_game
+from worldsim.envs.games.studio import CONTROLS, KINDS, STATES, WEAPONS
+from worldsim.studio.attributes import Judge
 from worldsim.studio.captioning import Captions, caption_dataset
 from worldsim.studio.judging import format_measured, judge_clips, measure, picture_scenes, set_thresholds, train_judge
 
@@ -67,3 +69,14 @@ def test_the_command_trains_writes_and_measures(
     first = capsys.readouterr().out
     main([*options, "--steps", "0"])
     assert "told right" in first and capsys.readouterr().out == first
+
+
+def test_the_judge_that_ships_tells_the_places_of_the_game_apart() -> None:
+    pytest.importorskip("vizdoom")
+    judge = Judge.load()
+    with make_game("doom/studio") as env:
+        for place in ("basic", "take-cover", "health-gathering", "predict-position"):
+            frame, info = env.reset(seed=11, options={"place": place})
+            scene = judge(frame[None, None]).scene(0)
+            assert scene.place == place and scene.weapon == WEAPONS[int(info["weapon"])]
+            assert {thing.kind for thing in scene.things} <= {kind for kind, *_ in info["objects"]}

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from worldsim.envs.games.studio import KINDS, PLACES, WEAPONS
 from worldsim.errors import DataError, WorldError
 from worldsim.files import write_bytes
-from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT, SEEN, Scene, Thing, side_of
+from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT, LEFT, RIGHT, SEEN, Scene, Thing, side_of
 from worldsim.world.folder import readable
 
 WIDTHS = (32, 64, 64, 128, 128)  # channels of each convolution
 STRIDES = (2, 2, 1, 2, 1)
+BLUR = 0.05  # of positions, as a share of the width: half a column
 SURE = 0.5  # a place or weapon of less probability counts as unknown
 PIXELS, LARGE = 96 * 72, 0.7  # of the frames that it learned from; larger ones are scaled down to about as many
 BATCH = 64  # frames that are looked at together
@@ -183,8 +184,9 @@ def agreement(wanted: Sequence[Scene], judged: Attributes) -> dict[str, float]:
 
     Returns:
         "place", "weapon": shares of the clips in which it is the most probable one. "things": share of the wanted things that
-        are seen. "sides": share of those seen that are on the side that was wanted. "absent": share of the kinds that were
-        not wanted, in clips of which something is wanted, that are not seen. NaN where nothing was wanted.
+        are seen. "sides": share of those seen that are on the side that was wanted, or less than a column away from it.
+        "absent": share of the kinds that were not wanted, in clips of which something is wanted, that are not seen. NaN where
+        nothing was wanted.
 
     Raises:
         DataError: if there is not one scene per clip.
@@ -204,10 +206,16 @@ def agreement(wanted: Sequence[Scene], judged: Attributes) -> dict[str, float]:
             if kind in kinds:
                 hits["things"].append(thing is not None)
                 if thing is not None:
-                    hits["sides"].append(thing.side == kinds[kind].side)
+                    hits["sides"].append(_stands(float(judged.where[i, k]), kinds[kind].side))
             elif kinds:
                 hits["absent"].append(thing is None)
     return {name: float(np.mean(values)) if values else float("nan") for name, values in hits.items()}
+
+
+def _stands(x: float, side: str) -> bool:
+    """Whether a share of the width is on a side, give or take what the judge cannot tell."""
+    low, high = {"left": (0.0, LEFT), "middle": (LEFT, RIGHT), "right": (RIGHT, 1.0)}[side]
+    return low - BLUR <= x <= high + BLUR
 
 
 def _median(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ from worldsim.studio.scene import Scene, colours, told_actions
 SPACING = 3  # of the frames that are learned from: neighbours look alike
 RATE = 3e-3
 TUNING = 8  # of so many training episodes one sets the thresholds, and is not trained on
+FEWEST = 5  # clips with a kind of thing that set its threshold
 LEAST = 10  # held-out clips with a kind of thing, below which its figures say nothing
 Frames = tuple[Tensor, tuple[Tensor, Tensor, Tensor]]
 
@@ -107,15 +108,15 @@ def judge_clips(judge: Judge, roots: Sequence[Path], *, tuning: bool = False) ->
 
 
 def set_thresholds(judge: Judge, clips: Clips) -> None:
-    """For each kind, the probability that tells best whether it is seen: most balanced accuracy."""
+    """For each kind that is common enough, the probability above which to call it seen: the best F1 score."""
     for k, kind in enumerate(KINDS):
         seen = _seen(clips.wanted, kind)
-        if min(seen.sum(), (~seen).sum()) < LEAST:
+        if seen.sum() < FEWEST:
             continue
         score = clips.judged.seen[:, k]
         tried = np.unique(np.quantile(score, np.linspace(0, 1, 200)))
-        balanced = [((score[seen] > t).mean() + (score[~seen] <= t).mean()) / 2 for t in tried]
-        judge.net.thresholds[k] = float(tried[int(np.argmax(balanced))])
+        scores = [2 * ((score > t) & seen).sum() / (seen.sum() + (score > t).sum()) for t in tried]
+        judge.net.thresholds[k] = float(tried[int(np.argmax(scores))])
 
 
 def picture_scenes(judge: Judge) -> Callable[[Dataset, int], list[Scene]]:
