@@ -41,7 +41,8 @@ def joined() -> Iterator[None]:
         raise WorldsimError(f"the other processes cannot be reached at {where} ({_first_line(error)}).") from error
     yield
     wait()
-    dist.destroy_process_group()  # not after an error: the others may be in the middle of something, and would be waited for
+    if torch.cuda.is_available():  # not after an error: the others may be in the middle of something, and would be waited for
+        dist.destroy_process_group()
 
 
 def expected() -> int:

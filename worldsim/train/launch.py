@@ -60,7 +60,8 @@ def reported() -> Iterator[None]:
     """Around the work of one of several processes: its error ends all of them with one message.
 
     Of `launch`, the starting process prints the message; under torchrun the process itself does. A process that only
-    notices that another is gone ends in silence.
+    notices that another is gone ends in silence. One whose work is done ends here: while Python takes everything down, threads of
+    gloo now and then abort it (SIGABRT), which would look like a crash.
     """
     if distributed.expected() == 1:
         yield
@@ -76,6 +77,9 @@ def reported() -> Iterator[None]:
         if not distributed.is_lost(error):
             raise
         raise SystemExit(LOST) from None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _note(message: str) -> None:
