@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from processes import Processes
 from steady import STEP, counted_budgets
 
 from worldsim import device
+from worldsim.errors import WorldsimError
 from worldsim.train import distributed
 from worldsim.train.loop import Loop
 from worldsim.train.run import train
@@ -81,3 +83,28 @@ def test_any_number_of_processes_trains_the_same_world(
     one, other = (load_world(Path(folder)) for folder in (alone[1], together[0][1]))
     for mine, theirs in zip(one[2].parameters(), other[2].parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-2), "the worlds are the same"
+
+
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that says it has two; none is touched."""
+    taken: list[int] = []
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert distributed.local_device("auto") == torch.device("cuda", 1) and taken == [1]
+    assert distributed.local_device("cpu") == torch.device("cpu")
+    with pytest.raises(WorldsimError, match="device was 'cuda:1'; with 3 processes give cuda"):
+        distributed.local_device("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(WorldsimError, match="this machine has 2 GPUs; start at most so many processes on it"):
+        distributed.local_device("cuda")
+
+
+def test_others_that_cannot_be_reached_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "PATIENCE", timedelta(seconds=1))
+    with pytest.raises(WorldsimError, match=r"the other processes cannot be reached at 127\.0\.0\.1:9"), distributed.joined():
+        pass
