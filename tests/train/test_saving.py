@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY_DIT
+from disks import small_disk
 from processes import Processes
 from torch import Tensor
 
@@ -117,3 +118,39 @@ def test_only_what_was_written_here_is_removed(tmp_path: Path, processes: Proces
     processes.run(2, saved_by, tmp_path)
     names = {path.name for path in (tmp_path / "stage.steps").iterdir()}
     assert names == {"step-0000000", "step-0000001", "step-mine"} and [path.name for path in old.iterdir()] == ["notes.txt"]
+
+
+def twice(folder: Path) -> bool:
+    """Whether a checkpoint is left alone where its step is saved again, as at the end of a budget."""
+    stage = loop(folder, "replicate")
+    stage.train_step()
+    stage.save()
+    stage.keeper.finish()
+    mark = folder / "stage.steps" / "step-0000001" / COMPLETE
+    before = mark.stat().st_mtime_ns
+    stage.save()
+    stage.keeper.finish()
+    return mark.stat().st_mtime_ns == before
+
+
+def test_a_step_is_written_once(tmp_path: Path, processes: Processes) -> None:
+    assert processes.run(2, twice, tmp_path) == [True, True]
+
+
+def full(folder: Path) -> int:
+    """A checkpoint that finds room, then one that finds none; the step of the one that is there after that."""
+    stage = loop(folder, "replicate")
+    stage.train_step()
+    stage.save()
+    stage.keeper.finish()
+    stage.train_step()
+    with small_disk(10_000), pytest.raises(TrainingError, match=r"cannot write the checkpoint .*The last one is untouched"):
+        stage.save()
+        stage.keeper.finish()
+    again = loop(folder, "replicate")
+    again.resume()
+    return again.step
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path: Path, processes: Processes) -> None:
+    assert processes.run(2, full, tmp_path) == [1, 1]

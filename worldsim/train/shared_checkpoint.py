@@ -61,6 +61,8 @@ class SharedCheckpoints:
 
         self.finish()
         path = self.folder / f"step-{int(position['step']):07d}"
+        if distributed.tell((path / COMPLETE).is_file()):
+            return  # it is there; writing it again would leave none for a moment
         if distributed.is_main():
             with _named(path):
                 _remove(path)  # of a run that was killed while it wrote
