@@ -27,6 +27,7 @@ class Driver:
 
     def reset(self, rng: np.random.Generator) -> None:
         self.rng, self.left, self.wild, self.aside, self.pace = rng, 0, False, 0.0, 0.6
+        self.before: np.ndarray | None = None
         self.random.reset(rng)
 
     def act(self, info: dict[str, Any]) -> np.ndarray:
@@ -38,12 +39,14 @@ class Driver:
             return self.random.act(info)
         frame = info["frame"].astype(int)
         height, width = frame.shape[:2]
+        stands = self.before is not None and np.abs(frame - self.before)[: round(0.85 * height)].mean() < 1
+        self.before = frame
         ahead = frame[round(0.45 * height) : round(0.65 * height)]
         grey = (np.ptp(ahead, axis=2) < 20) & (ahead[..., 0] > 70) & (ahead[..., 0] < 140)
         columns = np.nonzero(grey)[1]
         middle = columns.mean() if len(columns) else width / 2
         turn = 0.5 * (middle - width / 2 + self.aside)
-        gas = self.rng.random() < self.pace * (1.0 if abs(turn) < 4 else 0.4)
+        gas = stands or self.rng.random() < self.pace * (1.0 if abs(turn) < 4 else 0.4)
         held = {"w"} if gas else {"s"} if abs(turn) > 8 and self.rng.random() < 0.3 else set()
         return self.spec.to_vector(Controls(keys=held, mouse=(float(turn), 0.0)))
 

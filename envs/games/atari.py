@@ -22,6 +22,7 @@ from worldsim.errors import GameError
 Box = tuple[str, float, float, float, float]
 
 
+PLAYER = "player"  # sprite that the controls move
 ABSENT = -1.0  # coordinate of what is not on the screen
 
 

@@ -66,6 +66,33 @@ class ObjectClass:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A change that the player can make to a game now, and that has to be there still when the player comes back to it.
+
+    Attributes:
+        controls: of the frames that follow: first those that make the change, then away from it and back to the same view.
+        making: how many of them make the change.
+        turn: how many of them there are up to where it is out of view, and where the player may wait.
+        box: x, y, width and height in pixels of what changes, in the frame now and in the last one.
+        intact: whether the game is now, after those controls, as it has to be: the player is back, and nothing else came in
+            between.
+    """
+
+    controls: tuple[Controls, ...]
+    making: int
+    turn: int
+    box: tuple[float, float, float, float]
+    intact: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.making < self.turn < len(self.controls):
+            raise GameError(
+                f"of {len(self.controls)} controls of a mark, making was {self.making!r} and turn {self.turn!r}; first come "
+                "those that make it, then those that lead away, then those that lead back."
+            )
+
+
+@dataclass(frozen=True)
 class GameSpec:
     """A real game.
 
@@ -92,6 +119,8 @@ class GameSpec:
         cells: state variable -> size of a cell along it; recordings report how many cells were visited.
         objects: class of object -> which of those in `info["objects"]`, a list of boxes `(name, x, y, width, height)` in pixels,
             belong to it: their names, or an `ObjectClass` where their height matters too.
+        player: class in `objects` of what the controls move; evaluation looks around it for the effect of wrong controls.
+        marks: function, or its import path: the running game -> a `Mark`, or None where the player can make none just now.
         policies: policies that play for recordings -> share of the episodes. A policy is one of `POLICIES`, or
             "module:function", which takes a `ControlSpec`.
         best_reward: largest reward of a tic; with it dream scores above what is possible are found.
@@ -119,6 +148,8 @@ class GameSpec:
     states: tuple[str, ...] = ()
     cells: Mapping[str, float] = field(default_factory=dict)
     objects: Mapping[str, tuple[str, ...] | ObjectClass] = field(default_factory=dict)
+    player: str | None = None
+    marks: str | Callable[[Game], Mark | None] | None = None
     policies: Mapping[str, float] = field(default_factory=lambda: {"random": 1.0})
     best_reward: float | None = None
     solved: float | None = None
@@ -131,6 +162,8 @@ class GameSpec:
             raise GameError(f"name was {self.name!r}; give 'game' or 'family/game', from letters, digits, '_', '.' and '-'.")
         if not isinstance(self.make, str) and not callable(self.make):
             raise self._wrong("make", "a function that makes the game, or its path 'module:function'")
+        if self.marks is not None and not isinstance(self.marks, str) and not callable(self.marks):
+            raise self._wrong("marks", "a function that finds marks, its path 'module:function', or None")
         if not isinstance(self.control_spec, ControlSpec):
             raise self._wrong("control_spec", "a ControlSpec")
         for name in ("height", "width", "frame_skip", "max_tics"):
@@ -151,6 +184,8 @@ class GameSpec:
             if not isinstance(getattr(self, name), Mapping):
                 raise self._wrong(name, "a dict")
         self.object_classes()  # raises for what is none
+        if self.player is not None and self.player not in self.objects:
+            raise self._wrong("player", f"a class of its objects ({', '.join(self.objects) or 'there are none'}), or None")
         _check_named(self, "meanings", self.control_spec.names)
         _check_named(self, "cells", self.states)
         if not all(map(_positive, self.cells.values())):
@@ -188,6 +223,11 @@ class GameSpec:
             env = _Described(env, self)
         check_game(env, self.name, (overrides.get("height", self.height), overrides.get("width", self.width)))
         return env
+
+    def find_mark(self, env: Game) -> Mark | None:
+        """A change that the player can make now, in a running game of this spec."""
+        find = load_attribute(self.marks) if isinstance(self.marks, str) else self.marks
+        return find(env) if find is not None else None
 
     def object_classes(self) -> dict[str, ObjectClass]:
         """`objects`, each as an `ObjectClass`."""

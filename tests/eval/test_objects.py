@@ -82,7 +82,7 @@ def test_matching_nothing() -> None:
 def test_probe_learns_to_find_things(tmp_path: Path) -> None:
     probe = train_probe(*squares(300, 0), apart=(0, 0), steps=80, seed=0)
     frames, labels = squares(60, 1)
-    labelled, detected, detections, hits = objects.score(probe, frames[None], [labels], 2)[0].T
+    labelled, detected, detections, hits = objects.score([detect(probe, frames)], [labels], 2, probe.smallest)[0].T
     assert (detected >= 0.9 * labelled).all() and (hits >= 0.9 * detections).all()
     assert (detections <= 1.1 * labelled).all()
     sure = [found[:, 3] for found in detect(probe, frames)]

@@ -18,7 +18,8 @@ from worldsim.envs.games.doom import TAKE_COVER
 from worldsim.errors import DataError, FileError, WorldsimError
 from worldsim.eval.config import EvalConfig, ProbeConfig
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.report import _cell, evaluate, format_figures
+from worldsim.eval.report import evaluate
+from worldsim.eval.tables import _cell, format_figures
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.world import WorldConfig, export_world, world_hash

@@ -47,7 +47,7 @@ def push(config: Annotated[PushConfig, FLAT]) -> None:
 
 
 def _push_world(config: PushConfig) -> str:
-    from worldsim.eval.report import format_figures
+    from worldsim.eval.tables import format_figures
     from worldsim.hub import check_inside, upload
     from worldsim.world import find_world, read_config
     from worldsim.world.card import CARD, world_card

@@ -45,6 +45,7 @@ class EvalConfig:
         batch: clips imagined at a time.
         objects: whether to count objects, in games whose objects are known (needs the real game).
         probe: training of the object probe.
+        marks: changes of the world that have to stay, in games that name some (needs the real game); 0 for none.
         dreams: long dreams in which objects are counted.
         dream_frames: frames of each.
         pictured: clips on the contact sheets and in the video.
@@ -60,6 +61,7 @@ class EvalConfig:
     batch: int = 16
     objects: bool = True
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    marks: int = 24
     dreams: int = 8
     dream_frames: int = 1000
     pictured: int = 4
@@ -70,6 +72,7 @@ class EvalConfig:
         for name in ("clips", "batch", "dreams", "dream_frames", "pictured", "sheet_frames", "sheet_every"):
             check_int(name, getattr(self, name), 2 if name == "clips" else 1)
         check_int("seed", self.seed, 0, 2**31 - 1)
+        check_int("marks", self.marks, 0)
         if not self.horizons:
             raise ConfigError("horizons was (); give at least one number of frames.")
         for frames in self.horizons:

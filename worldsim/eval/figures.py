@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,37 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from worldsim.data import Clips, Dataset
-from worldsim.envs.games import Game
-from worldsim.eval import objects, pictures
+from worldsim.envs.games import Game, known_game
+from worldsim.eval import objects, pictures, things
 from worldsim.eval.clips import Place, Way, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.collapse import Gallery, measure_collapse
 from worldsim.eval.config import EvalConfig
 from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_rows, predicted_controls
 from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
+from worldsim.eval.marks import measure_marks
 from worldsim.eval.objects import object_classes
 from worldsim.eval.probe import Boxes, Probe
-from worldsim.eval.rates import measure_rates
+from worldsim.eval.rates import MOMENTS, draw_moments, dream, measure_rates, set_moments
+from worldsim.eval.tally import Tally
 from worldsim.world import World
 
 MODES = FREE, FORCED = "free-running", "teacher-forced"
 REAL, TOKENIZER, COPY = "real frames", "tokenizer ceiling", "copy-last-frame"
 ROWS = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL], MIRRORED, SHUFFLED, EXPECTED[MIRRORED], EXPECTED[SHUFFLED])
 SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL])  # rows in which objects are looked for
+WRONG = (MIRRORED, SHUFFLED, EXPECTED[MIRRORED], EXPECTED[SHUFFLED])  # rows under wrong controls
+FOLLOWED = (MODEL, EXPECTED[MODEL], SHUFFLED)  # free-running rows in which things of which there is one are
 
 Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What it takes to look for objects: the real game, and a probe of it."""
+    """What it takes to look for objects: the real game, a probe of it, and the class of what the controls move, if known."""
 
     env: Game
     probe: Probe
-
-
-class Tally:
-    """Gathers arrays `(clips, ...)` batch by batch, by name."""
-
-    def __init__(self) -> None:
-        self._parts: dict[Any, list[NDArray[Any]]] = defaultdict(list)
-
-    def add(self, *name: str, values: NDArray[Any]) -> None:
-        self._parts[name].append(values)
-
-    def has(self, *name: str) -> bool:
-        return name in self._parts
-
-    def all(self, *name: str) -> NDArray[Any]:
-        return np.concatenate(self._parts[name])
+    player: int | None
 
 
 def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: EvalConfig) -> dict[str, Any]:
@@ -73,18 +63,36 @@ def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: Eval
     watch = _open_watch(dataset, cache, config)
     tally = _over_clips(world, dataset, out, config, watch)
     figures = {**_fidelity(tally, config.horizons), "heads": {mode: _heads(tally, mode) for mode in MODES}}
-    if watch is not None:
-        classes = tuple(object_classes(dataset.info.game))
-        figures["objects"] = {"found": _found(tally, classes), **measure_rates(world, watch.env, dataset, watch.probe, config)}
+    gallery, one, probe = Gallery(config.dream_frames), {}, None
+    if watch is None:
+        places = set_moments(world, dataset, config)
+        for moment in dream(world, config.dream_frames, config.seed):
+            gallery.add(moment)
+    else:
+        classes, probe = tuple(object_classes(dataset.info.game)), watch.probe
+        rates = measure_rates(world, watch.env, dataset, probe, config, gallery.add)
+        places = draw_moments(dataset, world.config.dynamics.window, MOMENTS, config.seed)
+        figures["objects"] = {"smallest": probe.smallest, "found": _found(tally, classes), **rates}
+        figures["things"] = _things(tally, classes, config.horizons)
+        one = {name: classes.index(name) for name in figures["things"]}
+        if watch.player is not None:
+            figures["around"] = {"class": classes[watch.player], **_around(tally, config.horizons)}
         watch.env.close()
+    figures["collapse"] = measure_collapse(gallery, dataset, places, probe, one)
+    spec = known_game(dataset.info.game)
+    if spec is not None and spec.marks is not None and config.marks:
+        env = objects.open_game(dataset.info)
+        figures["marks"] = measure_marks(world, env, spec, dataset, config)
+        env.close()
     return figures
 
 
 def _open_watch(dataset: Dataset, cache: Path, config: EvalConfig) -> Watch | None:
     if not config.objects or not object_classes(dataset.info.game):
         return None
-    env = objects.open_game(dataset.info)
-    return Watch(env, objects.get_probe(env, dataset.info, config.probe, cache))
+    env, spec = objects.open_game(dataset.info), known_game(dataset.info.game)
+    player = None if spec is None or spec.player is None else list(spec.objects).index(spec.player)
+    return Watch(env, objects.get_probe(env, dataset.info, config.probe, cache), player)
 
 
 def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, watch: Watch | None) -> Tally:
@@ -108,7 +116,7 @@ def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, w
                 bar.set_description("looking for objects in held-out clips")
                 replays = tqdm(places[part], desc="playing them again for the game's list", unit="clip", leave=False)
                 labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in replays]
-                _look(watch.probe, clips, views, labels, len(object_classes(dataset.info.game)), tally)
+                _look(watch, clips, views, labels, len(object_classes(dataset.info.game)), tally)
     return tally
 
 
@@ -163,19 +171,26 @@ def _compare(views: Views, clips: Clips, horizons: tuple[int, ...], tally: Tally
     tally.add("true reward", values=clips.rewards[:, -frames:])
 
 
-def _look(
-    probe: Probe,
-    clips: Clips,
-    views: Views,
-    labels: list[list[Boxes]],
-    classes: int,
-    tally: Tally,
-) -> None:
-    """Tallies the objects found in real frames, reconstructions and next frames."""
-    horizon = views[FORCED, MODEL].shape[1]
-    searched = {REAL: clips.frames[:, -horizon:], **{row: views[FORCED, row] for row in SEARCHED if (FORCED, row) in views}}
-    for row, frames in searched.items():
-        tally.add("objects", row, values=objects.score(probe, frames, labels, classes))
+def _look(watch: Watch, clips: Clips, views: Views, labels: list[list[Boxes]], classes: int, tally: Tally) -> None:
+    """Tallies what can be seen in real frames, reconstructions and dreams: objects, and things of which there is one."""
+    frames = views[FORCED, MODEL].shape[1]
+    real, truth = clips.frames[:, -frames:], things.places_listed(labels, frames, classes)
+    searched = {(FORCED, REAL): real, **{(FORCED, row): views[FORCED, row] for row in SEARCHED if (FORCED, row) in views}}
+    if things.single(truth):
+        searched |= {(FREE, row): views[FREE, row] for row in FOLLOWED if (FREE, row) in views}
+    for (mode, row), view in searched.items():
+        found = objects.search(watch.probe, view, labels)
+        if mode == FORCED:
+            tally.add("objects", row, values=objects.score(found, labels, classes, watch.probe.smallest))
+        seen = things.places_found(found, frames, classes)
+        tally.add("counts", mode, row, values=seen.counts)
+        tally.add("centres", mode, row, values=seen.centres)
+    for name, values in zip(("counts", "centres"), truth, strict=True):
+        tally.add(name, "truth", values=values)
+    tally.add("faded", values=things.faded(watch.probe, real, labels, classes))
+    if watch.player is not None:
+        for (mode, row), view in views.items():
+            tally.add("around", mode, row, values=things.around(labels, watch.player, view, real))
 
 
 def _draw(out: Path, clips: Clips, dream: NDArray[np.uint8], config: EvalConfig, fps: float) -> None:
@@ -235,4 +250,35 @@ def _found(tally: Tally, classes: tuple[str, ...]) -> dict[str, dict[str, dict[s
             }
             for i, name in enumerate(classes)
         }
+    return figures
+
+
+def _things(tally: Tally, classes: Sequence[str], horizons: Sequence[int]) -> dict[str, Any]:
+    """Things of which there is one, by class: how good the probe is at them, and what is seen of them by mode and row."""
+    truth, exists = things.Places(tally.all("counts", "truth"), tally.all("centres", "truth")), tally.all("exists")
+    figures: dict[str, Any] = {}
+    for kind in things.single(truth):
+        faded = tally.all("faded")[:, kind]
+        kept = {f"{share:.0%}": estimate(faded[:, i], faded[:, -1]) for i, share in enumerate(things.KEPT)}
+        figures[classes[kind]] = {"seen_at_contrast": kept, **{mode: {} for mode in MODES}}
+        for mode, row in (place for place in product(MODES, (REAL, *ROWS)) if tally.has("counts", *place)):
+            seen = things.Places(tally.all("counts", mode, row), tally.all("centres", mode, row))
+            figures[classes[kind]][mode][row] = things.thing_figures(seen, truth, kind, exists, horizons)
+    return figures
+
+
+def _around(tally: Tally, horizons: Sequence[int]) -> dict[str, Any]:
+    """PSNR around the player by mode and row, and what wrong controls cost there: at the horizons, then over all frames."""
+    figures: dict[str, Any] = {name: {mode: {} for mode in MODES} for name in ("psnr", "cost")}
+
+    def at_horizons(values: NDArray[np.float64]) -> list[Estimate]:
+        there = np.isfinite(values)
+        return [*(masked(values[:, [h - 1]], there[:, [h - 1]]) for h in horizons), masked(values, there)]
+
+    for mode, row in (place for place in product(MODES, ROWS) if tally.has("around", *place)):
+        values = tally.all("around", mode, row)
+        figures["psnr"][mode][row] = at_horizons(values)
+        if row in WRONG:
+            model = tally.all("around", mode, EXPECTED[MODEL] if row in EXPECTED.values() else MODEL)
+            figures["cost"][mode][row] = at_horizons(model - values)
     return figures

@@ -24,6 +24,7 @@ from worldsim.eval.probe import (
     Boxes,
     Probe,
     detect,
+    is_small,
     load_probe,
     match,
     save_probe,
@@ -32,6 +33,7 @@ from worldsim.eval.probe import (
 from worldsim.eval.replay import replay
 
 POLICY = "random"
+ZOOM = 2  # times by which frames are enlarged for the probe, where things are too small for it
 EVERY = 4  # every fourth frame is used to train the probe: neighbours are alike
 FIRST_SEED = 2**32  # recorded episodes have seeds of 31 bits
 
@@ -76,9 +78,17 @@ def get_probe(env: Game, info: DatasetInfo, config: ProbeConfig, cache: Path) ->
             bar.update(min(len(frames), config.frames) - bar.n)
             if len(frames) >= config.frames:
                 break
-    probe = train_probe(np.stack(frames), boxes, apart, config.steps, config.seed)
+    zoom = ZOOM if _too_small(boxes, len(classes)) else 1
+    probe = train_probe(np.stack(frames), boxes, apart, config.steps, config.seed, zoom)
     save_probe(probe, path)
     return probe
+
+
+def _too_small(boxes: Sequence[Boxes], classes: int) -> bool:
+    """Whether most things of a class are too small for a probe that takes frames as they are."""
+    every = np.concatenate(boxes)
+    small = is_small(every)
+    return any(small[every[:, 0] == kind].mean() > 0.5 for kind in range(classes) if (every[:, 0] == kind).any())
 
 
 def play(env: Game, game: str, seed: int) -> Iterator[Play]:
@@ -119,14 +129,27 @@ def clip_boxes(env: Game, dataset: Dataset, place: Place, context: int) -> list[
     return boxes[place.start + context :]
 
 
-def score(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxes]], classes: int) -> NDArray[np.int64]:
-    """Detections in clips `(B, F, H, W, 3)` against the objects of each; only frames with an entry in `boxes` count.
+def search(probe: Probe, frames: NDArray[np.uint8], boxes: Sequence[Sequence[Boxes]]) -> list[list[NDArray[np.float32]]]:
+    """What the probe finds in those frames of clips `(B, F, H, W, 3)` that have an entry in `boxes`: per clip and frame."""
+    return [detect(probe, clip[: len(of_clip)]) for clip, of_clip in zip(frames, boxes, strict=True)]
+
+
+def score(
+    found: Sequence[Sequence[NDArray[np.float32]]], boxes: Sequence[Sequence[Boxes]], classes: int, smallest: float
+) -> NDArray[np.int64]:
+    """What the probe found in the frames of clips, against the objects of each.
+
+    Args:
+        found: per clip and frame, see `detect`.
+        boxes: per clip and frame.
+        classes: how many there are.
+        smallest: see `match`.
 
     Returns:
-        `(B, classes, 4)`, summed over frames; see `match`.
+        `(clips, classes, 4)`, summed over frames; see `match`.
     """
-    totals = np.zeros((len(frames), classes, 4), np.int64)
-    for b, of_clip in enumerate(boxes):
-        for found, labels in zip(detect(probe, frames[b, : len(of_clip)]), of_clip, strict=True):
-            totals[b] += match(found, labels, classes)
+    totals = np.zeros((len(boxes), classes, 4), np.int64)
+    for total, of_clip, labels in zip(totals, found, boxes, strict=True):
+        for detections, of_frame in zip(of_clip, labels, strict=True):
+            total += match(detections, of_frame, classes, smallest)
     return totals

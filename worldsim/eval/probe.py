@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import trange
@@ -36,13 +37,15 @@ class Probe(nn.Module):
     Args:
         apart: for each class the distance in pixels, along x or y, that two objects are at least apart; of detections that are
             nearer, the most certain counts.
+        zoom: times by which images are enlarged first, so that smaller things are found, by a network that is narrower by as
+            much. Heat maps are larger by as much, too.
     """
 
-    def __init__(self, apart: Sequence[float]):
+    def __init__(self, apart: Sequence[float], zoom: int = 1):
         super().__init__()
-        self.apart = tuple(apart)
+        self.apart, self.zoom = tuple(apart), zoom
         classes = len(apart)
-        fine, middle, coarse = WIDTHS
+        fine, middle, coarse = (width // zoom for width in WIDTHS)
         cpu = torch.device("cpu")
         self.fine = nn.Sequential(nn.PixelUnshuffle(2), Conv(12, fine, 3, cpu), nn.SiLU())
         self.middle = nn.Sequential(nn.PixelUnshuffle(2), Conv(4 * fine, middle, 1, cpu), ResidualBlock(middle, cpu))
@@ -55,26 +58,47 @@ class Probe(nn.Module):
         self.head = nn.Sequential(Conv(fine, fine, 3, cpu), nn.SiLU(), last)
         nn.init.constant_(last.bias, -4.0)  # objects are rare
 
+    @property
+    def smallest(self) -> float:
+        """Pixels of a frame; what is narrower or lower may be missed."""
+        return SMALLEST / self.zoom
+
     def forward(self, images: Tensor) -> Tensor:
+        if self.zoom > 1:
+            images = images.repeat_interleave(self.zoom, 2).repeat_interleave(self.zoom, 3)
         fine = self.fine(images)
         middle = self.middle(fine)
         middle = middle + self.to_middle(self.coarse(middle))
         return self.head(fine + self.to_fine(middle))
 
 
-def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], apart: Sequence[float], steps: int, seed: int) -> Probe:
-    """Trains a probe on labelled real frames, uint8 `(n, H, W, 3)`, each mirrored half of the time; see `Probe` for `apart`."""
+def train_probe(
+    frames: NDArray[np.uint8], boxes: Sequence[Boxes], apart: Sequence[float], steps: int, seed: int, zoom: int = 1
+) -> Probe:
+    """Trains a probe on labelled real frames.
+
+    Args:
+        frames: uint8 `(n, H, W, 3)`; each is mirrored half of the time. Where they are enlarged, half of the things are faded,
+            see `fade`: what keeps less than half of its contrast is no thing any more.
+        boxes: of each frame.
+        apart, zoom: see `Probe`.
+        steps, seed: of the training.
+    """
     generator, rng = torch.Generator("cpu").manual_seed(seed), np.random.default_rng(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        probe = Probe(apart).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        probe = Probe(apart, zoom).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(probe.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    batch_size = BATCH // zoom
     for _ in trange(steps, desc="training the object probe", leave=False):
-        chosen = rng.integers(0, len(frames), BATCH)
-        images = to_images(torch.from_numpy(frames[chosen]))
-        heat = torch.from_numpy(np.stack([heat_map(boxes[i], frames.shape[1], frames.shape[2], len(apart)) for i in chosen]))
-        mirrored = torch.rand(BATCH, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
+        chosen = rng.integers(0, len(frames), batch_size)
+        batch, labels = frames[chosen], [boxes[i] for i in chosen]
+        if zoom > 1:
+            labels = [_fade_some(frame, of_frame, rng) for frame, of_frame in zip(batch, labels, strict=True)]
+        images = to_images(torch.from_numpy(batch))
+        heat = torch.from_numpy(np.stack([heat_map(of, *frames.shape[1:3], len(apart), zoom) for of in labels]))
+        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
         images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
         with autocast(images.device):
             logits = probe(images)
@@ -85,8 +109,36 @@ def train_probe(frames: NDArray[np.uint8], boxes: Sequence[Boxes], apart: Sequen
     return probe.eval()
 
 
-def heat_map(boxes: Boxes, height: int, width: int, classes: int) -> NDArray[np.float32]:
-    """Target `(classes, height / 2, width / 2)`: 1 at an object's centre, less around it, -1 inside small objects."""
+def fade(frame: NDArray[np.uint8], box: NDArray[np.float32], kept: float) -> None:
+    """Takes contrast from a thing: mixes the pixels of its box with the median colour of those around the box, in place.
+
+    Args:
+        frame: uint8 `(H, W, 3)`.
+        box: `(5,)`, a row of `Boxes`.
+        kept: share of its contrast that is left, from 0 (it is painted over) to 1.
+    """
+    left, top, right, bottom = (int(v) for v in (box[1], box[2], np.ceil(box[1] + box[3]), np.ceil(box[2] + box[4])))
+    inside = slice(top, bottom), slice(left, right)
+    around = frame[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2].reshape(-1, 3)
+    outside = np.ones((frame.shape[0], frame.shape[1]), bool)
+    outside[inside] = False
+    ring = outside[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2].ravel()
+    ground = np.median(around[ring], 0)
+    frame[inside] = (ground + kept * (frame[inside] - ground)).round().astype(np.uint8)
+
+
+def _fade_some(frame: NDArray[np.uint8], boxes: Boxes, rng: np.random.Generator) -> Boxes:
+    """Fades half of the things of a frame, in place, and gives the boxes of those that still count."""
+    kept = np.where(rng.random(len(boxes)) < 0.5, rng.random(len(boxes)), 1.0)
+    for box, share in zip(boxes, kept, strict=True):
+        if share < 1:
+            fade(frame, box, share)
+    return boxes[kept >= 0.5]
+
+
+def heat_map(boxes: Boxes, height: int, width: int, classes: int, zoom: int = 1) -> NDArray[np.float32]:
+    """Target `(classes, zoom * height / 2, zoom * width / 2)`: 1 at an object's centre, less around it, -1 in small objects."""
+    boxes, height, width = boxes * np.array((1, *4 * (zoom,)), np.float32), zoom * height, zoom * width
     heat = np.zeros((classes, height // STRIDE, width // STRIDE), np.float32)
     rows, columns = np.ogrid[: heat.shape[1], : heat.shape[2]]
     small = is_small(boxes)
@@ -119,11 +171,12 @@ def detect(probe: Probe, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]
     found: list[NDArray[np.float32]] = []
     for part in torch.from_numpy(frames).split(64) if len(frames) else ():
         chance = probe(to_images(part)).sigmoid()
-        peak = (chance == _highest_around(chance, probe.apart)) & (chance > THRESHOLD)
+        peak = (chance == _highest_around(chance, [probe.zoom * distance for distance in probe.apart])) & (chance > THRESHOLD)
         frame, kind, row, column = peak.nonzero(as_tuple=True)
         sure = chance[peak]
         order = sure.argsort(descending=True)
-        places = torch.stack([kind, (column + 0.5) * STRIDE, (row + 0.5) * STRIDE, sure], 1).float()[order].numpy()
+        cell = STRIDE / probe.zoom
+        places = torch.stack([kind, (column + 0.5) * cell, (row + 0.5) * cell, sure], 1).float()[order].numpy()
         found += [places[(frame[order] == i).numpy()] for i in range(len(part))]
     return found
 
@@ -135,12 +188,12 @@ def _highest_around(chance: Tensor, apart: Sequence[float]) -> Tensor:
     return torch.cat([F.max_pool2d(plane, 2 * reach + 1, 1, reach) for plane, reach in planes], 1)
 
 
-def is_small(boxes: Boxes) -> NDArray[np.bool_]:
-    """`(n,)`: boxes narrower or lower than `SMALLEST`."""
-    return boxes[:, 3:].min(1, initial=np.inf) < SMALLEST
+def is_small(boxes: Boxes, smallest: float = SMALLEST) -> NDArray[np.bool_]:
+    """`(n,)`: boxes narrower or lower than `smallest` pixels."""
+    return boxes[:, 3:].min(1, initial=np.inf) < smallest
 
 
-def match(found: NDArray[np.float32], boxes: Boxes, classes: int) -> NDArray[np.int64]:
+def match(found: NDArray[np.float32], boxes: Boxes, classes: int, smallest: float = SMALLEST) -> NDArray[np.int64]:
     """Compares the detections of a frame with its labels: they agree where one lies in a box of its class.
 
     Returns:
@@ -150,7 +203,7 @@ def match(found: NDArray[np.float32], boxes: Boxes, classes: int) -> NDArray[np.
     low, high = boxes[:, 1:3] - MARGIN, boxes[:, 1:3] + boxes[:, 3:] + MARGIN
     places = found[:, None, 1:3]
     agree = (found[:, None, 0] == boxes[:, 0]) & (low <= places).all(-1) & (places <= high).all(-1)
-    large = ~is_small(boxes)
+    large = ~is_small(boxes, smallest)
     chosen = (boxes[large], boxes[large & agree.any(0)], found, found[agree.any(1)])
     return np.stack([tally(objects, classes) for objects in chosen], 1)
 
@@ -162,11 +215,14 @@ def tally(objects: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
 
 def save_probe(probe: Probe, path: Path) -> None:
     """Writes the weights as safetensors."""
-    write_bytes(path, save({name: value.contiguous() for name, value in probe.state_dict().items()}))
+    weights = {name: value.contiguous() for name, value in probe.state_dict().items()}
+    write_bytes(path, save(weights, {"zoom": str(probe.zoom)}))
 
 
 def load_probe(path: Path, apart: Sequence[float]) -> Probe:
     """Reads the weights that `save_probe` wrote; raises SafetensorError or RuntimeError if they are damaged."""
-    probe = Probe(apart).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with safe_open(path, "pt") as file:
+        zoom = int((file.metadata() or {}).get("zoom", 1))
+    probe = Probe(apart, zoom).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     probe.load_state_dict(load_file(path))
     return probe.eval()

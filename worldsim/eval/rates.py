@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,17 +63,51 @@ class Sightings(NamedTuple):
         return np.bincount(self.episode, values, len(self.ended))
 
 
-def measure_rates(world: World, env: Game, dataset: Dataset, probe: Probe, config: EvalConfig) -> dict[str, Any]:
+class Dreamt(NamedTuple):
+    """A frame of each of some long dreams.
+
+    Attributes:
+        frames: uint8 `(B, H, W, 3)`.
+        counted: bool `(B,)`, whether it belongs to an episode; the game shows none where an episode ends.
+        episode: int64 `(B,)`, number of the dream, those that go on from another start being others.
+        age: int64 `(B,)`, number of the frame in it, from 1.
+        start: int64 `(B,)`, start context of the dream.
+    """
+
+    frames: NDArray[np.uint8]
+    counted: NDArray[np.bool_]
+    episode: NDArray[np.int64]
+    age: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+
+def set_moments(world: World, dataset: Dataset, config: EvalConfig) -> list[Place]:
+    """Gives the world start contexts out of the dataset; where they lie in it.
+
+    Raises:
+        DataError: if no held-out episode is as long as a context.
+    """
+    context = world.config.dynamics.window
+    places = draw_moments(dataset, context, MOMENTS, config.seed)
+    clips = load_clips(dataset, places, context)
+    world.set_starts(encode(world, clips.frames), torch.from_numpy(clips.controls / world.control_spec.scale()))
+    return places
+
+
+def measure_rates(
+    world: World, env: Game, dataset: Dataset, probe: Probe, config: EvalConfig, keep: Callable[[Dreamt], None] | None = None
+) -> dict[str, Any]:
     """Objects per frame in long dreams and in as much real play, and how sure the probe is of them.
 
     Dreams and real play begin at the same recorded moments and go on under the same random policy.
 
     Args:
-        world: with a batch of `config.dreams`; it gets other start contexts.
+        world: with a batch of `config.dreams`; it gets other start contexts, see `set_moments`.
         env: the real game as it was recorded.
         dataset: the split "eval".
         probe: of the game.
         config: how much to count.
+        keep: is given every frame of the dreams.
 
     Returns:
         `per_frame` by class, and `ends`, how many episodes end per frame.
@@ -81,12 +115,10 @@ def measure_rates(world: World, env: Game, dataset: Dataset, probe: Probe, confi
     Raises:
         DataError: if no held-out episode is as long as a context, or the game does not show what was recorded.
     """
-    context = world.config.dynamics.window
-    places = draw_moments(dataset, context, MOMENTS, config.seed)
-    real = real_sightings(env, dataset, probe, places, context, config.dreams * config.dream_frames, config.seed)
-    clips = load_clips(dataset, places, context)
-    world.set_starts(encode(world, clips.frames), torch.from_numpy(clips.controls / world.control_spec.scale()))
-    dreams = dream_sightings(world, probe, config.dream_frames, config.seed)
+    places = set_moments(world, dataset, config)
+    frames = config.dreams * config.dream_frames
+    real = real_sightings(env, dataset, probe, places, world.config.dynamics.window, frames, config.seed)
+    dreams = dream_sightings(world, probe, config.dream_frames, config.seed, keep)
     ends = {"dreams": dreams.ends_per_frame(), "real": real.ends_per_frame()}
     classes = object_classes(dataset.info.game)
     return {"per_frame": {name: _figures(dreams, real, kind) for kind, name in enumerate(classes)}, "ends": ends}
@@ -116,33 +148,44 @@ def draw_moments(dataset: Dataset, context: int, count: int, seed: int) -> list[
     return [Place(int(i), int(rng.integers(0, lengths[i] - context + 1)), 0) for i in long]
 
 
-def dream_sightings(world: World, probe: Probe, frames: int, seed: int) -> Sightings:
-    """What the probe finds in dreams of `frames` frames under the random policy.
+def dream(world: World, frames: int, seed: int) -> Iterator[Dreamt]:
+    """Long dreams of `frames` frames under the random policy.
 
-    Every row of `world` is a dream; where the world ends it, it goes on from another start. The frame with which it ends is
-    not counted: the game shows none there.
+    Every row of `world` is a dream; where the world ends it, it goes on from another start.
     """
-    classes, seeds = len(object_classes(world.config.game)), itertools.count(seed)
+    seeds = itertools.count(seed)
     policies = [make_policy(POLICY, world.control_spec) for _ in range(world.batch)]
     for row, policy in enumerate(policies):
         policy.reset(np.random.default_rng((seed, row)))
     world.reset(seed=[next(seeds) for _ in policies])
-    shape = (frames, world.batch)
-    found, confidence = np.zeros((*shape, classes), np.int64), np.zeros((*shape, classes))
-    episode, counted = np.zeros(shape, np.int64), np.ones(shape, bool)
-    running, ended = np.arange(world.batch), [False] * world.batch
-    for t in trange(frames, desc="dreaming", unit="frame", leave=False):
+    episode, age, begun = np.arange(world.batch), np.zeros(world.batch, np.int64), world.batch
+    for _ in trange(frames, desc="dreaming", unit="frame", leave=False):
+        start = np.array([origin.start if origin else 0 for origin in world.origins])
         step = world.step(np.stack([policy.act({}) for policy in policies]))
-        found[t], confidence[t] = _search(probe, step.frame, classes)
-        episode[t], counted[t] = running, ~step.terminated
-        over = np.flatnonzero(step.terminated).tolist()
-        if over:
-            world.restart(over, seed=[next(seeds) for _ in over])
-        for row in over:
-            ended[running[row]] = True
-            running[row] = len(ended)
-            ended.append(False)
-    return Sightings(found[counted], confidence[counted], None, episode[counted], np.array(ended))
+        age += 1
+        yield Dreamt(step.frame, ~step.terminated, episode.copy(), age.copy(), start)
+        over = np.flatnonzero(step.terminated)
+        if len(over):
+            world.restart(over.tolist(), seed=[next(seeds) for _ in over])
+            episode[over], age[over] = begun + np.arange(len(over)), 0
+            begun += len(over)
+
+
+def dream_sightings(
+    world: World, probe: Probe, frames: int, seed: int, keep: Callable[[Dreamt], None] | None = None
+) -> Sightings:
+    """What the probe finds in long dreams, see `dream`; the frames with which episodes end are not counted."""
+    classes = len(object_classes(world.config.game))
+    parts: list[tuple[NDArray[Any], ...]] = []
+    ended = np.zeros(world.batch + world.batch * frames, bool)
+    for moment in dream(world, frames, seed):
+        parts.append((*_search(probe, moment.frames, classes), moment.episode, moment.counted))
+        ended[moment.episode] |= ~moment.counted
+        if keep is not None:
+            keep(moment)
+    found, confidence, episode, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
+    begun = world.batch + int(ended.sum())
+    return Sightings(found[counted], confidence[counted], None, episode[counted], ended[:begun])
 
 
 def real_sightings(
@@ -175,7 +218,7 @@ def real_sightings(
                 left -= 1
                 bar.update()
             if seen:
-                listed = np.stack([tally(of_frame[~is_small(of_frame)], classes) for of_frame in boxes])
+                listed = np.stack([tally(of_frame[~is_small(of_frame, probe.smallest)], classes) for of_frame in boxes])
                 parts.append((*_search(probe, np.stack(seen), classes), listed, np.full(len(seen), len(ended))))
             ended.append(over)
     found, confidence, listed, episode = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldsim.data import Dataset
-from worldsim.errors import DataError, printable
+from worldsim.errors import DataError
 from worldsim.eval.config import EvalConfig
 from worldsim.eval.dreams import draw_dreams
-from worldsim.eval.fidelity import Estimate
-from worldsim.eval.figures import FREE, MODES, measure
-from worldsim.eval.probe import SMALLEST
-from worldsim.files import check_writable, check_writable_folder, plain, text_table, write_json
+from worldsim.eval.figures import measure
+from worldsim.eval.tables import format_figures
+from worldsim.files import check_writable, check_writable_folder, plain, write_json
 from worldsim.machine import describe_machine
 from worldsim.world import World, find_world, world_hash
 
 DREAMS = "dreams.png"
-LONGEST_NAME = 80  # characters of a name out of a file that are printed
 
 
 def evaluate(
@@ -113,80 +109,3 @@ def circumstances(world: World, folder: Path, dataset: Dataset, config: EvalConf
         "config": dataclasses.asdict(config),
         "context": world.config.dynamics.window,
     }
-
-
-def format_figures(figures: Mapping[str, Any]) -> str:
-    """What `circumstances` and `measure` gave, as tables to read; intervals are 95%, over clips."""
-    about, machine, config = figures["world"], figures["machine"], figures["config"]
-    horizons = config["horizons"]
-    lines = [
-        f"{printable(about['name'], LONGEST_NAME)} ({about['hash']}), {about['calls']} network calls a frame; "
-        f"seed {config['seed']}; {machine['cpu']}, {machine['cores']} cores, {machine['device']} {machine['dtype']}, "
-        f"runtime {figures['runtime']}, "
-        f"torch {machine['torch']}",
-        f"held-out clips: {figures['context']} frames of context, then up to {max(horizons)} predicted; +- 95% over clips",
-    ]
-    for mode in MODES:
-        lines += _horizon_tables(figures, mode, horizons)
-    life = figures["half_life"]
-    lines += ["", f"half-life: {life['step'] or 'more than ' + str(life['steps_measured'])} frames"]
-    lines += _head_table(figures["heads"])
-    if "objects" in figures:
-        lines += _object_tables(figures["objects"])
-    return "\n".join(lines)
-
-
-def _horizon_tables(figures: Mapping[str, Any], mode: str, horizons: Sequence[int]) -> list[str]:
-    """PSNR, SSIM and leads of one mode; the last column of those in dB is the mean over all frames."""
-    names = [f"h={h}" for h in horizons]
-    psnr, ssim, lead = (figures[name][mode] for name in ("psnr", "ssim", "lead"))
-    counts = ["frames", *(str(e.count) for e in next(iter(psnr.values())))]
-    return [
-        *_table([f"PSNR dB, {mode}", *names, "all"], [*_rows(psnr, 2), counts]),
-        *_table([f"SSIM, {mode}", *names], _rows(ssim, 3)),
-        *_table([f"model's lead dB, {mode}", *names, "all"], [[f"over {r[0]}", *r[1:]] for r in _rows(lead, 2)]),
-    ]
-
-
-def _head_table(heads: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
-    rows = [[name.replace("_", " "), *(_cell(heads[mode][name], 3, counted=True) for mode in MODES)] for name in heads[FREE]]
-    return _table(["reward and end (counted)", *MODES], rows)
-
-
-def _object_tables(objects: Mapping[str, Any]) -> list[str]:
-    classes = list(objects["per_frame"])
-    titles = [f"{kind} {figure}" for kind in classes for figure in ("recall", "precision")]
-    found = [
-        [row, *(_cell(figure, 3, counted=True) for figures in of.values() for figure in figures.values())]
-        for row, of in objects["found"].items()
-    ]
-    numbers = []
-    for kind, counts in objects["per_frame"].items():
-        quarters = " ".join(f"{e.value:.2f}" for e in counts["dreams_by_quarter"])
-        cells = [_cell(counts[name], 3) for name in ("dreams", "real", "real_listed")]
-        sure = [_cell(counts["confidence"][name], 3) for name in ("dreams", "real")]
-        numbers.append([f"{kind}s", *cells, _cell(counts["ratio"], 2), *sure, quarters])
-    ends = objects["ends"]
-    numbers.append(["episode ends", *(_cell(ends[name], 4) for name in ("dreams", "real")), *5 * "-"])
-    title = f"per frame, in {ends['dreams'].count} of dreams and {ends['real'].count} of the game"
-    columns = [title, "dreams", "real", "game's list", "dreams / real", "confidence, dreams", "real", "dreams by quarter"]
-    return [*_table([f"next-frame objects of {SMALLEST:g} px and more", *titles], found), *_table(columns, numbers)]
-
-
-def _rows(table: Mapping[str, Sequence[Estimate]], digits: int) -> list[list[str]]:
-    return [[name, *(_cell(e, digits) for e in estimates)] for name, estimates in table.items()]
-
-
-def _cell(e: Estimate, digits: int, counted: bool = False) -> str:
-    if math.isnan(e.value):
-        return "-"
-    return (
-        f"{e.value:.{digits}f}"
-        + (f"+-{e.ci95:.{digits}f}" if math.isfinite(e.ci95) else "")
-        + (f" ({e.count})" if counted else "")
-    )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Aligned lines, after an empty one; the first column to the left, the others to the right."""
-    return ["", *text_table(header, rows).split("\n")]

@@ -80,6 +80,8 @@ class Found:
         played: random play, one step of the environment per frame.
         symmetric: whether left and right may be swapped.
         atari: what is known of the console's memory, if it is one.
+        suggested: fields of the `GameSpec` that the environment suggests itself, in an attribute of that name: `policies`
+            and `marks`.
         strips: `(controls, clip)` for every option, held for ten frames.
         notes: what people should know.
     """
@@ -97,6 +99,7 @@ class Found:
     played: Played
     symmetric: bool
     atari: str | None
+    suggested: Mapping[str, Any]
     strips: tuple[tuple[Controls, Clip], ...]
     notes: tuple[str, ...]
 
@@ -106,6 +109,8 @@ class Found:
         known = atari.KNOWN.get(self.atari or "")
         if known is not None:
             return known.policies
+        if "policies" in self.suggested:
+            return dict(self.suggested["policies"])
         return {"restless" if self.played.still > STILL else "random": 1.0}
 
     @property
@@ -178,6 +183,7 @@ def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, w
         played=played,
         symmetric=mirrors(native, played.clips),
         atari=console,
+        suggested=getattr(env.unwrapped, "suggested", {}),
         strips=strips,
         notes=(*notes, *wiring.notes, *look.notes),
     )

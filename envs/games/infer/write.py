@@ -126,7 +126,9 @@ def _spec(found: Found, console: str | None, policies: Mapping[str, float]) -> l
     parts += [f"meanings={_quoted(repr(meanings))}"] if meanings else []
     if known is not None:
         parts += [f"states={_tuple(known.states)}", f"objects={_quoted(repr({name: (name,) for name in known.sprites}))}"]
+        parts += [f"player={_quoted(repr(atari.PLAYER))}"]
     parts += [f"policies={_quoted(repr(dict(policies)))}"] if policies != {"random": 1.0} else []
+    parts += [f"marks={_quoted(repr(found.suggested['marks']))}"] if "marks" in found.suggested else []
     parts += ["symmetric=True"] if found.symmetric else []
     return _call("SPEC = GameSpec", parts)
 
