@@ -23,7 +23,8 @@ class TrainOptions:
         game: a preset, such as doom/take-cover; or a game of your own: its file, such as pong/game.py, whose CONFIG says how
             it is trained, or module:attribute of a GameSpec.
         budget: training time in all, such as 90s, 10m or 2h; the plan that is printed first says what comes on top.
-        data: dataset; by default data/NAME, or data beside the game's file, which is recorded first if it does not exist.
+        data: dataset: a folder, a URL or a name on the Hub; by default data/NAME, or data beside the game's file, which is
+            recorded first if it does not exist.
         out: run folder, which ends up with the world in `world/`; by default runs/NAME, or the folder of the game's file.
         start: world to begin with, whose tokenizer is kept; by default both networks begin with random weights.
         device: where to train.
