@@ -374,3 +374,19 @@ def test_starts_of_another_world_are_refused(tiny_world: World, damage: str) -> 
     with pytest.raises(WorldError, match=r"starts and start_controls have shapes .*; give \(\(\d, 4, 2, 3, 6\)"):
         tiny_world.set_starts(*wrong[damage])
     assert torch.equal(tiny_world.starts, starts)
+
+
+def test_a_row_that_broke_is_as_good_as_new_after_a_restart(tiny_world_path: Path) -> None:
+    world, right = (World.load(tiny_world_path, batch=2, device="cpu", dtype=torch.float32) for _ in range(2))
+    for each in (world, right):
+        each.reset(seed=0)
+    world.stream.ring.values[:, 1] = torch.nan
+    still = world.control_spec.to_vectors(world.control_spec.neutral(), 2)
+    first = np.array([True, False])
+    for active in (None, first):
+        assert not world.imagine(still, active)[0][1].isfinite().all()
+        right.imagine(still, active)
+    for each in (world, right):
+        each.restart([1], seed=[7])
+    for _ in range(3):
+        assert torch.equal(world.imagine(still)[0], right.imagine(still)[0])

@@ -442,9 +442,12 @@ class World:
         if not self._waiting.any():
             return None
         assert self._pending is not None
+        latent, controls, noise = self._pending
         active = None if self._waiting.all() else torch.from_numpy(self._waiting).to(self.device)
+        if active is not None:  # a frame that was not finite would reach the next dream of its row even through a mask
+            latent = torch.where(active[:, None, None, None], latent, 0.0)
         self._waiting = np.zeros(self.batch, bool)
-        return *self._pending, active
+        return latent, controls, noise, active
 
     @torch.no_grad()
     def get_state(self, rows: Rows = None) -> WorldState:
