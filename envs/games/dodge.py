@@ -111,6 +111,7 @@ DODGE = GameSpec(
     states=("player", "brick", "height"),
     cells={"player": float(LANE)},
     objects={"brick": ("brick",), "player": ("player",)},
+    player="player",
     policies={"restless": 1.0},
     best_reward=1.0,
     solved=0.9 * MAX_TICS,

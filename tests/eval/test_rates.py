@@ -108,9 +108,9 @@ def test_an_ended_dream_goes_on_from_another_start(short_world_path: Path, monke
 def test_dreams_and_real_play_begin_at_the_same_moments(
     game: Game, played: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from .test_report import doom_world
+    from .test_report import random_world
 
-    world = World.load(doom_world(tmp_path / "world", played), device="cpu", dtype=torch.float32, batch=2)
+    world = World.load(random_world(tmp_path / "world", played), device="cpu", dtype=torch.float32, batch=2)
     begun: list[Place] = []
     replay = rates.replay
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
-from worldsim.envs.games.doom import TAKE_COVER
+from worldsim.envs.games import make_policy
+from worldsim.envs.games.dodge import DODGE
 from worldsim.errors import DataError, FileError, WorldsimError
 from worldsim.eval.config import EvalConfig, ProbeConfig
 from worldsim.eval.fidelity import Estimate
@@ -22,6 +24,7 @@ from worldsim.eval.report import evaluate
 from worldsim.eval.tables import _cell, format_figures
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
+from worldsim.new.card import write_card
 from worldsim.world import WorldConfig, export_world, world_hash
 
 from .test_objects import RandomPolicy, TakeCover
@@ -149,7 +152,7 @@ def test_objects_of_doom_are_counted(tmp_path: Path, capsys: pytest.CaptureFixtu
     data = tmp_path / "data"
     source = PolicySource("random", RandomPolicy)
     collect(TakeCover, [source], data, game="doom/take-cover", frames=1, eval_frames=120, progress=False)
-    figures = evaluate(doom_world(tmp_path / "world", Dataset(data)), data, tmp_path / "out", config=SMALL, device="cpu")
+    figures = evaluate(random_world(tmp_path / "world", Dataset(data)), data, tmp_path / "out", config=SMALL, device="cpu")
     found = figures["objects"]["found"]
     assert list(found) == ["real frames", "tokenizer ceiling", "copy-last-frame", "model", "model, expected"]
     assert found["real frames"]["monster"]["recall"]["count"] > 10
@@ -160,9 +163,34 @@ def test_objects_of_doom_are_counted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"in {fireballs['dreams']['count']} of dreams and 16 of the game" in printed
 
 
-def doom_world(folder: Path, dataset: Dataset) -> Path:
+def test_things_are_followed_and_told_on_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = PolicySource("restless", partial(make_policy, "restless", DODGE.control_spec))
+    collect(DODGE.start, [source], tmp_path / "data", game=DODGE.name, frames=60, eval_frames=120, progress=False)
+    world = random_world(tmp_path / "world", Dataset(tmp_path / "data"))
+    figures = evaluate(world, tmp_path / "data", tmp_path / "out", config=SMALL, device="cpu")
+    assert list(figures["things"]) == ["brick", "player"] and figures["around"]["class"] == "player"
+    followed = figures["things"]["player"]
+    assert set(followed["seen_at_contrast"]) == {"75%", "25%"}
+    assert {"real frames", "tokenizer ceiling", "model"} <= set(followed["teacher-forced"])
+    assert set(followed["free-running"]) == {"model", "model, expected", "shuffled controls"}
+    assert len(followed["free-running"]["model"]["near"]) == len(SMALL.horizons)
+    assert followed["teacher-forced"]["real frames"]["visible"]["count"] > 10
+    psnr, cost = (figures["around"][name]["free-running"] for name in ("psnr", "cost"))
+    assert cost["shuffled controls"][-1]["value"] == pytest.approx(
+        psnr["model"][-1]["value"] - psnr["shuffled controls"][-1]["value"]
+    )
+    assert figures["collapse"]["ages"] == list(range(1, 9)) and set(figures["collapse"]["at_most_one"]) == {"brick", "player"}
+    printed = capsys.readouterr().out
+    assert all(
+        said in printed for said in ("player: median distance", "dB around the player", "look like the game", "at most one")
+    )
+    text = write_card(world, tmp_path / "data", figures, DODGE, "worldsim new").read_text()
+    assert "player: distance in px" in text and "around the player, free-running" in text and "long dreams" in text
+
+
+def random_world(folder: Path, dataset: Dataset) -> Path:
     """A world with random weights that fits the dataset."""
-    spec, info = TAKE_COVER.control_spec, dataset.info
+    spec, info = dataset.spec, dataset.info
     sizes = replace(TINY_DIT, controls=spec.size)
     tokenizer, dynamics = Tokenizer(TINY_TOKENIZER), DiT(sizes)
     randomize(tokenizer)

@@ -39,7 +39,8 @@ def format_figures(figures: Mapping[str, Any]) -> str:
         lines += _thing_tables(name, of, horizons)
     if "around" in figures:
         lines += _around_tables(figures["around"], horizons)
-    lines += _collapse_table(figures["collapse"])
+    if "collapse" in figures:
+        lines += _collapse_table(figures["collapse"])
     if "marks" in figures:
         lines += _mark_table(figures["marks"])
     return "\n".join(lines)

@@ -57,6 +57,15 @@ def write_card(world: Path, data: Path, figures: Mapping[str, Any], game: GameSp
         "",
         f"Half-life: {figures['half_life']['step'] or 'more than ' + str(figures['half_life']['steps_measured'])} frames.",
     ]
+    for name, of in figures.get("things", {}).items():
+        lines += ["", *_thing(name, of, horizons)]
+    if "around" in figures:
+        around = figures["around"]
+        lines += ["", *_table(f"around the {around['class']}, free-running", around["psnr"]["free-running"], horizons)]
+    if "collapse" in figures:
+        lines += ["", *_long_dreams(figures["collapse"])]
+    if any(of["trials"] for of in figures.get("marks", {}).values()):
+        lines += ["", *_marks(figures["marks"])]
     if config.source:
         lines += ["", f"The game was loaded from `{config.source}`. Nothing in this folder is executed."]
     write_text(world / "README.md", "\n".join(lines) + "\n")
@@ -65,6 +74,41 @@ def write_card(world: Path, data: Path, figures: Mapping[str, Any], game: GameSp
 
 def _players(dataset: Dataset) -> str:
     return ", ".join(sorted({episode.policy for episode in dataset.episodes}))
+
+
+def _thing(name: str, figures: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
+    """What is seen of a thing of which there is one, and how far it is from where the game has it."""
+    forced, free = figures["teacher-forced"], figures["free-running"]
+    rows = {"real frames": forced["real frames"], "reconstructions": forced["tokenizer ceiling"]}
+    for mode, of in (("next frame", forced), ("free-running", free)):
+        rows |= {f"{row}, {mode}": of[row] for row in ("model", "model, expected") if row in of}
+    table = []
+    for row, of in rows.items():
+        places = [f"{_share(error, 1)} ({_share(near, 2)})" for error, near in zip(of["error"], of["near"], strict=True)]
+        table.append([row, _share(of["visible"], 3), _share(of["at_most_one"], 3), *places])
+    title = (f"{name}: distance in px (share up to 2 px)", "seen", "at most one", *map(str, horizons))
+    return markdown_table(title, table).splitlines()
+
+
+def _long_dreams(collapse: Mapping[str, Any]) -> list[str]:
+    rows = [["look like the game", _share(collapse["like_the_game_real"], 2), *(_share(e, 2) for e in collapse["like_the_game"])]]
+    for part, said in (("at_most_one", "at most one"), ("shown", "at least one")):
+        for name, of in collapse[part].items():
+            rows.append([f"{said} {name}", _share(collapse[f"{part}_real"][name], 2), *(_share(e, 2) for e in of)])
+    return markdown_table(("long dreams, share of frames up to", "recorded", *map(str, collapse["ages"])), rows).splitlines()
+
+
+def _marks(marks: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [f"{row}, {of['frames']:.0f} frames later", *(_share(shares[part], 2) for part in ("made", "stays", "left_alone"))]
+        for of in marks.values()
+        for row, shares in of["rows"].items()
+    ]
+    return markdown_table(("changes out of view and back", "made at once", "stay", "left alone, stay away"), rows).splitlines()
+
+
+def _share(estimate: Mapping[str, Any], digits: int) -> str:
+    return "-" if estimate["value"] is None else f"{estimate['value']:.{digits}f}"
 
 
 def _table(mode: str, psnr: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
