@@ -60,6 +60,7 @@ class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
         self.inner: Any = module.Env(size=(size, size), length=length, seed=0)
         self.action_names: list[str] = list(module.constants.actions)
         self.walkable, self.places = frozenset(module.constants.walkable), module.constants.place
+        self.size = size
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.action_space = gymnasium.spaces.Discrete(len(self.action_names))
 
@@ -114,7 +115,8 @@ class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
         """First move towards something near that is wanted, which ends before it; None if there is nothing."""
         start = (0, 0)
         first: dict[tuple[int, int], str | None] = {start: None}
-        queue, best = deque([(start, 0)]), (0.0, None)
+        queue = deque([(start, 0)])
+        best: tuple[float, str | None] = (0.0, None)
         moves = list(MOVES.items())
         rng.shuffle(moves)  # type: ignore[arg-type]
         while queue:
@@ -237,7 +239,7 @@ def marks(env: Game) -> Mark | None:
         return None
     steps, away = min(ways)
     begun, picture = tuple(game.inner._player.pos), env.get_wrapper_attr("picture")
-    scale = picture.width / game.observation_space.shape[1], picture.height / game.observation_space.shape[0]
+    scale = picture.width / game.size, picture.height / game.size
     left, top, width, height = game.box((x, y))
 
     def intact() -> bool:

@@ -185,8 +185,8 @@ def _look(watch: Watch, clips: Clips, views: Views, labels: list[list[Boxes]], c
         seen = things.places_found(found, frames, classes)
         tally.add("counts", mode, row, values=seen.counts)
         tally.add("centres", mode, row, values=seen.centres)
-    for name, values in zip(("counts", "centres"), truth, strict=True):
-        tally.add(name, "truth", values=values)
+    tally.add("counts", "truth", values=truth.counts)
+    tally.add("centres", "truth", values=truth.centres)
     tally.add("faded", values=things.faded(watch.probe, real, labels, classes))
     if watch.player is not None:
         for (mode, row), view in views.items():

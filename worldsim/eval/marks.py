@@ -125,6 +125,7 @@ def _play(env: Game, spec: GameSpec, dataset: Dataset, place: Place, context: in
             return None
         shown.append(np.stack(frames))
         given.append(np.stack(controls))
+    assert mark is not None, "the game was played at least once"
     x, y, width, height = mark.box
     box = int(x), int(y), int(np.ceil(x + width)), int(np.ceil(y + height))
     trial = Trial(place, mark.making, len(controls), box, np.stack(given), np.stack(shown))

@@ -97,7 +97,7 @@ def train_probe(
         if zoom > 1:
             labels = [_fade_some(frame, of_frame, rng) for frame, of_frame in zip(batch, labels, strict=True)]
         images = to_images(torch.from_numpy(batch))
-        heat = torch.from_numpy(np.stack([heat_map(of, *frames.shape[1:3], len(apart), zoom) for of in labels]))
+        heat = torch.from_numpy(np.stack([heat_map(of, frames.shape[1], frames.shape[2], len(apart), zoom) for of in labels]))
         mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device="cpu", dtype=torch.float32) < 0.5
         images, heat = (torch.where(mirrored, a.flip(-1), a) for a in (images, heat))
         with autocast(images.device):
