@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -24,6 +25,8 @@ from worldsim.world.words import Words
 from worldsim.worlds import WORDS_FILE
 
 os.environ["WORLDSIM_PREPARE"] = "0"  # no compiling in the background
+_CACHE = tempfile.TemporaryDirectory(prefix="worldsim-cache-")
+os.environ["WORLDSIM_CACHE"] = _CACHE.name  # what other runs and people keep changes nothing here
 # Before anything imports a kernel: without a GPU, Triton interprets kernels if told so before they are defined.
 if torch.cuda.is_available():
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise `poison` forbids matrix products

@@ -63,3 +63,20 @@ def test_an_argument_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_instructions_are_those_of_cpuinfo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_cpuinfo", lambda name: "asimd bf16" if name == "Features" else "")
     assert machine.cpu_instructions() == {"asimd", "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [
+        ("", {"avx2", "avx512f", "avx512_bf16", "amx_tile"}),
+        ("DEFAULT", {"avx2", "avx512f", "avx512_bf16", "amx_tile"}),
+        ("AVX2", {"avx2"}),
+        ("avx512_core", {"avx2", "avx512f"}),
+        ("AVX512_CORE_BF16", {"avx2", "avx512f", "avx512_bf16"}),
+        ("AVX512_CORE_AMX", {"avx2", "avx512f", "avx512_bf16", "amx_tile"}),
+    ],
+)
+def test_instructions_that_onednn_may_not_use_do_not_count(monkeypatch: pytest.MonkeyPatch, limit: str, left: set[str]) -> None:
+    monkeypatch.setattr(machine, "_cpuinfo", lambda name: "avx2 avx512f avx512_bf16 amx_tile" if name == "flags" else "")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert machine.cpu_instructions() == left

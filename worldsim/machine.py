@@ -39,8 +39,20 @@ def resident_bytes() -> int | None:
 
 
 def cpu_instructions() -> frozenset[str]:
-    """Instruction sets of the processor as Linux names them, such as "avx2"; empty where the system does not list them."""
-    return frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    """Instruction sets of the processor as Linux names them, such as "avx2"; empty where the system does not list them.
+
+    Those that `ONEDNN_MAX_CPU_ISA` keeps oneDNN from using, with which PyTorch and OpenVINO compute, are left out.
+    """
+    known = frozenset((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    beyond: tuple[str, ...] = ()
+    if limit.startswith(("SSE", "AVX2")) or limit == "AVX":
+        beyond = ("avx512", "amx")
+    elif limit in ("AVX512_CORE", "AVX512_CORE_VNNI"):
+        beyond = ("avx512_bf16", "avx512_fp16", "amx")
+    elif limit.startswith(("AVX512", "AVX10")) and not limit.endswith("AMX"):
+        beyond = ("amx",)
+    return frozenset(name for name in known if not name.startswith(beyond)) if beyond else known
 
 
 def _cpuinfo(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -93,7 +94,7 @@ class Window:
             if event.type == pygame.QUIT:
                 self.running = False
             elif event.type == pygame.DROPFILE:
-                self.attempt(lambda path=event.file: self.scene.begin_with(Path(path)))
+                self.attempt(functools.partial(self.scene.begin_with, Path(event.file)))
             elif self.typed is not None and event.type in (pygame.KEYDOWN, pygame.KEYUP, pygame.TEXTINPUT):
                 self.type_prompt(event)
             elif event.type in (pygame.KEYDOWN, pygame.KEYUP):

@@ -122,7 +122,7 @@ def make(studio: Studio, canvas: Canvas, options: MakeOptions) -> Made:
     if options.expand and 0 < len(prompt.split()) < SHORT and studio.world.words is not None:
         from worldsim.studio.captions import expand
 
-        prompt = expand(prompt, options.seed)
+        prompt = expand(prompt, options.seed, words=studio.world.words)
         print(f"prompt: {prompt}")
     num_steps = max(1, options.num_steps // DRAFT_CALLS) if options.draft else options.num_steps
     window = studio.window

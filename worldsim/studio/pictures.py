@@ -86,7 +86,8 @@ def cropped(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     left, top = (frame.shape[1] - columns) // 2, (frame.shape[0] - rows) // 2
     part = np.ascontiguousarray(frame[top : top + rows, left : left + columns])
     how = "AREA" if scale > 1 else "BICUBIC"
-    return av.VideoFrame.from_ndarray(part, format="rgb24").reformat(width, height, interpolation=how).to_ndarray(format="rgb24")
+    resized = av.VideoFrame.from_ndarray(part, format="rgb24").reformat(width, height, interpolation=how)
+    return resized.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def _checked(frames: Any, dimensions: int) -> NDArray[np.uint8]:
