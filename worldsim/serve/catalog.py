@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from worldsim.envs.games import known_game
-from worldsim.errors import ServeError, WorldError, WorldsimError
+from worldsim.envs.games import GameSpec, known_game
+from worldsim.errors import GameError, ServeError, WorldError, WorldsimError
 from worldsim.player.chooser import find_choices, start_picture
 from worldsim.serve.capacity import Budget
 from worldsim.serve.config import ServeConfig
@@ -48,11 +48,12 @@ class Offer:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._picture: bytes | None = None
+        self._playable = False
 
     @property
     def has_game(self) -> bool:
-        """Whether players may have the real game beside the dream."""
-        return self._config.real_games > 0 and self.game is not None
+        """Whether players may have the real game beside the dream; known once there is an engine."""
+        return self._config.real_games > 0 and self._playable
 
     @property
     def prompted(self) -> bool:
@@ -73,6 +74,7 @@ class Offer:
         with self._lock:
             if self._engine is not None and self._engine.reason is None:
                 return self._engine
+            self._playable = self._config.real_games > 0 and self.game is not None and is_installed(self.game)
             world = load_world(self.folder, device=self._config.device, runtime=self._config.runtime)
             self._engine = Engine(
                 world,
@@ -118,6 +120,15 @@ class Offer:
         """Ends the engine and all who play on it, each with the reason."""
         if self._engine is not None:
             self._engine.close(reason)
+
+
+def is_installed(game: GameSpec) -> bool:
+    """Whether a real game starts here."""
+    try:
+        game.start().close()
+    except GameError:
+        return False
+    return True
 
 
 class Catalog:
