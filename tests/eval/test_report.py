@@ -185,6 +185,7 @@ def test_things_are_followed_and_told_on_the_card(tmp_path: Path, capsys: pytest
         said in printed for said in ("player: median distance", "dB around the player", "look like the game", "at most one")
     )
     text = write_card(world, tmp_path / "data", figures, DODGE, "worldsim new").read_text()
+    assert f"makes {figures['world']['calls']} network" in text
     assert "player: distance in px" in text and "around the player, free-running" in text and "long dreams" in text
 
 

@@ -40,8 +40,8 @@ def write_card(world: Path, data: Path, figures: Mapping[str, Any], game: GameSp
         f"# {config.name}",
         "",
         f"A learned copy of `{config.game}`. Frames of {config.width}x{config.height} pixels, {config.fps:.4g} a second, "
-        f"{grid[0] * grid[1]} tokens each; it looks back {config.dynamics.window} frames, and makes {config.num_steps} network "
-        f"calls a frame. {size:.1f} MB.",
+        f"{grid[0] * grid[1]} tokens each; it looks back {config.dynamics.window} frames, and makes "
+        f"{figures['world']['calls']} network calls a frame. {size:.1f} MB.",
         "",
         f"Controls: {controls}.",
         "",
