@@ -43,6 +43,7 @@ def test_a_key_is_timed_until_it_shows(tiny_world_path: Path, tmp_path: Path, ca
     assert "p99 frames" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @needs_screen
 @needs_browser
 def test_a_key_is_timed_in_a_browser(tiny_world_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

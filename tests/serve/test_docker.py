@@ -54,7 +54,7 @@ def test_it_installs_what_the_server_needs_with_pinned_versions() -> None:
 def test_it_serves_as_nobody_special() -> None:
     assert given("USER") == ["player"] and "useradd --create-home player" in " ".join(given("RUN"))
     program, *arguments = json.loads(given("CMD")[0])
-    assert program == "worldsim" and parse(*find_command(arguments))
+    assert program == "worldsim" and callable(parse(*find_command(arguments)))
     port = arguments[arguments.index("--port") + 1]
     assert given("EXPOSE") == [port] == [str(ServeConfig().port)]
     assert not ServeConfig(host=arguments[arguments.index("--host") + 1]).loopback, "so a token is needed"
