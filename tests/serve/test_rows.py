@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -61,3 +63,20 @@ def test_those_who_are_left_out_stay_where_they_are(tiny_world: World) -> None:
         move(rows, "a")
     assert np.array_equal(move(rows, "a", "b")["b"], move(other, "a", "b")["b"])
     assert rows.step({}) == {}
+
+
+def test_each_row_has_a_prompt_of_its_own(tiny_studio_path: Path) -> None:
+    said = ("", "red room", "two soldier")
+    alone = []
+    for prompt in said:
+        rows: Rows[int] = Rows(World.load(tiny_studio_path, device="cpu", dtype=torch.float32, runtime="torch", batch=1))
+        rows.start(0, Start(7, 0))
+        alone.append([rows.step({0: Move(STILL, 3, 1.0, prompt)})[0].image for _ in range(2)][-1])
+    together: Rows[int] = Rows(World.load(tiny_studio_path, device="cpu", dtype=torch.float32, runtime="torch", batch=4))
+    for key in range(3):
+        together.start(key, Start(7, 0))
+    for _ in range(2):
+        made = together.step({key: Move(STILL, 3, 1.0, said[key]) for key in range(3)})
+    for key, image in enumerate(alone):
+        assert np.abs(made[key].image.astype(int) - image).max() <= 2
+    assert (alone[0] != alone[1]).any() and (alone[1] != alone[2]).any()

@@ -141,6 +141,7 @@ class Engine:
                 starts=starts,
                 num_steps=self._usual[0],
                 temperature=self._usual[1],
+                reads_prompts=self.world.words is not None,
                 clip_seconds=self._clip_seconds,
                 poke=self._poke,
                 allow=self._allow,
@@ -271,7 +272,7 @@ class Engine:
         for seat in self._seats:
             if seat.waits and not seat.is_new and not self._start(seat):  # who came since then has no row yet
                 vector, inputs[seat] = seat.latch()
-                moves[seat] = Move(vector, seat.num_steps, seat.temperature)
+                moves[seat] = Move(vector, seat.num_steps, seat.temperature, seat.prompt)
         made = self._rows.step(moves)
         for seat, (image, reward, over, sound) in made.items():
             if sound:

@@ -166,13 +166,12 @@ class Play:
         """Another start of everything that is shown.
 
         Args:
-            prompt: what it shall show, in a world that takes prompts.
+            prompt: what it shall show from its first new frame on, in a world that takes prompts.
 
         Raises:
             ServeError: if the world takes none.
         """
-        if prompt:
-            raise ServeError("this world takes no prompts.")
+        self.seat.prompt = prompt
         if self._twin is not None:
             self._twin.restart()
         else:

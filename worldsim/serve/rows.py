@@ -27,11 +27,13 @@ class Move(NamedTuple):
         vector: controls `(A,)`, in the units of the world's `ControlSpec`.
         num_steps: denoising steps.
         temperature: of random events.
+        prompt: what the world shows, in a world that reads prompts; "" for anything.
     """
 
     vector: NDArray[np.float32]
     num_steps: int
     temperature: float
+    prompt: str = ""
 
 
 class Made(NamedTuple):
@@ -137,6 +139,8 @@ class Rows(Generic[K]):
             vectors[rows[key]], temperatures[rows[key]] = move.vector, move.temperature
         assert isinstance(world.stream.temperature, torch.Tensor)
         world.stream.temperature.copy_(temperatures.view(-1, 1, 1, 1, 1))
+        if world.words is not None:
+            world.stream.prompt = self._prompts({rows[key]: move.prompt for key, move in moves.items()})
         scalars = np.zeros((3, world.batch), np.float32)
         for num_steps in sorted({move.num_steps for move in moves.values()}):
             world.num_steps = num_steps
@@ -155,3 +159,13 @@ class Rows(Generic[K]):
             key: Made(images[row], float(scalars[0, row]), bool(scalars[1, row]), bool(scalars[2, row]))
             for key, row in rows.items()
         }
+
+    def _prompts(self, prompts: Mapping[int, str]) -> torch.Tensor:
+        """Word vectors `(B, L, C)` of each row's prompt; zeros where there is none."""
+        world, config = self.world, self.world.config.dynamics
+        said = torch.zeros(world.batch, config.prompt_length, config.prompt, dtype=world.dtype, device=world.device)
+        for row, prompt in prompts.items():
+            words = world.words_of(prompt)
+            if words is not None:
+                said[row] = words[0]
+        return said

@@ -126,6 +126,7 @@ class Seat:
         start: the first one.
         starts: how many start contexts there are.
         num_steps, temperature: of the sampler.
+        reads_prompts: whether the world does.
         clip_seconds: how much is kept for `clip`.
         poke: wakes the engine.
         allow: raises `ServeError` unless there is time for this seat to take so many denoising steps.
@@ -147,6 +148,7 @@ class Seat:
         starts: int,
         num_steps: int,
         temperature: float,
+        reads_prompts: bool = False,
         clip_seconds: float,
         poke: Callable[[], None],
         allow: Callable[[Seat, int], None],
@@ -159,6 +161,7 @@ class Seat:
         self._latch = Latch(spec)
         self._wanted: Start | None = start
         self._num_steps, self._temperature = num_steps, temperature
+        self._prompt, self._reads = "", reads_prompts
         self._paused = False
         self._newest: Frame | None = None
         self._unread = False
@@ -243,6 +246,20 @@ class Seat:
         value = check_int("num_steps", value, 1, MOST_STEPS, ServeError)
         self._allow(self, value)
         self._num_steps = value
+
+    @property
+    def prompt(self) -> str:
+        """What the dream shows from the next frame on, in a world that reads prompts; "" for anything.
+
+        Setting it raises `ServeError` in a world that reads none.
+        """
+        return self._prompt
+
+    @prompt.setter
+    def prompt(self, value: str) -> None:
+        if value and not self._reads:
+            raise ServeError("this world takes no prompts.")
+        self._prompt = value
 
     @property
     def temperature(self) -> float:

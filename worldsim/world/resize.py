@@ -34,6 +34,7 @@ def resized(world: World, batch: int) -> World:
         compiled=world.compiled,
         runtime=world.runtime.name,
         graphs=graph_folder(world_hash(world.folder)) if world.folder is not None and openvino_found() else None,
+        words=world.words,
     )
     other._starts = world._starts  # with the rings it filled
     other.folder, other.has_own_starts = world.folder, world.has_own_starts
