@@ -26,6 +26,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORTER = {
     "num_envs=32": "num_envs=2",
     'world="atari/pong/world"': "world=TINY_WORLD",
+    '"runs/doom/studio/world"': "TINY_STUDIO",
 }
 
 
@@ -38,7 +39,9 @@ def name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
-def test_examples_run(page: Path, tiny_world_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(
+    page: Path, tiny_world_path: Path, tiny_studio_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The blocks of a page run one after another, as a reader types them."""
     code = "\n".join(blocks(page, "python"))
     if "Real-v0" in code:
@@ -46,7 +49,7 @@ def test_examples_run(page: Path, tiny_world_path: Path, tmp_path: Path, monkeyp
     for written, shorter in SHORTER.items():
         code = code.replace(written, shorter)
     monkeypatch.chdir(tmp_path)
-    typed: dict[str, Any] = {"__name__": "example", "TINY_WORLD": str(tiny_world_path)}
+    typed: dict[str, Any] = {"__name__": "example", "TINY_WORLD": str(tiny_world_path), "TINY_STUDIO": str(tiny_studio_path)}
     exec(compile(code, name(page), "exec"), typed)
     for value in typed.values():
         if isinstance(value, gymnasium.Env | gymnasium.vector.VectorEnv):

@@ -68,6 +68,7 @@ def test_a_world_without_prompts_makes_clips_too(tiny_world_path: Path, tmp_path
 
 def test_what_is_wrong_is_one_line(failure: Failure, tiny_studio_path: Path) -> None:
     world = ("--world", str(tiny_studio_path))
+    assert "does not come with the package yet; train it with worldsim train doom/studio" in failure("generate", "a room")
     assert "ends in .mp4 or .gif or .png" in failure("generate", *world, "--out", "clip.avi")
     assert "there is no file no.png" in failure("animate", "no.png", *world)
     assert "give a multiple of 16" in failure("image", "a room", "--size", "50x32", *world)

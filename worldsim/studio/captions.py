@@ -238,8 +238,10 @@ def read_prompt(prompt: str, words: Words | None = None) -> Scene:
 
 def familiar(spoken: Sequence[str], words: Words) -> list[str]:
     """Words, each as it is if captions use it or nothing is near, and otherwise as the nearest word of the captions."""
-    grammar = vocabulary.grammar_words()
-    known = set(grammar)
+    known = set(vocabulary.grammar_words())
+    grammar = [word for word in vocabulary.grammar_words() if word in words]
+    if not grammar:
+        return list(spoken)
     vectors = np.stack([words.vector(word) for word in grammar])
     result = []
     for word in spoken:

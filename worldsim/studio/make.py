@@ -14,6 +14,7 @@ from worldsim.files import read_text
 from worldsim.studio import tasks
 from worldsim.studio.clip import check_clip
 from worldsim.studio.config import (
+    STUDIO,
     AnimateConfig,
     ConnectConfig,
     EditConfig,
@@ -28,6 +29,7 @@ from worldsim.studio.pictures import read_clip, read_picture, sized
 from worldsim.studio.pipeline import OVERLAP, POLICY, Made, Studio
 from worldsim.studio.tasks import Canvas
 from worldsim.world import find_world, read_config
+from worldsim.worlds import shipped_worlds
 
 DRAFT_CALLS = 4  # times fewer in a draft
 SHORT = 6  # words; a prompt with fewer is expanded
@@ -90,6 +92,24 @@ def edit(config: EditConfig, options: MakeOptions) -> Path:
         return write(make(studio, tasks.edit(clip, config.strength), options), options)
 
 
+def find_studio(name: str) -> Path:
+    """Folder of a world by name; that of the studio is also looked for where `worldsim train` writes it.
+
+    Raises:
+        StudioError: if it is not there yet.
+        WorldError: if there is no such world.
+    """
+    trained = Path("runs") / STUDIO / "world"
+    if name != STUDIO or name in shipped_worlds():
+        return find_world(name)
+    if not trained.is_dir():
+        raise StudioError(
+            f"{STUDIO} does not come with the package yet; train it with worldsim train {STUDIO}, or name another world "
+            "with --world."
+        )
+    return trained
+
+
 @contextmanager
 def opened(options: MakeOptions, size: str | None, source: str | None, frames: int) -> Iterator[tuple[Studio, tuple[int, int]]]:
     """Checks where the clip goes, then loads the world.
@@ -103,7 +123,8 @@ def opened(options: MakeOptions, size: str | None, source: str | None, frames: i
     Yields:
         The studio, and `(width, height)` of the clip.
     """
-    config = read_config(find_world(options.world))
+    folder = find_studio(options.world)
+    config = read_config(folder)
     usual, factor = (config.width, config.height), config.tokenizer.factor
     wanted = parse_size(size)
     if wanted is None and source is not None:
@@ -113,7 +134,7 @@ def opened(options: MakeOptions, size: str | None, source: str | None, frames: i
     if options.draft:
         wanted = max(factor, wanted[0] // 2 // factor * factor), max(factor, wanted[1] // 2 // factor * factor)
     check_clip(options.out, (wanted[1], wanted[0]), frames, options.scale)
-    yield Studio.from_pretrained(options.world, device=options.device), wanted
+    yield Studio.from_pretrained(folder, device=options.device), wanted
 
 
 def make(studio: Studio, canvas: Canvas, options: MakeOptions) -> Made:
