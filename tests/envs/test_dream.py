@@ -399,7 +399,7 @@ def test_calls_out_of_order(tiny_world_path: Path) -> None:
             env.reset(seed=seed)  # type: ignore[arg-type]
     with pytest.raises(WorldError, match="start was 3; give a whole number from 0 to 2"):
         env.reset(options={"start": 3})
-    with pytest.raises(EnvError, match=r"reset\(\) has no option 'strat'; it has: start. Did you mean 'start'\?"):
+    with pytest.raises(EnvError, match=r"reset\(\) has no option 'strat'; it has: start, frames. Did you mean 'start'\?"):
         env.reset(options={"strat": 1})
     with pytest.raises(WorldError, match=r"start was 3; give a whole number from 0 to 2"):
         env.reset(options={"start": 3})
@@ -438,3 +438,16 @@ def test_gpu_worlds_in_processes_are_warned_of() -> None:
     with pytest.warns(UserWarning, match="without vectorization_mode runs all N in one batched call"):
         warn_of_processes(torch.device("cuda"))
     warn_of_processes(torch.device("cpu"))
+
+
+def test_an_episode_begins_with_frames_of_the_callers_own(tiny_world_path: Path) -> None:
+    env = DreamEnv(tiny_world_path, device="cpu")
+    frames = np.full((2, 32, 48, 3), 120, np.uint8)
+    first, _ = env.reset(seed=1, options={"frames": frames})
+    again, _ = env.reset(seed=2, options={"frames": frames})
+    other, _ = env.reset(seed=1)
+    assert (first == again).all() and (first != other).any()
+    env.step(env.action_space.sample())
+    with pytest.raises(WorldError, match=r"give uint8 \(T, 32, 48, 3\)"):
+        env.reset(options={"frames": frames[:, :16]})
+    env.close()
