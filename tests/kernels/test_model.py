@@ -87,7 +87,7 @@ def gradients(model: DiT, compiled: bool = False) -> list[Tensor]:
     given = clip()
     shown = torch.ones(*given[0].shape[:-1], 1 + given[0].shape[-1], device=DEVICE)
     made = network(*given, copies=1, shown=shown)
-    loss = sum(part.square().mean() for part in made)
+    loss = sum(part.square().mean() for part in made if part is not None)
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygame
@@ -36,7 +37,7 @@ def open_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ope
     pygame.quit()
 
 
-def post(window: Window, kind: int, **about: object) -> None:
+def post(window: Window, kind: int, **about: Any) -> None:
     pygame.event.post(pygame.event.Event(kind, **about))
     window.handle_events()
 
