@@ -51,7 +51,8 @@ def launch(processes: int, arguments: Sequence[str], restarts: int = 3) -> None:
             except SignalException as error:
                 raise (KeyboardInterrupt if error.sigval == signal.SIGINT else Terminated) from None
         if started < restarts:
-            print(f"worldsim: {said}; going on from the last checkpoint (restart {started + 1} of {restarts})", file=sys.stderr)
+            # On a line of its own: the progress bar of a process that was ended may have left its own line open.
+            print(f"\nworldsim: {said}; going on from the last checkpoint (restart {started + 1} of {restarts})", file=sys.stderr)
     raise TrainingError(f"{said}, and {restarts} restarts did not help; run again to go on from the last checkpoint.")
 
 
