@@ -37,6 +37,7 @@ from worldsim.train.tokenizer import TokenizerObjective
         (PreviewConfig, "every", 0, "give"),
         (TokenizerStage, "batch", 1.5, "give"),
         (DynamicsStage, "teacher_share", 1.5, "at least 0 and at most 1"),
+        (DynamicsStage, "imagined_depth", 0, "give"),
         (TrainConfig, "tokenizer_share", 1.0, "at least 0 and below 1"),
         (TrainConfig, "starts", 0, "give"),
     ],
@@ -70,3 +71,8 @@ def test_a_run_takes_paths_as_text(square: Path) -> None:
     run = Run.open(TrainConfig("test/square"), str(square), "~/runs/square", "cpu", compiled=False)
     assert run.folder == Path.home() / "runs/square" and len(run.dataset) == 4 and len(run.held_out) == 2
     assert run.preview("dynamics", 12).name == "dynamics-0000012.png" and run.cache("a.bin").parent.name == "cache"
+
+
+def test_imagined_pasts_need_one_copy() -> None:
+    with pytest.raises(ConfigError, match="copies was 0, and imagined_share is not 0; give 1 copy"):
+        DynamicsStage(imagined_share=0.25)

@@ -18,9 +18,10 @@ from steady import STEP, counted_budgets
 from worldsim.controls import Controls
 from worldsim.data import Dataset
 from worldsim.errors import TrainingError
-from worldsim.train import dynamics
+from worldsim.train import dynamics, stages
 from worldsim.train.calibrate import CodeCalibration
 from worldsim.train.config import DynamicsStage, TokenizerStage, TrainConfig
+from worldsim.train.imagine import imagine_context
 from worldsim.train.loop import LoopConfig
 from worldsim.train.run import train
 from worldsim.train.store import LatentStore
@@ -164,3 +165,14 @@ def test_killed_training_resumes_from_its_checkpoint(square: Path, tmp_path: Pat
     folder = train(CONFIG, square, tmp_path, budget=60 * STEP, device="cpu", compiled=False).world
     assert torch.load(checkpoint)["elapsed"] >= reached
     assert World.load(folder, device="cpu").reset(seed=0).frame.any()
+
+
+def test_imagined_pasts_come_last(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(
+        stages, "imagine_context", lambda *given: steps.append(given[-1] % stages.SEEDS) or imagine_context(*given)
+    )
+    stage = replace(CONFIG.dynamics, imagined_share=0.25, objective=replace(CONFIG.dynamics.objective, copies=1))
+    train(replace(CONFIG, dynamics=stage), square, tmp_path, budget=80 * STEP, device="cpu", compiled=False)
+    assert steps == list(range(steps[0], steps[-1] + 1)), "from some step on, in every one"
+    assert len(steps) == pytest.approx(0.25 * (steps[-1] + 1), abs=4)

@@ -57,6 +57,9 @@ class DynamicsStage:
         frames: of a window.
         short_share: share of the whole budget, from its beginning, in which windows are half as long and twice as many.
         teacher_share: share of the budget, at its end, in which shortcut targets are trained; 1 trains them throughout.
+        imagined_share: share of the budget, at its end, in which a part of the batch has a past that the model imagined itself.
+        imagined_rows: that part.
+        imagined_depth: how many frames deep that past is a rollout; see `imagine_context`.
         restart: share of the learning rate with which a world that is trained already goes on.
         codebook: how codewords are fitted to the latents.
         codes: how codewords are made as frequent as in the game, when training is over.
@@ -70,15 +73,24 @@ class DynamicsStage:
     frames: int = 16
     short_share: float = 0.0
     teacher_share: float = 1.0
+    imagined_share: float = 0.0
+    imagined_rows: float = 0.34
+    imagined_depth: int = 4
     restart: float = 0.5
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
     calibration: CodeCalibration = field(default_factory=CodeCalibration)
     ends: EndCalibration = field(default_factory=EndCalibration)
 
     def __post_init__(self) -> None:
-        check_fields(self, {"batch": 1, "frames": 1}, shares=("short_share", "teacher_share", "restart"))
+        shares = "short_share", "teacher_share", "imagined_share", "imagined_rows", "restart"
+        check_fields(self, {"batch": 1, "frames": 1, "imagined_depth": 1}, shares=shares)
         if self.short_share and self.frames < 2:
             raise ConfigError("frames was 1, which cannot be halved; give at least 2, or a short_share of 0.")
+        if self.imagined_share and self.objective.copies != 1:
+            given = self.objective.copies
+            raise ConfigError(
+                f"objective.copies was {given}, and imagined_share is not 0; give 1 copy, or an imagined_share of 0."
+            )
         if self.objective.revealed_share and not self.model.reveals:
             share = self.objective.revealed_share
             raise ConfigError(f"objective.revealed_share was {share}, and model.reveals is False; set both, or neither.")

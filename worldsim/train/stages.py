@@ -16,6 +16,7 @@ from worldsim.train import distributed, dynamics, previews
 from worldsim.train.ahead import Ahead
 from worldsim.train.calibrate import calibrate_codes, calibrate_ends
 from worldsim.train.config import DynamicsStage, Run
+from worldsim.train.imagine import imagine_context
 from worldsim.train.loop import Loop, Losses
 from worldsim.train.start import first_weights
 from worldsim.train.store import FrameStore, LatentStore, Windows
@@ -92,7 +93,7 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
     """The loop that trains the dynamics in place."""
     device, seed = run.device, stage.loop.seed
     net = cast(DiT, torch.compile(model, dynamic=False)) if run.compiled else model
-    shape: tuple[bool, bool] | None = None
+    shape: tuple[bool, ...] | None = None
 
     def draw(wanted: tuple[int, int, int]) -> tuple[Windows, int, float, np.random.Generator]:
         i, rows, frames = wanted
@@ -103,7 +104,8 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
 
     def losses(i: int) -> Losses:
         nonlocal shape
-        before, shape = shape, (loop.progress < stage.short_share, 1 - loop.progress <= stage.teacher_share)
+        left = 1 - loop.progress
+        before, shape = shape, (loop.progress < stage.short_share, left <= stage.teacher_share, left <= stage.imagined_share)
         if shape != before:
             loop.shapes_change()
         halves = 2 if shape[0] else 1
@@ -114,6 +116,9 @@ def dynamics_loop(run: Run, stage: DynamicsStage, model: DiT, store: LatentStore
         objective = objective if causal else replace(objective, copies=0)
         batch = dynamics.make_batch(windows, objective, device, seed * SEEDS + i, end_windows, excess)
         with autocast(device):
+            if shape[2] and causal:
+                count = round(stage.imagined_rows * rows)
+                batch = imagine_context(net, batch, count, stage.imagined_depth, seed * SEEDS + i)
             return dynamics.losses(net, batch, objective, causal)
 
     def preview(average: nn.Module, step: int) -> None:
