@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.studio.config import StudioEvalConfig
-from worldsim.studio.evaluate import JOINS, Held, format_joins, interval, measure_joins, psnr
+from worldsim.studio.evaluate import JOINS, Held, format_joins, measure_joins
+from worldsim.studio.figures import interval, psnr
 from worldsim.studio.pipeline import Studio
 
 

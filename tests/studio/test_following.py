@@ -81,7 +81,8 @@ def test_the_command_measures_a_world(
     caption_dataset(root, progress=False)
     out = ["--out", str(tmp_path / "sheets")]
     options = ["--studio", "--data", str(tmp_path / "data"), *out, "--clips", "2", "--num-steps", "1", "--device", "cpu"]
+    options += ["--made.revisits", "0", "--made.pasts", "0", "--made.acts", "2", "--made.sized", "1", "--made.edits", "2"]
     main(["eval", str(tiny_studio_path), *options, "--json", str(tmp_path / "figures.json")])
     printed = capsys.readouterr().out
-    assert all(words in printed for words in ("prompts followed, 1 clips", "extend after", "place of the prompt seen"))
-    assert set(read_json(tmp_path / "figures.json")) >= {"joins", "following", "edits", "hash", "machine"}
+    assert all(words in printed for words in ("prompts followed, 1 clips", "extend after", "place of the prompt seen", "128x64"))
+    assert set(read_json(tmp_path / "figures.json")) >= {"joins", "following", "edits", "sizes", "hash", "machine"}

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of, use_game
 from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
+from worldsim.studio.config import StudioEvalConfig
 
-if TYPE_CHECKING:
-    pass
-
-DEFAULT = EvalConfig()
-STUDIO_CALLS = 16  # network calls per clip, where --num-steps says nothing
+DEFAULT, MADE = EvalConfig(), StudioEvalConfig()
 
 
 def evaluate(
     options: Annotated[EvalOptions, FLAT],
     config: Annotated[EvalConfig, FLAT] = DEFAULT,
+    made: StudioEvalConfig = MADE,
     output: Annotated[Output, FLAT] = NO_OUTPUT,
 ) -> None:
-    """Measures a world."""
+    """Measures a world.
+
+    Args:
+        made: with --studio, how much of each task is measured.
+    """
     from worldsim.envs.games import folder_of_game
     from worldsim.eval.report import draw
     from worldsim.eval.report import evaluate as run
     from worldsim.world import find_world, read_config
 
     if options.studio:
-        measure_studio(options, config, output)
+        measure_studio(options, config, made, output)
         return
     data, out, home = options.data, options.out, folder_of_game(options.game)
     if options.game is not None:
@@ -45,15 +48,13 @@ def evaluate(
         run(options.world, data, out, config=config, device=options.device, json=output.json)
 
 
-def measure_studio(options: EvalOptions, config: EvalConfig, output: Output) -> None:
+def measure_studio(options: EvalOptions, config: EvalConfig, made: StudioEvalConfig, output: Output) -> None:
     """Measures the tasks of the studio."""
-    from worldsim.studio.config import StudioEvalConfig
     from worldsim.studio.data_config import StudioCollectConfig
     from worldsim.studio.evaluate import evaluate_studio
     from worldsim.studio.train import held_out_of
 
-    usual = StudioEvalConfig()
-    measured = StudioEvalConfig(clips=config.clips, num_steps=config.num_steps or usual.num_steps, seed=config.seed)
+    measured = replace(made, clips=config.clips, num_steps=config.num_steps or made.num_steps, seed=config.seed)
     data = existing_data(options.data, held_out_of(StudioCollectConfig().out))
     out = options.out or Path("runs/eval/studio")
     output.write(evaluate_studio(options.world, data, out, measured, options.device))

@@ -18,12 +18,17 @@ from worldsim.errors import DataError
 from worldsim.files import text_table, write_text
 from worldsim.machine import describe_machine
 from worldsim.studio import tasks
+from worldsim.studio.acting import format_acting, measure_acting
 from worldsim.studio.attributes import Judge
+from worldsim.studio.backward import find_pasts, format_backward, measure_backward
 from worldsim.studio.captions import read_prompt
 from worldsim.studio.config import StudioEvalConfig
-from worldsim.studio.following import examples, format_following, measure_following
+from worldsim.studio.figures import interval, psnr, said
+from worldsim.studio.following import Example, examples, format_following, measure_following
 from worldsim.studio.pipeline import Studio
+from worldsim.studio.revisits import format_revisits, measure_revisits
 from worldsim.studio.seams import changes, crossfade, seam_ratio
+from worldsim.studio.sizes import format_sizes, measure_sizes
 from worldsim.studio.tasks import Frames
 from worldsim.world import world_hash
 
@@ -85,7 +90,32 @@ def evaluate_studio(world: str, data: Path, out: Path, config: StudioEvalConfig,
     _sheet(out / "prompts.png", [make(prompt, GIVEN * 2, size, i) for i, prompt in enumerate(pictured)])
     write_text(out / "prompts.txt", "\n".join(pictured) + "\n")
     figures["edits"] = measure_edits(studio, held, judge, [e.prompt for e in shown], config, out)
-    print(format_edits(figures["edits"]))
+    print(format_edits(figures["edits"]), flush=True)
+    figures |= measure_understanding(studio, judge, shown, data / name, config, out)
+    return figures
+
+
+def measure_understanding(
+    studio: Studio, judge: Judge, shown: Sequence[Example], root: Path, config: StudioEvalConfig, out: Path
+) -> dict[str, Any]:
+    """What the world knows of space, time and deeds: turns away and back, pasts, its own play, and other sizes; each unless its
+    count is 0.
+    """
+    figures: dict[str, Any] = {}
+    if config.revisits:
+        figures["revisits"], clips = measure_revisits(studio, judge, config)
+        print(format_revisits(figures["revisits"]), flush=True)
+        _sheet(out / "revisits.png", clips)
+    if config.pasts:
+        figures["backward"] = measure_backward(studio, judge, find_pasts(root, config.pasts, config.seed), config)
+        print(format_backward(figures["backward"]), flush=True)
+    if config.acts and studio.config.dynamics.policy_bins:
+        figures["acting"] = measure_acting(studio, config)
+        print(format_acting(figures["acting"]), flush=True)
+    if config.sized and studio.config.dynamics.sized:
+        figures["sizes"], clips = measure_sizes(studio, judge, shown, config)
+        print(format_sizes(figures["sizes"], config.sized), flush=True)
+        _sheet(out / "sizes.png", clips)
     return figures
 
 
@@ -215,52 +245,26 @@ def measure_edits(
     return figures
 
 
-def psnr(one: Frames, other: Frames, which: NDArray[np.bool_] | None = None) -> float:
-    """Of frames `(T, H, W, 3)`, all or some of them, in dB."""
-    error = (one.astype(np.float32) - other) ** 2
-    return float(-10 * np.log10(max(float((error if which is None else error[which]).mean()), 1e-3) / 255**2))
-
-
-def interval(values: Sequence[float], resamples: int = 1000) -> dict[str, float]:
-    """Median, and its 95% interval over resampled clips."""
-    array = np.asarray(values, np.float64)
-    if not len(array):
-        return {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    drawn = np.random.default_rng(0).choice(array, (resamples, len(array)))
-    spread = drawn.mean(1) if set(array) <= {0.0, 1.0} else np.median(drawn, 1)
-    value = array.mean() if set(array) <= {0.0, 1.0} else np.median(array)
-    low, high = np.quantile(spread, (0.025, 0.975))
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
 def format_joins(figures: dict[str, Any]) -> str:
     """A table."""
     rows = []
     for task, found in figures.items():
-        quality = [_said(found[name]) if name in found else "-" for name in ("psnr", "baseline_psnr")]
+        quality = [said(found[name]) if name in found else "-" for name in ("psnr", "baseline_psnr")]
         met = "met" if found["seam"]["value"] <= SEAM_BAR else "missed"
-        rows.append(
-            (task, _said(found["seam"]), met, _said(found["baseline_seam"]), *quality, f"{found['seconds']['value']:.1f}")
-        )
+        rows.append((task, said(found["seam"]), met, said(found["baseline_seam"]), *quality, f"{found['seconds']['value']:.1f}"))
     titles = ("task", "seam", f"bar {SEAM_BAR}", "copy or cross-fade", "PSNR, dB", "copy or cross-fade", "s per clip")
     return text_table(titles, rows)
 
 
 def format_edits(figures: dict[str, Any]) -> str:
     """A table."""
-    rows = [(name, _said(found["psnr"]), _said(found["moved"])) for name, found in figures.items()]
+    rows = [(name, said(found["psnr"]), said(found["moved"])) for name, found in figures.items()]
     return text_table(("strength", "PSNR to the clip, dB", "place of the prompt seen"), rows)
-
-
-def _said(found: dict[str, float]) -> str:
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
 
 
 def _sheet(path: Path, clips: Sequence[Frames]) -> None:
     """Clips below each other, every other frame from left to right."""
-    most = max(len(clip[::EVERY]) for clip in clips)
-    rows = []
-    for clip in clips:
-        row = np.concatenate(list(clip[::EVERY]), axis=1)
-        rows.append(np.pad(row, ((0, 0), (0, most * clip.shape[2] - row.shape[1]), (0, 0))))
-    save_png(path, np.concatenate(rows))
+    rows = [np.concatenate(list(clip[::EVERY]), axis=1) for clip in clips]
+    most = max((row.shape[1] for row in rows), default=0)
+    if rows:
+        save_png(path, np.concatenate([np.pad(row, ((0, 0), (0, most - row.shape[1]), (0, 0))) for row in rows]))

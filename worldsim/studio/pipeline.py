@@ -203,6 +203,10 @@ class Studio:
             controls = parse_controls(spec, controls, frames)
         return np.asarray(spec.to_vectors(controls, frames) / spec.scale(), np.float32)
 
+    def reconstruct(self, frames: Frames) -> Frames:
+        """What the tokenizer keeps of frames, uint8 `(T, H, W, 3)`: as well as the world can show them."""
+        return self._decode(self._encode(frames))
+
     def _encode(self, frames: Frames) -> Tensor:
         """Latents `(T, h, w, C)` on the CPU."""
         parts = np.array_split(frames, max(1, len(frames) // DECODED))
