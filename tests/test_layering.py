@@ -12,7 +12,21 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
 BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine")
-BELOW = (*BASE, "plotting", "kernels", "model", "world", "worlds", "data", "capture", "envs.games", "envs", "train", "presets")
+BELOW = (
+    *BASE,
+    "scale",
+    "plotting",
+    "kernels",
+    "model",
+    "world",
+    "worlds",
+    "data",
+    "capture",
+    "envs.games",
+    "envs",
+    "train",
+    "presets",
+)
 
 # Part of the package -> the parts it may import, besides itself. A module belongs to the longest name it starts with.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -20,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "choices": (),
     "files": ("errors",),
     "machine": (),
+    "scale": ("errors",),
     "plotting": ("errors",),
     "worlds": ("errors", "hub"),
     "hub": ("errors",),
@@ -28,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device": ("errors", "files", "machine"),
     "model": (*BASE, "kernels"),
     "world": (*BASE, "model", "worlds"),
-    "data": ("choices", "controls", "errors", "files", "hub", "machine"),
+    "data": ("choices", "controls", "errors", "files", "hub", "machine", "scale"),
     "data.importers": ("data", "controls", "errors", "files", "envs.games"),
     "data.exporters": ("data", "data.importers", "controls", "errors", "files"),
     "capture": ("choices", "controls", "errors", "files", "machine", "data"),

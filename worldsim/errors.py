@@ -60,6 +60,10 @@ class FullError(ServeError):
     """A shared world that has no place for one more player now."""
 
 
+class ScaleError(WorldsimError):
+    """A cluster that cannot be used as asked, or that lost the same work too often."""
+
+
 class StudioError(WorldsimError):
     """A task of the studio that cannot be done as asked."""
 

@@ -20,6 +20,8 @@ from worldsim.envs.games import GAMES
         ("transfer", "--worlds a b --seeds 0 1 doom/x", "doom/x --worlds a b --seeds 0 1"),
         ("transfer", "--config.hold 3 doom/x", "doom/x --config.hold 3"),
         ("collect", "--game mine/game.py --frames 3", "mine/game.py --frames 3"),
+        ("collect", "--frames 3 doom/x --ray", "doom/x --frames 3 --ray"),
+        ("collect", "doom/x --ray auto --frames 3", "doom/x --ray auto --frames 3"),
         ("train", "--budget 10m --game=mine/game.py", "mine/game.py --budget 10m"),
         ("eval", "--game mine/game.py mine/world", "mine/world --game mine/game.py"),
     ],

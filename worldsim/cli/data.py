@@ -8,31 +8,39 @@ from typing import TYPE_CHECKING, Annotated
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.data.config import CheckConfig, CollectConfig, InfoConfig, MergeConfig
 from worldsim.errors import printable
+from worldsim.scale.config import NO_RAY, RayOptions
 
 if TYPE_CHECKING:
     from worldsim.envs.games import GameSpec
     from worldsim.presets import Collection
 
 
-def collect(config: Annotated[CollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+def collect(
+    config: Annotated[CollectConfig, FLAT],
+    ray: Annotated[RayOptions, FLAT] = NO_RAY,
+    output: Annotated[Output, FLAT] = NO_OUTPUT,
+) -> None:
     """Records a game."""
     from worldsim.data.coverage import format_coverage
     from worldsim.envs.games import find_game, folder_of_game
     from worldsim.presets import find_collection
+    from worldsim.scale.cluster import opened
     from worldsim.studio.collect import record_game
 
     spec, home = find_game(config.game), folder_of_game(config.game)
     wanted = find_collection(config.game)
-    figures = record_game(
-        spec,
-        config.out or (home / "data" if home else Path("data") / spec.name),
-        frames=wanted.frames if config.frames is None else config.frames,
-        eval_frames=wanted.eval_frames if config.eval_frames is None else config.eval_frames,
-        policies=spec.policies if config.policy == "auto" else {config.policy: 1.0},
-        processes=config.processes,
-        seed=config.seed,
-        lossless=config.lossless,
-    )
+    with opened(ray) as cluster:
+        figures = record_game(
+            spec,
+            config.out or (home / "data" if home else Path("data") / spec.name),
+            frames=wanted.frames if config.frames is None else config.frames,
+            eval_frames=wanted.eval_frames if config.eval_frames is None else config.eval_frames,
+            policies=spec.policies if config.policy == "auto" else {config.policy: 1.0},
+            processes=config.processes or (cluster.room if cluster else None),
+            cluster=cluster,
+            seed=config.seed,
+            lossless=config.lossless,
+        )
     print(format_coverage(figures))
     output.write(figures)
 

@@ -134,11 +134,12 @@ def positionals_first(function: Callable[..., Any], arguments: Sequence[str]) ->
         kind = takes.get(name, bool if name.startswith("no-") else str)
         if equals or kind is bool or name in ("h", "help"):
             continue
-        if get_origin(kind) is not tuple:
+        many = next((part for part in (kind, *get_args(kind)) if get_origin(part) is tuple), None)  # also in "... | None"
+        if many is None:
             options += rest[:1]
             del rest[:1]
             continue
-        while rest and _fits(rest[0], get_args(kind)[0]):
+        while rest and _fits(rest[0], get_args(many)[0]):
             options.append(rest.pop(0))
     return first + options
 

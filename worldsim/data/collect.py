@@ -18,12 +18,14 @@ from tqdm import tqdm
 
 from worldsim.data.config import LARGEST_SEED, MOST_FRAMES, MOST_PROCESSES
 from worldsim.data.coverage import coverage
-from worldsim.data.crew import Crew, Job, Policy, PolicySource, Recorded, episode_seeds, state_values
+from worldsim.data.crew import Crew, Job, LocalCrew, Policy, PolicySource, Recorded, episode_seeds, state_values
 from worldsim.data.dataset import Dataset
 from worldsim.data.folder import PARTIAL, check_recordable
 from worldsim.data.format import check_whole
 from worldsim.data.recorder import Recorder
+from worldsim.data.remote_crew import RemoteCrew
 from worldsim.errors import DataError, Terminated
+from worldsim.scale.cluster import Cluster
 
 if TYPE_CHECKING:
     import gymnasium
@@ -41,6 +43,7 @@ def collect(
     eval_frames: int = 0,
     seed: int = 0,
     processes: int = 1,
+    cluster: Cluster | None = None,
     lossless: bool = False,
     max_steps: int = 10_000,
     state: Sequence[str] = (),
@@ -60,6 +63,8 @@ def collect(
         out: folder of the dataset.
         game: name of the game, stored in the dataset.
         frames, eval_frames, seed, processes, lossless: as in `CollectConfig`; the last episode of a split is kept whole.
+        cluster: where the processes are, if not on this machine. Episodes come back through the cluster and are written here.
+            Those that are lost with a machine are recorded again.
         max_steps: episodes are truncated at this many steps.
         state: names of numbers in the environment's `info` that are recorded with each frame.
         cells: state variable -> size of a cell along it, for the figures; see `worldsim.data.coverage.coverage`.
@@ -72,6 +77,7 @@ def collect(
     Raises:
         DataError: if an argument is out of range, or `out` holds anything but a dataset of the same kind.
         FileError: if `out` cannot be written, or another process is recording into it.
+        ScaleError: if the cluster loses the same episode too often.
     """
     frames, eval_frames, seed = (
         check_whole(name, value, 0, most)
@@ -90,7 +96,7 @@ def collect(
     targets = {"eval": eval_frames, "train": frames}
     with (
         _terminated_as_interrupted(),
-        Crew(job, processes) as crew,
+        closing(RemoteCrew(job, cluster, processes) if cluster else LocalCrew(job, processes)) as crew,
         Recorder(out, crew.describe()) as recorder,
         closing(crew),  # the processes must end before the recorder clears their folder
         _bar(recorder, targets, progress) as bar,

@@ -26,7 +26,7 @@ class CollectConfig:
         eval_frames: held-out frames, from episodes that training never sees.
         policy: who plays: random, pacing, sweeping, coverage, shooting, strafing, standing, restless, or module:Class of your
             own, which sees frame and info, or a .zip of Stable-Baselines3; "auto" is the mixture that the game declares.
-        processes: games played at a time; by default one per core.
+        processes: games played at a time; by default one per core, or with --ray as many as the cluster has room for.
         seed: of all episodes.
         lossless: store frames bit for bit.
     """

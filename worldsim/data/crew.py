@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -90,8 +91,24 @@ class Recorded:
     take: Take
 
 
-class Crew:
-    """The recording processes.
+class Crew(Protocol):
+    """Those that record, each an episode at a time."""
+
+    def describe(self) -> DatasetInfo:
+        """What they are going to record; waits until it is known."""
+
+    def assign(self, split: str, indices: Iterator[int]) -> None:
+        """Gives everyone who is idle the next of `indices` to record."""
+
+    def results(self) -> Iterator[Recorded]:
+        """Waits for an episode; there may be several, or none if something else has happened."""
+
+    def close(self) -> None:
+        """Ends them; those in the middle of an episode abandon it. Closing twice does nothing."""
+
+
+class LocalCrew:
+    """Processes on this machine.
 
     A process works until its pipe closes, which also happens when this process dies; so none is ever left behind.
     """
@@ -108,12 +125,6 @@ class Crew:
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def describe(self) -> DatasetInfo:
         """Waits until all are ready; what they are going to record."""
@@ -167,13 +178,13 @@ def _work(job: Job, pipe: Connection) -> None:
     except WorldsimError as error:
         pipe.send(error)
     except Exception as error:
-        pipe.send(GameError(_blame(error, job.game)))
+        pipe.send(blamed(error, job.game))
 
 
-def _blame(error: Exception, game: str) -> str:
+def blamed(error: Exception, game: str) -> GameError:
     """What went wrong in a game's or a policy's own code, and in which line of it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return (
+    return GameError(
         f"{game} failed while it was recorded: {type(error).__name__}: {error} (line {last.lineno} of {last.filename}, in "
         f"{last.name}). Finished episodes are kept; mend it and run the same command again."
     )
@@ -186,30 +197,65 @@ def _leave(number: int, frame: object) -> None:
 
 
 def _record_on_demand(job: Job, pipe: Connection) -> None:
-    env = job.make_env()
+    game = OpenGame(job)
     try:
-        info = _describe(job, env)
-        pipe.send(info)
+        pipe.send(game.info)
         while True:
-            index, split = pipe.recv()
-            seed, rng = episode_seeds(job.seed, split, index)
-            shares = np.array([source.share for source in job.policies])
-            source = job.policies[int(rng.choice(len(shares), p=shares / shares.sum()))]
-            policy = source.make()  # anew, so that an episode does not depend on those before it
-            if hasattr(policy, "attach"):
-                policy.attach(env)
-            policy.reset(rng)
-            writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", info)
-            try:
-                place = _play(env, policy, writer, seed, job, pipe)
-            except BaseException:
-                writer.discard()
-                raise
-            take = writer.close()
-            assert take is not None
-            pipe.send(Recorded(index, split, seed, source.name, place, take))
+            recorded = None
+            with closing(game.record(*pipe.recv())) as recording:
+                while recorded is None:
+                    if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
+                        raise EOFError
+                    recorded = next(recording)
+            pipe.send(recorded)
     finally:
-        env.close()
+        game.close()
+
+
+class OpenGame:
+    """A game that was started to be recorded.
+
+    Attributes:
+        info: what it records.
+
+    Raises:
+        DataError: if it lacks something that recording needs.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.env = job, job.make_env()
+        try:
+            self.info = _describe(job, self.env)
+        except BaseException:
+            self.close()
+            raise
+
+    def record(self, index: int, split: str) -> Generator[Recorded | None]:
+        """Records an episode; gives None before every step, and then the episode.
+
+        One that is closed before leaves nothing behind.
+        """
+        job = self.job
+        seed, rng = episode_seeds(job.seed, split, index)
+        shares = np.array([source.share for source in job.policies])
+        source = job.policies[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        policy = source.make()  # anew, so that an episode does not depend on those before it
+        if hasattr(policy, "attach"):
+            policy.attach(self.env)
+        policy.reset(rng)
+        writer = EpisodeWriter(job.folder / f"{split}-{index}.mp4", self.info)
+        try:
+            place = yield from _play(self.env, policy, writer, seed, job)
+        except BaseException:
+            writer.discard()
+            raise
+        take = writer.close()
+        assert take is not None
+        yield Recorded(index, split, seed, source.name, place, take)
+
+    def close(self) -> None:
+        """Closes the game."""
+        self.env.close()
 
 
 def _describe(job: Job, env: gymnasium.Env[Any, Any]) -> DatasetInfo:
@@ -247,15 +293,14 @@ def _has(env: gymnasium.Env[Any, Any], name: str) -> bool:
 
 
 def _play(
-    env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, job: Job, pipe: Connection
-) -> str | None:
+    env: gymnasium.Env[Any, Any], policy: Policy, writer: EpisodeWriter, seed: int, job: Job
+) -> Generator[None, None, str | None]:
     """Records one episode; the frame after its last action is not stored. Returns the name of its place, if it has one."""
     spec = env.get_wrapper_attr("control_spec")
     frame, info = env.reset(seed=seed)
     over = False
     while not over:
-        if pipe.poll():  # nothing is sent during an episode, so the pipe has closed
-            raise EOFError
+        yield
         vector = spec.check_vector(policy.act({**info, "frame": frame}))
         before, state = np.array(frame), state_values(info, job.state)  # a copy: some environments draw into the same array
         frame, reward, terminated, truncated, info = env.step(spec.to_action(vector))

@@ -1,0 +1,96 @@
+"""Recording on a cluster: worldsim/data/remote_crew.py."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data.moving_square import BrokenSquare, MovingSquare
+from data.test_collect import content, run
+
+from worldsim.data import Dataset
+from worldsim.data.format import episode_files
+from worldsim.errors import GameError, ScaleError
+from worldsim.scale.cluster import Cluster, opened
+from worldsim.scale.config import RayOptions
+
+from .conftest import Machines
+
+FRAMES = 800
+
+
+class Marked(MovingSquare):
+    """A file stands for every game that is open."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(delay=0.001)
+        self.mark = folder / f"open-{os.getpid()}"
+        self.mark.touch()
+
+    def close(self) -> None:
+        self.mark.unlink()
+
+
+class Fatal(MovingSquare):
+    """A game that takes its process with it."""
+
+    def step(self, action: Any) -> Any:
+        os._exit(1)
+
+
+def kill_in_the_middle(machines: Machines, machine: Any, out: Path) -> threading.Thread:
+    """Kills a machine as soon as some episodes are there."""
+
+    def wait_and_kill() -> None:
+        while len(episode_files(out)) < 4:
+            time.sleep(0.01)
+        machines.kill(machine)
+
+    thread = threading.Thread(target=wait_and_kill)
+    thread.start()
+    return thread
+
+
+def test_a_machine_is_killed_and_nothing_is_lost_or_there_twice(
+    machines: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = functools.partial(MovingSquare, 0.001)
+    run(tmp_path / "one", FRAMES, env)
+    second = machines.add()
+    with opened(RayOptions(ray=(machines.address,))) as cluster:
+        assert cluster is not None and cluster.room == 2
+        killer = kill_in_the_middle(machines, second, tmp_path / "two")
+        run(tmp_path / "two", FRAMES, env, processes=2, cluster=cluster)
+        killer.join()
+    assert "a worker died; another takes its place" in capsys.readouterr().err
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+    episodes = Dataset(tmp_path / "two").episodes
+    assert len({episode.seed for episode in episodes}) == len(episodes) > 10
+
+
+def test_games_are_closed_and_what_is_there_is_resumed(cluster: Cluster, tmp_path: Path) -> None:
+    env = functools.partial(Marked, tmp_path)
+    run(tmp_path / "data", 100, env, cluster=cluster)
+    assert not list(tmp_path.glob("open-*")), "the game was closed, in the middle of an episode"
+    run(tmp_path / "data", 200, env, cluster=cluster)
+    run(tmp_path / "one", 200, env)
+    assert content(tmp_path / "data") == content(tmp_path / "one")
+
+
+def test_failures_reach_the_caller(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(GameError, match=r"RuntimeError: the square fell over \(line \d+ of .*moving_square\.py, in step\)"):
+        run(tmp_path, env=BrokenSquare, cluster=cluster)
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_a_game_that_always_dies_ends_it(machines: Machines, tmp_path: Path) -> None:
+    with (
+        opened(RayOptions(ray=(machines.address,), ray_retries=1)) as cluster,
+        pytest.raises(ScaleError, match=r"episode 0 of eval was lost 2 times, .*run the same command again to resume"),
+    ):
+        run(tmp_path, env=Fatal, cluster=cluster)
