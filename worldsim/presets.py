@@ -138,6 +138,18 @@ def doom_studio_250m() -> StudioConfig:
     return replace(small, model=model, tokens=40_000)
 
 
+def studio_study(kind: str) -> dict[str, StudioConfig]:
+    """The studio's worlds that a study compares, by name; "scaling" or "shapes"."""
+    preset = doom_studio()
+    if kind == "shapes":
+        return {"native": preset, "square": replace(preset, square=True)}
+    small = replace(preset.model, width=96, depth=4, heads=2, kv_heads=2, hidden=224)
+    middle = replace(preset.model, width=160, depth=6, heads=5, kv_heads=5, hidden=368)
+    return {
+        name: replace(preset, model=model) for name, model in {"small": small, "middle": middle, "full": preset.model}.items()
+    }
+
+
 STUDIOS: dict[str, Callable[[], StudioConfig]] = {"doom/studio": doom_studio, "doom/studio-250m": doom_studio_250m}
 
 

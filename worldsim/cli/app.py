@@ -63,6 +63,7 @@ COMMANDS: Mapping[str, Command] = {
     "studio collect": Command("worldsim.cli.studio:collect", "Record the studio's data, at several sizes, with captions."),
     "studio captions": Command("worldsim.cli.studio:captions", "Write the captions of the studio's data again."),
     "studio judge": Command("worldsim.cli.studio:judge", "Train and measure the network that tells what pictures show."),
+    "studio study": Command("worldsim.cli.studio:study", "Train worlds that differ in one thing, and compare them."),
     "studio words": Command("worldsim.cli.studio:words", "Make the word vectors, with which a world reads prompts."),
     "push": Command("worldsim.cli.push:push", "Share a world or a dataset on the Hugging Face Hub."),
     "train": Command("worldsim.cli.train:train", "Train a world on recordings; the same command again resumes."),

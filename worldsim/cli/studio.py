@@ -1,11 +1,11 @@
-"""`worldsim studio collect`, `captions`, `words` and `judge`: what a world that takes words is trained on."""
+"""`worldsim studio collect`, `captions`, `words` and `judge`: what a world that takes words is trained on; and `study`."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
-from worldsim.studio.data_config import CaptionsConfig, JudgeConfig, StudioCollectConfig, WordsConfig
+from worldsim.studio.data_config import CaptionsConfig, JudgeConfig, StudioCollectConfig, StudyConfig, WordsConfig
 
 
 def collect(config: Annotated[StudioCollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -64,6 +64,16 @@ def judge(config: Annotated[JudgeConfig, FLAT], output: Annotated[Output, FLAT] 
     else:
         figures = measured(Judge.load(config.out), held_out)
     print(format_measured(figures))
+    output.write(figures)
+
+
+def study(config: Annotated[StudyConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Trains and compares worlds; the same command again resumes."""
+    from worldsim.presets import studio_study
+    from worldsim.studio.study import format_study, run_study
+
+    figures = run_study(studio_study(config.kind), config)
+    print(format_study(figures))
     output.write(figures)
 
 

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from worldsim.choices import Device
 from worldsim.data.config import LARGEST_SEED, MOST_FRAMES, MOST_PROCESSES
 from worldsim.errors import DataError, check_int
-from worldsim.files import check_writable
+from worldsim.files import check_writable, check_writable_folder
+from worldsim.train.options import parse_duration
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,41 @@ class JudgeConfig:
     def held_out(self) -> Path:
         """Folder of the held-out data."""
         return self.data.with_name(f"{self.data.name}-eval") if self.eval_data is None else self.eval_data
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Worlds that are trained alike but for one thing, and compared.
+
+    Attributes:
+        kind: "scaling" trains three sizes of the transformer for each budget; "shapes" trains frames as they are, and frames cut
+            to squares, for the first budget.
+        world: whose tokenizer and word vectors all of them use; name, folder or Hub id.
+        data: folder of captioned datasets, one for each size of frames; held-out ones lie beside it.
+        out: folder of the runs, the figures, the plot and the sheet.
+        budgets: of training, such as 5m or 20m.
+        prompts: held-out prompts that each world is asked for.
+        compile: compile the networks, which takes some minutes of each run beyond its budget.
+        device: where to train.
+    """
+
+    kind: Positional[Literal["scaling", "shapes"]]
+    world: str = "doom/studio"
+    data: Path = Path("data/studio")
+    out: Path = Path("runs/study")
+    budgets: tuple[str, ...] = ("5m", "20m")
+    prompts: int = 48
+    compile: bool = False
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        check_int("prompts", self.prompts, 1)
+        if not self.budgets:
+            raise DataError("budgets was empty; give at least one, such as 5m.")
+        assert self.seconds
+        check_writable_folder(self.out)
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """The budgets in seconds."""
+        return tuple(parse_duration("budgets", budget) for budget in self.budgets)

@@ -54,6 +54,7 @@ class StudioConfig:
         loop: how the transformer is optimised.
         tokens: of a batch, about.
         frames: of a clip, at most `model.window`.
+        square: cut every frame to its middle square, for comparison.
         tokenizer_share: share of the budget that goes to the tokenizer.
         starts: start contexts kept in the world, from held-out episodes.
         num_steps: denoising steps per frame in play.
@@ -69,6 +70,7 @@ class StudioConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     tokens: int = 3200
     frames: int = 16
+    square: bool = False
     tokenizer_share: float = 0.2
     starts: int = 12
     num_steps: int = 4
@@ -109,6 +111,7 @@ class StudioRun:
         folder: of checkpoints, logs, previews, caches, and the finished `world/`.
         device: where to compute.
         compiled: use torch.compile.
+        shared: folder of latents that several runs share; by default the run's own.
     """
 
     config: StudioConfig
@@ -117,6 +120,7 @@ class StudioRun:
     folder: Path
     device: torch.device
     compiled: bool
+    shared: Path | None = None
 
 
 def train_studio(
@@ -184,14 +188,14 @@ def name_of(size: tuple[int, int]) -> str:
     return "x".join(map(str, size))
 
 
-def open_buckets(config: StudioConfig, data: Path) -> list[Bucket]:
+def open_buckets(config: StudioConfig, data: Path, split: str = "train") -> list[Bucket]:
     """The datasets in a folder, the largest first.
 
     Raises:
         DataError: if there is none, or none of the size in play, or one has no captions.
     """
     folders = sorted(folder.parent.parent for folder in data.glob("*/meta/info.json"))
-    datasets = {folder.name: Dataset(folder, "train") for folder in folders}
+    datasets = {folder.name: Dataset(folder, split) for folder in folders}
     wanted = name_of(config.size)
     if wanted not in datasets:
         raise DataError(f"{data} holds the sizes {', '.join(datasets) or 'none'}, and {wanted} is played; record it first.")
@@ -245,9 +249,7 @@ def train_tokenizer(run: StudioRun, buckets: list[Bucket], budget: float) -> Tok
 def train_dynamics(run: StudioRun, buckets: list[Bucket], tokenizer: Tokenizer, budget: float, begun: Start | None) -> DiT:
     """The averaged transformer, trained on latents of all sizes and their captions."""
     config, device, seed = run.config, run.device, run.config.loop.seed
-    for bucket in buckets:
-        path = run.folder / "cache" / bucket.name / "latents.bin"
-        bucket.latents = LatentStore(bucket.dataset, tokenizer, path, device, config=config.cache)
+    encode(run, buckets, tokenizer, "latents")
     spec = buckets[0].dataset.spec
     sizes = replace(config.model, controls=spec.size, latent_channels=tokenizer.config.latent_channels, prompt=run.words.channels)
     model = DiT(sizes)
@@ -289,6 +291,13 @@ def train_dynamics(run: StudioRun, buckets: list[Bucket], tokenizer: Tokenizer, 
     return cast(DiT, loop.run()).eval()
 
 
+def encode(run: StudioRun, buckets: list[Bucket], tokenizer: Tokenizer, name: str) -> None:
+    """Gives every bucket its latents, from a file of that name where they were encoded before."""
+    for bucket in buckets:
+        path = (run.shared or run.folder / "cache") / bucket.name / f"{name}.bin"
+        bucket.latents = LatentStore(bucket.dataset, tokenizer, path, run.device, config=run.config.cache)
+
+
 def draw_kind(objective: StudioObjective, rng: np.random.Generator) -> str:
     """What a batch holds: "images", "causal" clips, or "clips" whose frames all see each other."""
     chance = rng.random()
@@ -301,7 +310,9 @@ def draw_clips(run: StudioRun, bucket: Bucket, kind: str, rng: np.random.Generat
     """Windows of about as many tokens as any batch has, and the word vectors of their captions, `(B, L, C)`."""
     config, store = run.config, bucket.latents
     assert store is not None
-    tokens = 1 + store.latents.shape[1] * store.latents.shape[2]
+    height, width = store.latents.shape[1:3]
+    side = min(height, width)
+    tokens = 1 + (side * side if config.square else height * width)
     frames = 1 if kind == "images" else config.frames
     passes = 1 + config.objective.dynamics.copies * (kind == "causal")
     rows = max(1, round(config.tokens / (tokens * frames * passes)))
@@ -311,7 +322,11 @@ def draw_clips(run: StudioRun, bucket: Bucket, kind: str, rng: np.random.Generat
         if rng.random() >= config.objective.unprompted:
             index = bucket.dataset.episodes[int(episode)].index
             prompt[i] = run.words.encode(bucket.captions.at(index, int(start) + frames // 2, rng), config.model.prompt_length)[0]
-    return store.windows(episodes, first, frames), torch.from_numpy(prompt)
+    windows = store.windows(episodes, first, frames)
+    if config.square:
+        top, left = (height - side) // 2, (width - side) // 2
+        windows.latents = windows.latents[:, :, top : top + side, left : left + side].contiguous()
+    return windows, torch.from_numpy(prompt)
 
 
 @torch.inference_mode()

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from worldsim.errors import ConfigError, DataError
+from worldsim.presets import doom_studio, studio_study
+from worldsim.studio import study
+from worldsim.studio.attributes import AttributeNet, Judge
+from worldsim.studio.data_config import StudyConfig
+from worldsim.studio.following import Example
+from worldsim.studio.scene import Scene
+from worldsim.studio.study import format_study, run_study
+
+from .test_train import CONFIG, data
+
+__all__ = ["data"]  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    shown = [Example("a red room", Scene("basic"), np.zeros((4, 32, 48, 3), np.uint8))]
+    monkeypatch.setattr(study, "examples", lambda roots, count: shown)
+    monkeypatch.setattr(Judge, "load", classmethod(lambda cls: Judge(AttributeNet())))
+    monkeypatch.setattr(study, "BATCHES", 2)
+
+
+def test_a_world_is_compared_at_each_budget_and_a_second_run_trains_nothing(
+    data: Path, tiny_studio_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StudyConfig("scaling", str(tiny_studio_path), data, tmp_path / "out", ("0.3s", "0.2s"), device="cpu")
+    figures = run_study({"small": CONFIG}, config)
+    assert list(figures["trials"]) == ["small-0.2s", "small-0.3s"]
+    assert all(trial["parameters"] > 0 and np.isfinite(trial["loss"]) for trial in figures["trials"].values())
+    assert "held-out loss" in format_study(figures)
+    assert "minutes of training" in "".join(ElementTree.parse(tmp_path / "out" / "study.svg").getroot().itertext())
+    assert (tmp_path / "out" / "study.png").exists()
+    monkeypatch.setattr(study, "train_trial", lambda *given: pytest.fail("trained again"))
+    again = run_study({"small": CONFIG}, config)["trials"]
+    assert [(key, trial["loss"]) for key, trial in again.items()] == [
+        (k, trial["loss"]) for k, trial in figures["trials"].items()
+    ]
+
+
+def test_squares_are_the_middle_of_frames(data: Path, tiny_studio_path: Path, tmp_path: Path) -> None:
+    config = StudyConfig("shapes", str(tiny_studio_path), data, tmp_path / "out", ("0.2s", "9s"), device="cpu")
+    figures = run_study({"native": CONFIG, "square": replace(CONFIG, square=True)}, config)
+    assert list(figures["trials"]) == ["native-0.2s", "square-0.2s"] and not (tmp_path / "out" / "study.svg").exists()
+    assert all(np.isfinite(trial["loss"]) for trial in figures["trials"].values())
+
+
+def test_studies_differ_in_one_thing() -> None:
+    shapes = studio_study("shapes")
+    assert shapes["native"] == doom_studio() and replace(shapes["square"], square=False) == doom_studio()
+    assert all(replace(config, model=doom_studio().model) == doom_studio() for config in studio_study("scaling").values())
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="budgets was empty"):
+        StudyConfig("scaling", out=tmp_path, budgets=())
+    with pytest.raises(ConfigError, match="budgets was '5'; give a time"):
+        StudyConfig("scaling", out=tmp_path, budgets=("5",))
