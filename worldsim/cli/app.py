@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, Command] = {
     "data export": Command("worldsim.cli.exchange:export", "Write a dataset for Minari or LeRobot, or a clip of an episode."),
     "studio collect": Command("worldsim.cli.studio:collect", "Record the studio's data, at several sizes, with captions."),
     "studio captions": Command("worldsim.cli.studio:captions", "Write the captions of the studio's data again."),
+    "studio gallery": Command("worldsim.cli.studio:gallery", "Make a page with a clip of every task, beside the game."),
     "studio judge": Command("worldsim.cli.studio:judge", "Train and measure the network that tells what pictures show."),
     "studio study": Command("worldsim.cli.studio:study", "Train worlds that differ in one thing, and compare them."),
     "studio words": Command("worldsim.cli.studio:words", "Make the word vectors, with which a world reads prompts."),

@@ -1,11 +1,11 @@
-"""`worldsim studio collect`, `captions`, `words` and `judge`: what a world that takes words is trained on; and `study`."""
+"""`worldsim studio ...`: what a world that takes words is trained on, the gallery, and studies."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
-from worldsim.studio.data_config import CaptionsConfig, JudgeConfig, StudioCollectConfig, StudyConfig, WordsConfig
+from worldsim.studio.data_config import CaptionsConfig, GalleryConfig, JudgeConfig, StudioCollectConfig, StudyConfig, WordsConfig
 
 
 def collect(config: Annotated[StudioCollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -65,6 +65,13 @@ def judge(config: Annotated[JudgeConfig, FLAT], output: Annotated[Output, FLAT] 
         figures = measured(Judge.load(config.out), held_out)
     print(format_measured(figures))
     output.write(figures)
+
+
+def gallery(config: Annotated[GalleryConfig, FLAT]) -> None:
+    """Makes the gallery."""
+    from worldsim.studio.gallery import PAGE, make_gallery
+
+    print(f"{len(make_gallery(config))} clips: {config.out / PAGE}")
 
 
 def study(config: Annotated[StudyConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

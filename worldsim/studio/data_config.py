@@ -149,3 +149,26 @@ class StudyConfig:
     def seconds(self) -> tuple[float, ...]:
         """The budgets in seconds."""
         return tuple(parse_duration("budgets", budget) for budget in self.budgets)
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """A page with one clip of every task, beside what the game shows in its place.
+
+    Attributes:
+        world: that reads prompts; name, folder or Hub id.
+        data: folder of held-out, captioned datasets, one for each size of frames.
+        out: folder of the page and its clips.
+        seed: of the recordings and the noise.
+        device: where the world runs.
+    """
+
+    world: Positional[Annotated[str, arg(metavar="WORLD")]] = "doom/studio"
+    data: Path = Path("data/studio-eval")
+    out: Path = Path("gallery")
+    seed: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        check_int("seed", self.seed, 0, LARGEST_SEED)
+        check_writable_folder(self.out)
