@@ -107,7 +107,7 @@ def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> Train
     pixels = replace(preset.tokenizer.objective, patch=4, hard_share=0.02, hard_weight=20.0)
     latents = replace(preset.dynamics.objective, hard_share=0.1, hard_weight=4.0)
     tokenizer = replace(preset.tokenizer, model=replace(preset.tokenizer.model, channels=(48, 96, 144)), objective=pixels)
-    model = replace(preset.dynamics.model, width=192, hidden=640)
+    model = replace(preset.dynamics.model, width=192, heads=6, kv_heads=6, hidden=640)
     dynamics = replace(preset.dynamics, model=model, objective=latents, imagined_share=0.25)
     return replace(preset, tokenizer=tokenizer, dynamics=dynamics)
 
@@ -143,7 +143,7 @@ def studio_study(kind: str) -> dict[str, StudioConfig]:
     preset = doom_studio()
     if kind == "shapes":
         return {"native": preset, "square": replace(preset, square=True)}
-    small = replace(preset.model, width=96, depth=4, heads=2, kv_heads=2, hidden=224)
+    small = replace(preset.model, width=96, depth=4, heads=3, kv_heads=3, hidden=224)
     middle = replace(preset.model, width=160, depth=6, heads=5, kv_heads=5, hidden=368)
     return {
         name: replace(preset, model=model) for name, model in {"small": small, "middle": middle, "full": preset.model}.items()

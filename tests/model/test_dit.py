@@ -212,7 +212,7 @@ def test_gradients_reach_every_parameter() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"width": 30}, "multiple of 16"),
+        ({"width": 30}, "with 2 heads give 32, 64, 128, 256"),
         ({"temporal": "both"}, "allowed: 'joint', 'time'"),
         ({"prediction": "e"}, "allowed: 'x', 'v'"),
     ],

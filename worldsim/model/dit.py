@@ -21,6 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim.errors import ConfigError, check_choice, check_flag, check_int, check_number
+from worldsim.kernels.checks import HEAD_SIZES
 from worldsim.model import rope
 from worldsim.model.attention import Layout, causal_mask, modulate
 from worldsim.model.blocks import Block, Trunk
@@ -114,8 +115,8 @@ class DiTConfig:
             object.__setattr__(self, name, check_int(name, getattr(self, name), least, most))
         if self.heads % self.kv_heads:
             raise ConfigError(f"kv_heads was {self.kv_heads}; give a divisor of heads, {self.heads}.")
-        if self.width % (16 * self.heads):
-            raise ConfigError(f"width was {self.width}; give a multiple of 16 * heads, {16 * self.heads}.")
+        if self.width not in (allowed := [self.heads * size for size in HEAD_SIZES]):
+            raise ConfigError(f"width was {self.width}; with {self.heads} heads give {', '.join(map(str, allowed))}.")
         for name in ("reward_bins", "policy_bins"):
             bins = getattr(self, name)
             if bins and (bins < 3 or bins % 2 == 0):

@@ -20,7 +20,7 @@ from worldsim.studio.pipeline import POLICY, Studio
 from worldsim.studio.tasks import Frames
 from worldsim.world import world_hash
 
-GAP, SCALE = 4, 2  # white pixels between two clips; pixels per pixel
+GAP, SCALE, SHOWN = 4, 1, 3  # white pixels between two clips; how large a pixel is in the file, and on the page
 PAGE = "README.md"
 PROMPTS, CLIPS = 4, 7  # of prompts, and of held-out recordings for the other tasks
 PLAYED = "the player strafes left and right in a tan brick hall"
@@ -127,5 +127,7 @@ def page(pieces: Sequence[Piece], about: str) -> str:
         f"One clip of every task of [the studio](../how-to/studio.md), by {about}. Left: the game. Right: the world.",
     ]
     for piece in pieces:
-        lines += ["", f"**{piece.text}.**", "", f"![{piece.name}]({piece.name}.gif)"]
+        width = SHOWN * (2 * piece.made.shape[2] + GAP)
+        picture = f'<img src="{piece.name}.gif" alt="{piece.name}" width="{width}" style="image-rendering: pixelated">'
+        lines += ["", f"**{piece.text}.**", "", picture]
     return "\n".join(lines) + "\n"
