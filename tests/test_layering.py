@@ -56,7 +56,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "player": (*BELOW, "studio"),
     "transfer": (*BELOW, "eval"),
     "serve": (*BELOW, "player"),
-    "bench": (*BELOW, "serve"),
+    "bench": (*BELOW, "serve", "transfer"),
     "new": (*BELOW, "eval", "bench"),
 }
 FREE = ("", "cli", "__main__")  # the package itself, and the command, which may import everything

@@ -230,6 +230,30 @@ class KernelsConfig:
 
 
 @dataclass(frozen=True)
+class DreamsBenchConfig:
+    """A learner to time whose dreams come from servers on a Ray cluster.
+
+    Attributes:
+        world: name, folder or Hub id.
+        actors: numbers of dream servers, one after the other; the first row of the table has none.
+        dreams: of each server.
+        rollouts: of the learner to measure, after one that is not.
+        device: where the worlds run.
+    """
+
+    world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = "doom/take-cover-strip"
+    actors: tuple[int, ...] = (1, 2, 4)
+    dreams: int = 16
+    rollouts: int = 3
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        check_int("actors", min(self.actors, default=0), 1)
+        for name in ("dreams", "rollouts"):
+            check_int(name, getattr(self, name), 1)
+
+
+@dataclass(frozen=True)
 class ServeBenchConfig:
     """Players to simulate on `worldsim serve`, over WebSockets on this machine.
 

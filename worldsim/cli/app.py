@@ -78,6 +78,7 @@ COMMANDS: Mapping[str, Command] = {
     "bench capture": Command("worldsim.cli.bench:capture", "Record another program under known inputs, and compare."),
     "bench record": Command("worldsim.cli.bench:record", "Time what recording adds to a step of ViZDoom."),
     "bench serve": Command("worldsim.cli.bench:serve", "Count the players that a server holds at full rate."),
+    "bench dreams": Command("worldsim.cli.bench:dreams", "Time a learner that is fed by dream servers on a Ray cluster."),
     "bench train": Command("worldsim.cli.bench:train", "Time training steps, and where the time goes."),
     "bench plan": Command("worldsim.cli.bench:plan", "Plan the training of a large world on many GPUs: memory, hours, cost."),
     "bench kernels": Command("worldsim.cli.bench:kernels", "Time the GPU kernels beside those of PyTorch, or compile them."),

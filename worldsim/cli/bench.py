@@ -8,6 +8,7 @@ from typing import Annotated
 
 from worldsim.bench.config import (
     CaptureBenchConfig,
+    DreamsBenchConfig,
     EnvConfig,
     KernelsConfig,
     LatencyConfig,
@@ -21,11 +22,14 @@ from worldsim.bench.config import (
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.files import check_writable
 from worldsim.plotting import check_plotting
+from worldsim.scale.config import RayOptions
 
 CAPTURE = CaptureBenchConfig()
 RECORD = RecordBenchConfig()
 SERVE = ServeBenchConfig()
 PLAN = ScalePlanConfig()
+DREAMS = DreamsBenchConfig()
+RAY = RayOptions(ray=())
 
 
 def stream(config: Annotated[StreamConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -75,6 +79,17 @@ def serve(config: Annotated[ServeBenchConfig, FLAT] = SERVE, output: Annotated[O
     from worldsim.bench.serve import bench_serve
 
     output.write(bench_serve(config))
+
+
+def dreams(
+    config: Annotated[DreamsBenchConfig, FLAT] = DREAMS,
+    ray: Annotated[RayOptions, FLAT] = RAY,
+    output: Annotated[Output, FLAT] = NO_OUTPUT,
+) -> None:
+    """Times a learner that is fed by dream servers."""
+    from worldsim.bench.dreams import bench_dreams
+
+    output.write(bench_dreams(config, ray))
 
 
 def train(config: Annotated[TrainStepsConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:

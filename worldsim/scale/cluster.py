@@ -115,6 +115,10 @@ class Cluster:
             for ref in waiting:
                 self._ray.cancel(ref)
 
+    def share(self, value: Any) -> Any:
+        """A value that is sent to each machine once, to be given to `start` in place of itself."""
+        return self._ray.put(value)
+
     def start(self, make: Callable[..., Any], *args: Any) -> Worker:
         """Makes an object, `make(*args)`, in a process of its own; `Worker.began` answers True once it is there."""
         actor = self._host.remote()
@@ -192,7 +196,6 @@ def opened(options: RayOptions) -> Iterator[Cluster | None]:
         yield None
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:
@@ -211,7 +214,9 @@ def _connect(ray: Any, given: str | None) -> None:
     named = os.environ.get("RAY_ADDRESS", "")
     address = given or named or "local"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    quiet["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(_own_paths())}}
+    # The second: what gets no GPU sees none.
+    there = {"PYTHONPATH": os.pathsep.join(_own_paths()), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+    quiet["runtime_env"] = {"env_vars": there}
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": _cores()} if address == "local" else {}
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None

@@ -84,7 +84,13 @@ def open_dreams(
         game: that the world was trained on.
         device: where to dream.
     """
-    world = World.load(
+    world = dream_world(folder, randomness, batch, device)
+    return dreams_from(world, start_contexts(world, recordings, moments), horizon, game)
+
+
+def dream_world(folder: Path, randomness: Randomness, batch: int, device: str) -> World:
+    """A world as policies learn in it; arguments as for `open_dreams`."""
+    return World.load(
         folder,
         batch=batch,
         device=device,
@@ -92,8 +98,12 @@ def open_dreams(
         context_level=randomness.context_level,
         runtime="torch",  # the same dreams whatever graphs are kept here
     )
-    world.set_starts(*start_contexts(world, recordings, moments))
-    return DreamVectorEnv(world, batch, obs="latent", actions="flat", horizon=horizon, autoreset_mode="SameStep", game=game)
+
+
+def dreams_from(world: World, starts: tuple[Tensor, Tensor], horizon: int, game: GameSpec | None) -> DreamVectorEnv:
+    """Dreams of a world that begin in the start contexts given, see `start_contexts`; other arguments as for `open_dreams`."""
+    world.set_starts(*starts)
+    return DreamVectorEnv(world, world.batch, obs="latent", actions="flat", horizon=horizon, autoreset_mode="SameStep", game=game)
 
 
 def open_twin(world: World, config: TransferConfig, game: GameSpec) -> TwinEnv:
