@@ -80,3 +80,15 @@ def test_each_row_has_a_prompt_of_its_own(tiny_studio_path: Path) -> None:
     for key, image in enumerate(alone):
         assert np.abs(made[key].image.astype(int) - image).max() <= 2
     assert (alone[0] != alone[1]).any() and (alone[1] != alone[2]).any()
+
+
+def test_a_dream_begins_with_a_picture_of_the_player(tiny_world: World) -> None:
+    rows = make(tiny_world, 2)
+    rows.resize(2)
+    rows.start("a", Start(1, None))
+    picture = np.random.default_rng(0).integers(0, 255, (tiny_world.config.height, tiny_world.config.width, 3), np.uint8)
+    assert np.array_equal(rows.start("b", Start(3, None, picture=picture)), picture)
+    alone = World.load(tiny_world.folder or "", device="cpu", dtype=torch.float32)
+    alone.begin(picture[None], seed=3)
+    expected = alone.step(np.zeros((1, 5), np.float32)).frame[0]
+    assert np.abs(move(rows, "a", "b")["b"].astype(int) - expected).max() <= 2

@@ -247,3 +247,21 @@ def test_addresses_can_be_opened() -> None:
     assert address(ServeConfig(), 8000, None) == "http://127.0.0.1:8000/"
     assert address(ServeConfig(host="::1"), 8000, "t") == "http://[::1]:8000/?token=t"
     assert "0.0.0.0" not in address(ServeConfig(host="0.0.0.0"), 8000, "t")
+
+
+def test_a_dream_starts_from_a_picture(shared: Served, join: Join) -> None:
+    player = join(shared)
+    world = next(message for message in player.messages if message["type"] == "world")
+    player.until(lambda m: m["type"] == "frame" and m["panes"][0]["survived"] >= 2)
+    size = world["height"] * world["width"] * 3
+    assert shared.post(world["start"], bytes(size)) == (204, "")
+    first = player.until(lambda m: m["type"] == "frame" and m["panes"][0]["survived"] == 0)
+    with av.open(io.BytesIO(first["pictures"][0])) as file:
+        assert next(file.decode(video=0)).to_ndarray(format="rgb24").max() < 20, "the picture is black"
+    assert player.until(lambda m: m["type"] == "frame" and m["panes"][0]["survived"] == 1)
+    for wrong in (b"", bytes(size - 1), bytes(size + 1), bytes(100 * size)):
+        status, text = shared.post(world["start"], wrong)
+        assert status == 400 and f"a picture has {size} bytes" in text
+    answers = [shared.post(world["start"], bytes(size))[0] for _ in range(8)]
+    assert answers[0] == 204 and answers[-1] == 409
+    assert shared.post("/start/somebody", bytes(size))[0] == 404

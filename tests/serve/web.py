@@ -47,6 +47,17 @@ class Served:
         finally:
             connection.close()
 
+    def post(self, path: str, content: bytes) -> tuple[int, str]:
+        """Status and text of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the server need not read to the end
+                connection.request("POST", path, content)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def figure(self, line: str) -> float:
         """Value of a line of /metrics; 0 without it."""
         text = self.get("/metrics")[2].decode()

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from worldsim.errors import ServeError
 from worldsim.player.commands import COMMANDS
 from worldsim.serve.hall import Hall
 from worldsim.serve.metrics import CONTENT_TYPE, metrics_text
@@ -35,6 +37,7 @@ OWN: tuple[dict[str, Any], ...] = (
     {"name": "colder", "keys": [","], "meaning": "lower temperature"},
     {"name": "warmer", "keys": ["."], "meaning": "higher temperature"},
     {"name": "clip", "keys": ["c"], "meaning": "download the clip"},
+    {"name": "picture", "keys": ["o"], "meaning": "start from a picture"},
 )
 
 
@@ -67,6 +70,24 @@ def make_app(hall: Hall) -> Starlette:
         headers = {**NOT_KEPT, "Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type="video/mp4", headers=headers)
 
+    async def start(request: Request) -> Response:
+        key = request.path_params["key"]
+        size = hall.size(key)
+        if size is None:
+            return PlainTextResponse("you do not play here.", 404)
+        wanted, content = size[0] * size[1] * 3, b""
+        async for part in request.stream():
+            content += part
+            if len(content) > wanted:
+                break
+        if len(content) != wanted:
+            return PlainTextResponse(f"a picture has {wanted} bytes: {size[1]}x{size[0]} pixels of red, green and blue.", 400)
+        try:
+            hall.begin(key, np.frombuffer(bytearray(content), np.uint8).reshape(*size, 3))
+        except ServeError as error:
+            return PlainTextResponse(str(error), 409)
+        return Response(status_code=204)
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "closing"} if hall.closing else {"status": "ok"}, 503 if hall.closing else 200, NOT_KEPT)
 
@@ -83,6 +104,7 @@ def make_app(hall: Hall) -> Starlette:
             Route("/worlds", worlds),
             Route("/picture/{index:int}", picture),
             Route("/clip/{key}", clip),
+            Route("/start/{key}", start, methods=["POST"]),
             Route("/healthz", health),
             Route("/metrics", metrics),
             WebSocketRoute("/play", play),

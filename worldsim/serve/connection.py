@@ -26,6 +26,7 @@ SILENCE = 3.0  # seconds without any message, after which nothing counts as held
 RESTART = 1.5  # seconds between an end and another start
 ASK = 0.25  # seconds between two tries to get a place
 WARNING = 20.0  # seconds before an idle player has to leave
+PICTURES = 0.5, 4.0  # pictures to begin with, a second in the long run, and at once
 FAREWELL = 2.0  # seconds that a goodbye may take
 NORMAL, GOING, REFUSED, FAULT = 1000, 1001, 1008, 1011  # WebSocket close codes
 
@@ -54,6 +55,7 @@ class Connection:
     Attributes:
         key: known to this player only, for the download of a clip.
         play: what is played; None before there is a place.
+        pictures: how many to begin with may still come.
     """
 
     def __init__(self, socket: WebSocket, hall: Hall) -> None:
@@ -64,6 +66,7 @@ class Connection:
         self._ending: asyncio.Future[Ended] = self._loop.create_future()
         self._wake = asyncio.Event()
         self._allowance = Allowance(time.monotonic())
+        self.pictures = Allowance(time.monotonic(), *PICTURES)
         self._heard = self._acted = time.monotonic()
         self._sent = self._shown = 0
         self._silent = self._warned = False
@@ -170,7 +173,7 @@ class Connection:
         seat = await self._sit(offer, engine)
         self._acted = time.monotonic()
         self.play = play = Play(offer, engine, seat, self.hall.games, self._wake_up)
-        await self._send({"type": "world", "clip": f"/clip/{self.key}", **play.about()})
+        await self._send({"type": "world", "clip": f"/clip/{self.key}", "start": f"/start/{self.key}", **play.about()})
         await self._send_state(play)
         try:
             while True:

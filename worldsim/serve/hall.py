@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.websockets import WebSocket
 
 from worldsim.errors import ServeError
@@ -74,6 +76,25 @@ class Hall:
         self.counts.total["clips"] += 1
         name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in play.offer.name)
         return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.mp4", content
+
+    def size(self, key: str) -> tuple[int, int] | None:
+        """`(H, W)` of what a player plays; None if there is no such player."""
+        connection = self._here.get(key)
+        play = None if connection is None else connection.play
+        return None if play is None else (play.offer.world.height, play.offer.world.width)
+
+    def begin(self, key: str, picture: NDArray[np.uint8]) -> None:
+        """Starts a player's dream anew from a picture, uint8 `(H, W, 3)` of the size that `size` tells.
+
+        Raises:
+            ServeError: if that cannot be, or was done just before.
+        """
+        connection = self._here.get(key)
+        if connection is None or connection.play is None:
+            raise ServeError("you do not play any more.")
+        if not connection.pictures.take(time.monotonic()):
+            raise ServeError("wait a moment before the next picture.")
+        connection.play.begin(picture)
 
     async def close(self, text: str) -> None:
         """Says goodbye to all players, waits until they have heard it, and ends the engines."""

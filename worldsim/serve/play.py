@@ -177,6 +177,19 @@ class Play:
         else:
             self.seat.restart()
 
+    def begin(self, picture: NDArray[np.uint8]) -> None:
+        """Another start, from a picture of the player's own.
+
+        Args:
+            picture: uint8 `(H, W, 3)` of the world's size.
+
+        Raises:
+            ServeError: beside the real game, which cannot begin there.
+        """
+        if self._twin is not None:
+            raise ServeError("the real game cannot begin with a picture; leave side by side first.")
+        self.seat.restart(picture=picture)
+
     def let_go(self) -> None:
         """Nothing is held any more, though the player did not say so."""
         self._unasked.append(self.seat.release_all())

@@ -116,8 +116,11 @@ class Rows(Generic[K]):
         if row is None:
             taken = set(self._rows.values())
             row = next(row for row in range(self.size) if row not in taken)
-        self.world.restart([row], seed=[start.seed], start=start.context)
         self._rows[key] = row
+        if start.picture is not None:
+            self.world.begin(start.picture[None], [row], seed=[start.seed])
+            return start.picture
+        self.world.restart([row], seed=[start.seed], start=start.context)
         if start.past is not None:
             self.world.stream.ring.put([row], start.past.ring)
             return start.past.image

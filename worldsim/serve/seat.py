@@ -97,11 +97,13 @@ class Start(NamedTuple):
         seed: of everything that happens by chance.
         context: index of the start context; None for one drawn from the seed.
         past: what the dream goes on from instead of a start context of the world.
+        picture: that it begins with instead, uint8 `(H, W, 3)`.
     """
 
     seed: int
     context: int | None
     past: Past | None = None
+    picture: NDArray[np.uint8] | None = None
 
 
 def check_start(seed: int, start: int | None, starts: int) -> Start:
@@ -197,13 +199,20 @@ class Seat:
             self.inputs += 1
             return self.inputs
 
-    def restart(self, seed: int | None = None, start: int | None = None, past: Past | None = None) -> None:
+    def restart(
+        self,
+        seed: int | None = None,
+        start: int | None = None,
+        past: Past | None = None,
+        picture: NDArray[np.uint8] | None = None,
+    ) -> None:
         """Starts another episode with the next frame; of several calls before that, the last one counts.
 
         Args:
             seed: from 0 to 2**64 - 1; by default the one after the present episode's.
             start: index of the start context; by default drawn from the seed.
             past: frames of this world to go on from instead.
+            picture: of the player's own, to begin with instead, uint8 `(H, W, 3)` of the world's size.
 
         Raises:
             ServeError: if the place is lost.
@@ -211,7 +220,7 @@ class Seat:
         """
         self._check_open()
         after = (self.seed + 1) % LARGEST_SEED
-        wanted = check_start(after if seed is None else seed, start, self._starts)._replace(past=past)
+        wanted = check_start(after if seed is None else seed, start, self._starts)._replace(past=past, picture=picture)
         with self._changed:
             self._wanted = wanted
         self._poke()

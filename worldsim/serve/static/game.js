@@ -254,6 +254,7 @@ export class Game {
       faster_mouse: () => this.setSpeed(1.25),
       next_mode: () => this.nextMode(),
       clip: () => this.download(),
+      picture: () => $("file").click(),
       show_figures: () => { $("figures").hidden = !$("figures").hidden; pressed("show_figures", !$("figures").hidden); },
       show_help: () => { if ($("help").hidden) this.showHelp(Infinity); else { $("help").hidden = true; pressed("show_help", false); } },
       toggle_fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : $("play").requestFullscreen?.().catch(() => {})),
@@ -286,6 +287,30 @@ export class Game {
     this.say("the clip is being made ...");
   }
 
+  /** Starts from a picture: its middle in the shape of the frames, at their size, as red, green and blue. */
+  async startFrom(file) {
+    if (!file || !this.spec) return;
+    const { width, height } = this.spec;
+    let image;
+    try {
+      image = await createImageBitmap(file);
+    } catch {
+      this.say("this is no picture that the browser can read");
+      return;
+    }
+    const scale = Math.max(width / image.width, height / image.height);
+    const [wide, high] = [image.width * scale, image.height * scale];
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const context = canvas.getContext("2d", { alpha: false });
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, (width - wide) / 2, (height - high) / 2, wide, high);
+    image.close();
+    const pixels = context.getImageData(0, 0, width, height).data.filter((_, i) => i % 4 !== 3);
+    const answer = await fetch(this.spec.start, { method: "POST", body: pixels }).catch(() => null);
+    if (!answer) this.say("the picture did not reach the server");
+    else if (!answer.ok) this.say(await answer.text());
+  }
+
   listen() {
     const on = (target, type, handler) => target.addEventListener(type, handler, { signal: this.off.signal });
     for (const button of document.querySelectorAll("[data-command]")) {
@@ -296,6 +321,9 @@ export class Game {
     }
     on($("temperature"), "input", () => this.state && this.heat($("temperature").value - this.state.temperature));
     on($("ask"), "submit", (event) => { event.preventDefault(); this.run("restart"); $("stage").focus(); });
+    on($("file"), "change", (event) => { this.startFrom(event.target.files[0]); event.target.value = ""; $("stage").focus(); });
+    on($("stage"), "dragover", (event) => event.preventDefault());
+    on($("stage"), "drop", (event) => { event.preventDefault(); this.startFrom(event.dataTransfer.files[0]); });
     on($("back"), "click", (event) => { event.preventDefault(); location.hash = ""; });
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe($("stage"));
