@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -27,6 +27,10 @@ from worldsim.data.recorder import Recorder
 from worldsim.data.writer import EpisodeWriter
 from worldsim.envs.codec import Codec, codec_of
 from worldsim.errors import EnvError, shown
+from worldsim.provenance import Claim
+
+if TYPE_CHECKING:
+    from worldsim.world import World
 
 ToVector = Callable[[Any], NDArray[Any] | Controls]
 
@@ -253,7 +257,8 @@ class RecordVectorDataset(VectorWrapper, RecordConstructorArgs):  # type: ignore
         for i, row in enumerate(rows):
             self._labels[row] = {**who, "seed": seeds[row], **_dream_labels(self.env, row, (len(rows), i))}
             path = self.recorder.root / PARTIAL / f"episode-{next(self._names)}.mp4"
-            self._writers[row], self._over[row] = EpisodeWriter(path, self.recorder.info), False
+            claim = Claim.of_labels(self._labels[row])
+            self._writers[row], self._over[row] = EpisodeWriter(path, self.recorder.info, claim), False
 
     def _end(self, row: int) -> None:
         """Takes the episode of a row into the dataset; one without frames is dropped."""
@@ -341,6 +346,15 @@ def _attribute(env: Any, name: str) -> Any:
         return None
 
 
+def dreaming_world(env: Any) -> World | None:
+    """The world that an environment, single or batched, shows; None for a real game, even one that sees with a tokenizer."""
+    from worldsim.envs.dream import DreamEnv
+    from worldsim.envs.vector import DreamVectorEnv
+
+    unwrapped = env.unwrapped
+    return unwrapped.world if isinstance(unwrapped, DreamEnv | DreamVectorEnv) else None
+
+
 def _dream_labels(env: Any, row: int = 0, together: tuple[int, int] = (1, 0)) -> dict[str, Any]:
     """Of an episode that a world dreams; nothing for a real game, even one that sees with a world's tokenizer.
 
@@ -349,15 +363,13 @@ def _dream_labels(env: Any, row: int = 0, together: tuple[int, int] = (1, 0)) ->
         row: of its batch.
         together: how many rows were reset together, and which of them this one was.
     """
-    from worldsim.envs.dream import DreamEnv
-    from worldsim.envs.vector import DreamVectorEnv
-
-    if not isinstance(env.unwrapped, DreamEnv | DreamVectorEnv):
+    world = dreaming_world(env)
+    if world is None:
         return {}
     from worldsim.world.provenance import dream_labels
 
     shows_frames = not env.unwrapped.view.latent and env.unwrapped.view.obs_size is None  # otherwise all rows are decoded
-    return dream_labels(env.unwrapped.world, row, decoded=together if shows_frames else None)
+    return dream_labels(world, row, decoded=together if shows_frames else None)
 
 
 def _is_frame(value: Any) -> bool:

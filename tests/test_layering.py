@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
-BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine")
+BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine", "provenance")
 BELOW = (
     *BASE,
     "scale",
@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "choices": (),
     "files": ("errors",),
     "machine": (),
+    "provenance": ("errors", "files"),
     "scale": ("errors",),
     "plotting": ("errors",),
     "worlds": ("errors", "hub"),
@@ -43,9 +44,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device": ("errors", "files", "machine"),
     "model": (*BASE, "kernels"),
     "world": (*BASE, "model", "worlds"),
-    "data": ("choices", "controls", "errors", "files", "hub", "machine", "scale"),
+    "data": ("choices", "controls", "errors", "files", "hub", "machine", "provenance", "scale"),
     "data.importers": ("data", "controls", "errors", "files", "envs.games"),
-    "data.exporters": ("data", "data.importers", "controls", "errors", "files"),
+    "data.exporters": ("data", "data.importers", "controls", "errors", "files", "provenance"),
     "capture": ("choices", "controls", "errors", "files", "machine", "data"),
     "envs.games": ("controls", "errors"),
     "envs": (*BASE, "world", "worlds", "data", "envs.games"),

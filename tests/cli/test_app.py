@@ -15,6 +15,7 @@ import docstring_parser
 import pytest
 
 from worldsim.cli.app import COMMANDS, load, main, parse
+from worldsim.provenance.options import Marks
 
 from .conftest import Failure
 
@@ -67,11 +68,13 @@ def documented(config: type[Any]) -> Iterator[tuple[str, str]]:
     assert is_dataclass(config) and config.__dataclass_params__.frozen, f"{config} is no frozen dataclass"  # type: ignore[attr-defined]
     docs = [docstring_parser.parse(kind.__doc__ or "") for kind in reversed(config.__mro__) if is_dataclass(kind)]
     said = {entry.arg_name: entry.description or "" for doc in docs for entry in doc.params}
-    hints = get_type_hints(config)
+    hints, flat = get_type_hints(config), get_type_hints(config, include_extras=True)
     for field in fields(config):
         inner = hints[field.name]
         if get_origin(inner) is tuple and is_dataclass(get_args(inner)[0]):  # its fields are the options, not itself
             inner = get_args(inner)[0]
+        elif flat[field.name] == Marks:  # the same
+            pass
         else:
             yield field.name, said.get(field.name, "")
         if is_dataclass(inner):

@@ -8,6 +8,8 @@ import pytest
 
 from worldsim.cli.app import main
 from worldsim.data.images import save_mp4, save_png
+from worldsim.provenance.tags import read_claim
+from worldsim.world import world_hash
 
 from .conftest import Failure
 
@@ -21,9 +23,13 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def length(path: Path) -> int:
+def decoded(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
-        return sum(1 for _ in container.decode(video=0))
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def length(path: Path) -> int:
+    return len(decoded(path))
 
 
 def test_each_task_writes_a_clip(tiny_studio_path: Path, tmp_path: Path, clip: Path) -> None:
@@ -64,6 +70,23 @@ def test_a_file_of_prompts_and_what_a_short_one_becomes(
 def test_a_world_without_prompts_makes_clips_too(tiny_world_path: Path, tmp_path: Path) -> None:
     main(["generate", "--world", str(tiny_world_path), "--out", str(tmp_path / "d.png"), "--frames", "2", *FAST])
     assert (tmp_path / "d.png").stat().st_size > 100
+
+
+def test_clips_say_what_they_are_and_given_frames_stay(tiny_studio_path: Path, tmp_path: Path, clip: Path) -> None:
+    world, out = ("--world", str(tiny_studio_path)), tmp_path / "a.mp4"
+    main(
+        ["generate", "two soldier", "--frames", "2", "--seed", "5", "--no-expand", *world, "--out", str(out), *FAST, "--no-c2pa"]
+    )
+    claim = read_claim(out, ".mp4")
+    assert claim is not None and claim.prompt == "two soldier" and claim.seed == 5 and not claim.composite
+    assert claim.world == "test/studio" and claim.world_hash == world_hash(tiny_studio_path)
+    assert claim.sampler.items() >= {"num_steps": 2, "guidance": 2.0, "temperature": 1.0, "runtime": "torch"}.items()
+    strip = tmp_path / "b.png"
+    main(["extend", str(clip), "--after", "1", *world, "--out", str(strip), *FAST, "--no-c2pa"])
+    extended = read_claim(strip, ".png")
+    assert extended is not None and extended.composite
+    (shown,) = decoded(strip)
+    assert np.array_equal(np.split(shown, 5, axis=1)[0], decoded(clip)[0])
 
 
 def test_what_is_wrong_is_one_line(failure: Failure, tiny_studio_path: Path) -> None:

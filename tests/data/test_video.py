@@ -50,6 +50,10 @@ def test_damage_is_named(video: Path, tmp_path: Path) -> None:
         count_frames(tmp_path / "none.mp4")
     with pytest.raises(DataError, match="it is not a plain file"):
         count_frames(tmp_path)
-    video.write_bytes(video.read_bytes()[:1000])
+    whole = video.read_bytes()
+    video.write_bytes(whole.replace(b"avc1", b"none"))
+    with pytest.raises(DataError, match="coded in an unknown way"):
+        count_frames(video)
+    video.write_bytes(whole[:1000])
     with pytest.raises(DataError, match=r"video.mp4"):
         count_frames(video)

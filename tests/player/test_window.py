@@ -31,6 +31,8 @@ from worldsim.player.pacing import Pacer
 from worldsim.player.replay import Replay
 from worldsim.player.session import Session
 from worldsim.player.window import Window
+from worldsim.provenance import MarkOptions
+from worldsim.provenance.tags import read_claim
 from worldsim.world import read_config
 
 PACKAGES = {"Xvfb": "xvfb", "xdotool": "xdotool", "setxkbmap": "x11-xkb-utils"}  # of Debian and Ubuntu, by program
@@ -417,8 +419,8 @@ def test_pausing_and_single_frames(open_window: Open) -> None:
     assert not window.paused
 
 
-def test_screenshots_leave_the_text_out(open_window: Open, tmp_path: Path) -> None:
-    window = open_window(zoom=10)
+def test_screenshots_leave_the_text_out_and_say_that_a_dream_is_one(open_window: Open, tmp_path: Path) -> None:
+    window = open_window(zoom=10, marks=MarkOptions(watermark=False))
     advance(window, 2)
     window.help_until = float("inf")
     window.draw()
@@ -426,6 +428,8 @@ def test_screenshots_leave_the_text_out(open_window: Open, tmp_path: Path) -> No
     shot = read_png(next(tmp_path.glob("screenshot-*.png")))
     assert np.array_equal(shot, window.scene.panes["dream"].frame.repeat(10, 0).repeat(10, 1))
     assert (pixels(window).swapaxes(0, 1) != shot).any(), "the window itself shows text"
+    claim = read_claim(next(tmp_path.glob("screenshot-*.png")), ".png")
+    assert claim is not None and claim.world == "test/tiny" and claim.seed == 0
 
 
 def test_a_screenshot_that_cannot_be_saved_is_one_line(open_window: Open, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import av
 import pytest
 
 from worldsim.errors import ServeError, WorldError
+from worldsim.provenance import Claim
 from worldsim.serve.config import ServeConfig
 from worldsim.serve.server import address, listen
 
@@ -141,6 +142,8 @@ def test_the_clip_is_an_mp4_of_what_was_played(shared: Served, join: Join) -> No
     assert re.fullmatch(r'attachment; filename="[\w.-]+\.mp4"', headers["content-disposition"])
     with av.open(io.BytesIO(content)) as clip:
         assert clip.streams.video[0].frames >= 10 and clip.streams.video[0].width == 48 * 14
+        claim = Claim.from_text(clip.metadata["comment"])
+    assert claim is not None and claim.world == "test/tiny" and claim.sampler["temperature"] == 1 and claim.world_hash
     player.socket.close()
     shared.get("/metrics")
     deadline = time.monotonic() + WAIT

@@ -11,6 +11,7 @@ from worldsim.controls import Controls
 from worldsim.data import Dataset
 from worldsim.data.check import check
 from worldsim.errors import FileError, GameError, WorldsimError
+from worldsim.provenance import MarkOptions
 from worldsim.studio.config import RecordConfig
 from worldsim.studio.controls import random_controls
 from worldsim.studio.record import record, record_clip
@@ -32,7 +33,7 @@ def test_a_rollout_becomes_a_video(tiny_world: World, tmp_path: Path) -> None:
 
 def test_an_end_is_followed_by_another_episode(short_world_path: Path, tmp_path: Path) -> None:
     world = World.load(short_world_path, device="cpu")
-    (strip,) = read(record_clip(world, tmp_path / "dream.png", frames=40, seed=3, scale=1))
+    (strip,) = read(record_clip(world, tmp_path / "dream.png", frames=40, seed=3, scale=1, marks=MarkOptions(watermark=False)))
     frames = np.split(strip, 40, axis=1)
     controls, seed = random_controls(world.control_spec, 3), 3
     assert np.array_equal(frames[0], world.reset(seed=3).frame[0])

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "loop": Command("worldsim.cli.make:loop", "Make what leads from the end of a clip back to its beginning."),
     "edit": Command("worldsim.cli.make:edit", "Make a clip anew, in its old structure."),
     "worlds": Command("worldsim.cli.worlds:worlds", "List the worlds there are: shipped, downloaded and trained here."),
+    "inspect": Command("worldsim.cli.origin:inspect", "Tell whether a clip, picture or dataset is generated, and by what."),
     "collect": Command("worldsim.cli.data:collect", "Record a game while policies play it; the same command again resumes."),
     "data merge": Command("worldsim.cli.data:merge", "Join recordings into one dataset."),
     "data check": Command("worldsim.cli.data:check", "Read a whole dataset, list what is wrong with it, and mend it."),

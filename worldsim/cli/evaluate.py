@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +68,7 @@ def replay(config: Annotated[ReplayConfig, FLAT], output: Annotated[Output, FLAT
     from worldsim.data.images import ClipWriter
     from worldsim.errors import DataError
     from worldsim.eval.redream import format_redream, redream
+    from worldsim.provenance import Claim
 
     dataset = Dataset(config.dataset)
     position = next((i for i, episode in enumerate(dataset.episodes) if episode.index == config.episode), None)
@@ -75,7 +76,10 @@ def replay(config: Annotated[ReplayConfig, FLAT], output: Annotated[Output, FLAT
         last = dataset.episodes[-1].index
         raise DataError(f"episode was {config.episode}; {config.dataset} has no episode of that number, its last is {last}.")
     with ExitStack() as stack:
-        clip = stack.enter_context(ClipWriter(config.out, dataset.fps, config.scale)) if config.out else None
+        claim = Claim.of_labels(asdict(dataset.episodes[position]))
+        clip = None
+        if config.out is not None:
+            clip = stack.enter_context(ClipWriter(config.out, dataset.fps, config.scale, claim, config.marks))
         figures = redream(dataset, position, config.world, None if clip is None else clip.append)
     print(format_redream(figures))
     output.write(figures)

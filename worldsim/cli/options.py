@@ -168,11 +168,13 @@ def positional_names(function: Callable[..., Any]) -> set[str]:
 
 
 def _field_types(config: Any, prefix: str) -> dict[str, Any]:
-    hints, types = get_type_hints(config), {}
+    hints, types = get_type_hints(config, include_extras=True), {}
     for field in fields(config):
         hint = hints[field.name]
+        flat = get_origin(hint) is Annotated and get_args(hint)[1:] == (FLAT,)
+        hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
         if is_dataclass(hint):
-            types.update(_field_types(hint, f"{prefix}{field.name}."))
+            types.update(_field_types(hint, prefix if flat else f"{prefix}{field.name}."))
         else:
             types[f"{prefix}{field.name}"] = hint
     return types

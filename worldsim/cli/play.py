@@ -59,4 +59,4 @@ def _watch(config: RecordConfig, env: gymnasium.Env[Any, Any], episodes: int, fr
     game = source.spec or known_game(source.game)
     about = {"title": config.source, "fps": source.fps, "meanings": dict(game.meanings) if game else {}}
     scene = GameScene(env, source.control_spec, episodes=episodes, frames=frames, seed=config.seed, **about)  # type: ignore[arg-type]
-    play_scene(scene, PlayConfig(zoom=config.scale))
+    play_scene(scene, PlayConfig(zoom=config.scale, marks=config.marks))

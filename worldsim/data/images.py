@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 
 from worldsim.errors import DataError
 from worldsim.files import check_writable, named_errors, replacing, write_bytes
+from worldsim.provenance import MARKS, Claim, MarkOptions
+from worldsim.provenance.marking import Marker
 
 CLIP_ENDINGS = (".mp4", ".gif")
 
 
-def save_png(path: str | Path, image: NDArray[np.uint8]) -> None:
+def save_png(path: str | Path, image: NDArray[np.uint8], claim: Claim | None = None, marks: MarkOptions = MARKS) -> None:
     """Writes RGB uint8 `(H, W, 3)` as a PNG.
+
+    Args:
+        path: file that ends in .png.
+        image: as it is to be seen; a watermark, if it is to have one, is in it already.
+        claim: says that it was generated, and how; None for what no world generated.
+        marks: how that is shown.
 
     Raises:
         FileError: if the name does not end in .png, or the file cannot be written.
@@ -31,7 +39,13 @@ def save_png(path: str | Path, image: NDArray[np.uint8]) -> None:
     codec = av.CodecContext.create("png", "w")
     codec.width, codec.height, codec.pix_fmt = image.shape[1], image.shape[0], "rgb24"  # type: ignore[attr-defined]
     packets = [*codec.encode(_frame(image)), *codec.encode(None)]  # type: ignore[attr-defined]
-    write_bytes(path, b"".join(bytes(packet) for packet in packets))
+    content = b"".join(bytes(packet) for packet in packets)
+    if claim is None:
+        write_bytes(path, content)
+        return
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        Marker(claim, marks).finish(temporary, ".png")
 
 
 def save_mp4(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
@@ -58,18 +72,23 @@ class ClipWriter:
         path: file that ends in .mp4 or .gif.
         fps: frames per second, above 0.
         scale: every pixel becomes a square of so many, at least 1.
+        claim: says that a world generated it, and how; None for recordings of real games.
+        marks: how that is shown.
 
     Raises:
         FileError: if the name ends in something else, or the file cannot be written; here for what can be known beforehand.
         DataError: if `fps` or `scale` is out of range, or frames differ in size.
     """
 
-    def __init__(self, path: str | Path, fps: float, scale: int = 1) -> None:
+    def __init__(
+        self, path: str | Path, fps: float, scale: int = 1, claim: Claim | None = None, marks: MarkOptions = MARKS
+    ) -> None:
         if not 0 < fps < 1000 or scale < 1:
             raise DataError(f"fps was {fps} and scale {scale}; give an fps above 0 and below 1000, and a scale of at least 1.")
         check_writable(path, CLIP_ENDINGS)
         self._path, self._scale, self._is_gif = path, scale, str(path).lower().endswith(".gif")
         self._rate = Fraction(fps).limit_denominator(1000)
+        self._marker = Marker(claim, marks)
         self._shape: tuple[int, ...] | None = None
         self._count = 0
 
@@ -81,17 +100,20 @@ class ClipWriter:
             self._temporary = undo.enter_context(replacing(self._path))
             with named_errors("write", self._path):
                 self._container: OutputContainer = av.open(str(self._temporary), "w", format="gif" if self._is_gif else "mp4")
+            self._container.metadata.update({} if self._is_gif else self._marker.mp4_tags)
             self._undo = undo.pop_all()
         return self
 
-    def append(self, frame: NDArray[np.uint8]) -> None:
-        """Adds one RGB frame, uint8 `(H, W, 3)`, of the same size as those before."""
+    def append(self, frame: NDArray[np.uint8], generated: bool = True) -> None:
+        """Adds one RGB frame, uint8 `(H, W, 3)`, of the same size as those before. In a clip with a claim, one that was not
+        `generated` but given gets no watermark.
+        """
         if self._shape is None:
             self._shape = frame.shape
             self._begin(frame.shape[0] * self._scale, frame.shape[1] * self._scale)
         if frame.shape != self._shape:
             raise DataError(f"a frame of shape {frame.shape} came after others of {self._shape}; all must be of one size.")
-        large = frame.repeat(self._scale, 0).repeat(self._scale, 1)
+        large = self._marker.frame(frame, generated).repeat(self._scale, 0).repeat(self._scale, 1)
         if not self._is_gif:  # h264 takes even sides only
             large = np.pad(large, ((0, large.shape[0] % 2), (0, large.shape[1] % 2), (0, 0)), mode="edge")
         picture = _frame(large)
@@ -109,6 +131,7 @@ class ClipWriter:
             with named_errors("write", self._path):
                 self._container.mux(self._stream.encode(None))
                 self._container.close()
+                self._marker.finish(self._temporary, ".gif" if self._is_gif else ".mp4")
 
     def _begin(self, height: int, width: int) -> None:
         codec, pixels, options = ("gif", "pal8", {}) if self._is_gif else ("libx264", "yuv420p", {"crf": "16"})

@@ -39,11 +39,8 @@ from worldsim.data.tables import (
 from worldsim.data.video import summarise_video
 from worldsim.data.writer import EpisodeWriter, Take
 from worldsim.errors import DataError, FileError
-from worldsim.files import (
-    lock,
-    publish,
-    write_json,
-)
+from worldsim.files import lock, publish, write_json
+from worldsim.provenance import Claim
 
 STATS_PATH = "meta/stats.json"
 
@@ -124,7 +121,8 @@ class Recorder:
         if self._writer is not None:
             raise DataError("an episode is being recorded already; call end() or discard() first.")
         self._labels = check_labels(seed=seed, policy=policy, split=split, begun_at=begun_at, **labels)
-        self._writer = EpisodeWriter(self.partial / f"episode-{self.next_index}.mp4", self.info)
+        path = self.partial / f"episode-{self.next_index}.mp4"
+        self._writer = EpisodeWriter(path, self.info, Claim.of_labels(self._labels))
 
     def append(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,16 +33,20 @@ class VideoWriter:
         width: frame width in pixels.
         fps: frames per second.
         lossless: bit-exact, at about three times the size.
+        tags: metadata of the file, such as a comment.
 
     Raises:
         FileError: here and in every method, if the disk is full or read-only, or permission is missing.
     """
 
-    def __init__(self, path: Path, height: int, width: int, fps: float, lossless: bool = False) -> None:
+    def __init__(
+        self, path: Path, height: int, width: int, fps: float, lossless: bool = False, tags: Mapping[str, str] | None = None
+    ) -> None:
         codec, pixels, options = _LOSSLESS if lossless else _GOOD
         self._path = path
         with named_errors("write", path):
             self._container = av.open(os.path.abspath(path), "w", format="mp4")
+        self._container.metadata.update(tags or {})
         stream = self._container.add_stream(codec, rate=frame_rate(fps), options={**options, "bf": "0", "g": str(GOP)})
         assert isinstance(stream, VideoStream)
         self._stream = stream
@@ -143,6 +147,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(os.path.abspath(path), format="mp4", metadata_errors="replace") as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise damaged(path, "it is coded in an unknown way")
             stream.codec_context.thread_count = 1
             yield container, stream
     except (OSError, av.FFmpegError, IndexError) as error:

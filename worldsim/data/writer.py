@@ -18,6 +18,8 @@ from worldsim.data.stats import PICTURED, PictureSummary, Summary
 from worldsim.data.video import VideoWriter
 from worldsim.errors import DataError, FileError
 from worldsim.files import named_errors
+from worldsim.provenance import Claim
+from worldsim.provenance.marking import Marker
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,18 @@ class EpisodeWriter:
     Args:
         path: video file to write.
         info: what the episode must look like.
+        claim: says that a world dreamed it, and how; the video holds it as metadata. The frames stay as they are, without a
+            watermark, so that what is replayed or learned from is what was dreamed.
 
     Raises:
         FileError: here and in every method, if the disk is full or read-only, or permission is missing.
     """
 
-    def __init__(self, path: Path, info: DatasetInfo) -> None:
+    def __init__(self, path: Path, info: DatasetInfo, claim: Claim | None = None) -> None:
         self._path, self._info = path, info
         with named_errors("write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._video = VideoWriter(path, info.height, info.width, info.fps, info.lossless)
+        self._video = VideoWriter(path, info.height, info.width, info.fps, info.lossless, Marker(claim).mp4_tags)
         self._pictures, self._digest, self._encoded = PictureSummary(), hashlib.sha256(), 0
         self._encoder = Background(self._encode)
         self._rows: list[tuple[NDArray[np.float32], float, bool, bool, NDArray[np.float32]]] = []

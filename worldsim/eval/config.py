@@ -11,6 +11,8 @@ from tyro.conf import Positional, arg
 from worldsim.choices import Device, Runtime
 from worldsim.errors import ConfigError, check_int
 from worldsim.files import check_writable
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class ReplayConfig:
         world: name, folder or Hub id of the world; by default the one that ships or that the recording names.
         out: .mp4 or .gif of the frames as they are dreamed now.
         scale: pixels of it per pixel of a frame.
+        marks: how it is marked as generated.
     """
 
     dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
@@ -122,6 +125,7 @@ class ReplayConfig:
     world: str | None = None
     out: Path | None = None
     scale: int = 4
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         check_int("episode", self.episode, 0)

@@ -11,6 +11,8 @@ from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import WorldsimError
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 ZOOMS, SPEEDS, SENSITIVITIES, SEEDS = (1, 64), (0.01, 100.0), (0.01, 100.0), (0, LARGEST_SEED)
 
@@ -38,6 +40,7 @@ class PlayConfig:
         frames: stop after so many; 0 for never.
         prompt: what the world shows, in plain words, for a world that reads prompts; Enter says more while playing.
         image: picture to begin with, instead of a start of the world; one may also be dropped onto the window.
+        marks: how screenshots of a world are marked as generated.
     """
 
     world: Positional[Annotated[str, arg(metavar="[WORLD]")]] = ""
@@ -57,6 +60,7 @@ class PlayConfig:
     frames: int = 0
     prompt: str = ""
     image: Path | None = None
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         if self.num_steps is not None:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.envs.record import frame_of
+from worldsim.envs.record import dreaming_world, frame_of
 from worldsim.errors import GameError
 from worldsim.player.scene import Pane
+from worldsim.provenance import Claim
+from worldsim.world.provenance import claim_of
 
 
 class GameScene:
@@ -116,6 +118,11 @@ class GameScene:
 
     def toggle_recording(self) -> None:
         self.notices.append("everything you play here is recorded; F3 begins the next episode, Esc ends")
+
+    def claim(self) -> Claim | None:
+        """Where the environment is a dream: that it is generated, and how."""
+        world = dreaming_world(self.env)
+        return None if world is None else claim_of(world)
 
     def close(self) -> None:
         """Whoever made the environment closes it."""

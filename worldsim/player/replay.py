@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from worldsim.data.tables import read_rows
 from worldsim.data.video import read_frames
 from worldsim.errors import DataError
 from worldsim.player.scene import Pane
+from worldsim.provenance import Claim
 
 
 class Replay:
@@ -100,6 +102,10 @@ class Replay:
 
     def toggle_recording(self) -> None:
         self.notices.append("this is a recording already")
+
+    def claim(self) -> Claim | None:
+        """That the episode was dreamed, and how; None for one of a real game."""
+        return Claim.of_labels(asdict(self.data.episodes[self._episode]))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
+from worldsim.provenance import Claim
 
 
 @dataclass
@@ -73,4 +74,8 @@ class Scene(Protocol):
     def say(self, prompt: str) -> None: ...
     def begin_with(self, picture: Path) -> None: ...
     def toggle_recording(self) -> None: ...
+    def claim(self) -> Claim | None:
+        """That what is shown is generated, and how; None for a real game."""
+        ...
+
     def close(self) -> None: ...

@@ -20,10 +20,11 @@ from worldsim.errors import GameError
 from worldsim.player.config import PlayConfig
 from worldsim.player.recording import Recordings
 from worldsim.player.scene import Pane
+from worldsim.provenance import Claim
 from worldsim.studio.pictures import read_picture
 from worldsim.studio.pipeline import Studio
 from worldsim.world import find_world
-from worldsim.world.provenance import dream_labels
+from worldsim.world.provenance import claim_of, dream_labels
 from worldsim.world.runtimes.prepare import prepare_in_background
 
 MODES = ("dream", "real", "side by side")
@@ -236,6 +237,11 @@ class Session:
             self.recordings.stop()
         else:
             self.recordings.start(self.sources)
+
+    def claim(self) -> Claim | None:
+        """That the dream is generated, and how; None while only the real game is shown."""
+        world, origin = self.dream.world, self.dream.world.origins[0]
+        return claim_of(world, origin.seed if origin else None) if "dream" in self.panes else None
 
     def close(self) -> None:
         """Saves a recording, and ends the game. Only now are graphs compiled: beside play that would halt the picture."""

@@ -22,6 +22,7 @@ from worldsim.player.pacing import Pacer, Timings
 from worldsim.player.panes import arrange, draw_frames, take_picture, window_size
 from worldsim.player.recording import FAILURES
 from worldsim.player.scene import Scene
+from worldsim.provenance.marking import Marker
 
 MESSAGE_SECONDS, HELP_SECONDS, RESTART_SECONDS, QUIT_SECONDS = 3.0, 8.0, 1.5, 4.0
 NEVER = float("inf")
@@ -215,7 +216,10 @@ class Window:
         frames = {name: pane.frame for name, pane in self.scene.panes.items()}
         stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{self.scene.position}"
         path = self.config.recordings / f"screenshot-{stamp}.png"
-        save_png(path, take_picture(frames, self.screen.get_size()))
+        claim, marks = self.scene.claim(), self.config.marks
+        marker = Marker(claim, marks)
+        frames = {name: frame if name == "real" else marker.frame(frame) for name, frame in frames.items()}
+        save_png(path, take_picture(frames, self.screen.get_size()), claim, marks)
         self.say(f"saved {path}")
 
     def leave(self) -> None:

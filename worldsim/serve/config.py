@@ -12,6 +12,8 @@ from tyro.conf import Positional, arg
 
 from worldsim.choices import Device, Runtime
 from worldsim.errors import WorldsimError, check_int, check_number, shown
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 TOKEN = "WORLDSIM_TOKEN"  # environment variable, so that the token is not seen in the list of processes
 SHORTEST_TOKEN = 16
@@ -34,6 +36,7 @@ class ServeConfig:
         real_games: players at a time who may have the real game beside the dream; 0 for none.
         device: where the worlds run.
         runtime: who executes a step; "auto" is OpenVINO where that can run the world, otherwise torch.
+        marks: how clips that players download are marked as generated.
     """
 
     worlds: Positional[Annotated[tuple[str, ...], arg(metavar="[WORLD ...]")]] = ()
@@ -47,6 +50,7 @@ class ServeConfig:
     real_games: int = 2
     device: Device = "auto"
     runtime: Runtime = "auto"
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         check_int("port", self.port, 0, 65535)

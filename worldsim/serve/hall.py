@@ -69,7 +69,7 @@ class Hall:
             with tempfile.TemporaryDirectory(prefix="worldsim-") as folder:
                 path = Path(folder) / "clip.mp4"
                 try:
-                    await asyncio.to_thread(play.seat.clip().save, path, scale)
+                    await asyncio.to_thread(play.save_clip, path, scale, self.config.marks)
                 except ServeError:
                     return None
                 content = path.read_bytes()

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.errors import ServeError
+from worldsim.provenance import MARKS, MarkOptions
 from worldsim.serve.catalog import Offer
 from worldsim.serve.engine import Engine
 from worldsim.serve.pictures import Jpeg
 from worldsim.serve.protocol import MODES
 from worldsim.serve.seat import Frame, Seat
 from worldsim.serve.twin import SideBySide
+from worldsim.world.provenance import claim_of
 
 DREAM, BOTH = MODES
 
@@ -221,14 +223,17 @@ class Play:
             if self.ended:
                 self.seat.restart()
 
-    def save_clip(self, path: Path, scale: int) -> None:
-        """Writes what the player saw last as an mp4; this takes a while, so not for the thread of an event loop.
+    def save_clip(self, path: Path, scale: int, marks: MarkOptions = MARKS) -> None:
+        """Writes what the player saw of the dream last as an mp4, marked as generated; this takes a while, so not for the
+        thread of an event loop.
 
         Raises:
             ServeError: before the first frame.
             FileError: if no file can be written there.
         """
-        self.seat.clip().save(path, scale)
+        seat, clip = self.seat, self.seat.clip()
+        settings: dict[str, Any] = {"num_steps": seat.num_steps, "temperature": seat.temperature}
+        clip.save(path, scale, claim_of(self.engine.world, seat.seed, seat.prompt, **settings), marks)
 
     def close(self) -> None:
         """Gives the place back, and ends the real game."""

@@ -19,6 +19,7 @@ from worldsim.errors import ServeError, WorldError, check_int, check_number
 from worldsim.model.ring import RingRows
 from worldsim.player.latch import Latch
 from worldsim.player.pacing import Timings
+from worldsim.provenance import MARKS, Claim, MarkOptions
 from worldsim.world.checks import LARGEST_SEED
 
 MOST_STEPS, MOST_TEMPERATURE = 16, 10.0
@@ -63,17 +64,18 @@ class Clip(NamedTuple):
     controls: NDArray[np.float32]
     fps: float
 
-    def save(self, path: Path, scale: int = 1) -> None:
+    def save(self, path: Path, scale: int = 1, claim: Claim | None = None, marks: MarkOptions = MARKS) -> None:
         """Writes an .mp4 or a .gif, whole or not at all.
 
         Args:
             path: file that ends in .mp4 or .gif.
             scale: every pixel becomes a square of so many.
+            claim, marks: see `ClipWriter`.
 
         Raises:
             FileError: if the name ends otherwise, or no file can be written there.
         """
-        with ClipWriter(path, self.fps, scale) as writer:
+        with ClipWriter(path, self.fps, scale, claim, marks) as writer:
             for frame in self.frames:
                 writer.append(frame)
 

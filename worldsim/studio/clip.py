@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,31 @@ from numpy.typing import NDArray
 from worldsim.data.images import CLIP_ENDINGS, ClipWriter, save_png
 from worldsim.errors import WorldsimError, check_int
 from worldsim.files import check_writable
+from worldsim.provenance import MARKS, Claim, MarkOptions
+from worldsim.provenance.marking import Marker
 from worldsim.studio.config import SCALES
 
 LARGEST = 8192, 65_535  # pixels along a side of a clip, of a .png
 
 
+class Append(Protocol):
+    """Adds a frame, uint8 `(H, W, 3)`; see `ClipWriter.append`."""
+
+    def __call__(self, frame: NDArray[np.uint8], generated: bool = True) -> None: ...
+
+
 @contextmanager
 def writing_clip(
-    path: Path, size: tuple[int, int], *, fps: float, frames: int, scale: int = 1
-) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
-    """Gives a function that adds a frame, uint8 `(H, W, 3)`.
+    path: Path,
+    size: tuple[int, int],
+    *,
+    fps: float,
+    frames: int,
+    scale: int = 1,
+    claim: Claim | None = None,
+    marks: MarkOptions = MARKS,
+) -> Iterator[Append]:
+    """Gives a function that adds a frame.
 
     An .mp4 and a .gif are written frame by frame; a .png shows the frames from left to right. The file appears
     when the block ends. After Ctrl-C it holds the frames so far; after an error there is none.
@@ -35,6 +51,7 @@ def writing_clip(
         fps: frames per second.
         frames: how many will come, at most.
         scale: every pixel becomes a square of so many.
+        claim, marks: see `ClipWriter`.
 
     Raises:
         WorldsimError: if a number is out of range, or the picture would be too large.
@@ -42,17 +59,22 @@ def writing_clip(
     """
     check_clip(path, size, frames, scale)
     if path.suffix.lower() != ".png":
-        with ClipWriter(path, fps, scale) as clip:
+        with ClipWriter(path, fps, scale, claim, marks) as clip:
             yield clip.append
         return
     strip: list[NDArray[np.uint8]] = []
     stopped: KeyboardInterrupt | None = None
+    marker = Marker(claim, marks)
+
+    def append(frame: NDArray[np.uint8], generated: bool = True) -> None:
+        strip.append(marker.frame(frame, generated))
+
     try:
-        yield strip.append
+        yield append
     except KeyboardInterrupt as stop:
         stopped = stop
     if strip:
-        save_png(path, np.concatenate(strip, axis=1).repeat(scale, axis=0).repeat(scale, axis=1))
+        save_png(path, np.concatenate(strip, axis=1).repeat(scale, axis=0).repeat(scale, axis=1), claim, marks)
     if stopped is not None:
         raise stopped
 

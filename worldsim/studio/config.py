@@ -11,6 +11,8 @@ from tyro.conf import Positional, Suppress, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import ConfigError, FileError, check_int, check_number, shown
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 SCALES = 1, 64
 STUDIO = "doom/studio"
@@ -38,6 +40,7 @@ class RecordConfig:
         scale: pixels of a clip, or of the window, per pixel of a frame.
         device: where a world runs.
         runtime: who executes a step of a world; "auto" is OpenVINO where it is prepared here, otherwise torch.
+        marks: how a clip that a world generated is marked.
     """
 
     source: Positional[Annotated[str, arg(metavar="ENV_OR_WORLD")]]
@@ -50,6 +53,7 @@ class RecordConfig:
     scale: int = 4
     device: Device = "auto"
     runtime: Runtime = "auto"
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         for name in ("episodes", "frames"):
@@ -88,6 +92,7 @@ class MakeOptions:
         sheet: write all frames as one picture beside the clip, too.
         draft: a preview of half the size in a quarter of the network calls.
         device: where the world runs.
+        marks: how the clip is marked as generated.
     """
 
     world: str = STUDIO
@@ -102,6 +107,7 @@ class MakeOptions:
     sheet: bool = False
     draft: bool = False
     device: Device = "auto"
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         check_int("num_steps", self.num_steps, 1, MOST_CALLS)

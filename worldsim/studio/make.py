@@ -82,7 +82,8 @@ def loop(config: LoopConfig, options: MakeOptions) -> Path:
     with opened(options, config.size, config.clip, config.frames) as (studio, size):
         clip = read_clip(config.clip, size, size, studio.config.tokenizer.factor)
         made = make(studio, tasks.loop(clip, config.frames), options)
-        return write(replace(made, frames=tasks.closed(made.frames, len(clip), config.frames)), options)
+        frames, given = (tasks.closed(part, len(clip), config.frames) for part in (made.frames, made.given))
+        return write(replace(made, frames=frames, given=given), options)
 
 
 def edit(config: EditConfig, options: MakeOptions) -> Path:
@@ -164,9 +165,9 @@ def make(studio: Studio, canvas: Canvas, options: MakeOptions) -> Made:
 
 def write(made: Made, options: MakeOptions) -> Path:
     """Writes a clip, and the sheet beside it if one is wanted."""
-    path = made.save(options.out, options.scale)
+    path = made.save(options.out, options.scale, options.marks)
     if options.sheet:
-        made.save(path.with_name(f"{path.stem}-sheet.png"), max(1, options.scale // 2))
+        made.save(path.with_name(f"{path.stem}-sheet.png"), max(1, options.scale // 2), options.marks)
     return path
 
 

@@ -22,12 +22,14 @@ from worldsim.errors import StudioError, check_int, check_number
 from worldsim.model.heads import draw_controls
 from worldsim.model.noise import add_noise, schedule
 from worldsim.model.sampler import Stream, denoise
+from worldsim.provenance import MARKS, Claim, MarkOptions
 from worldsim.studio.clip import writing_clip
 from worldsim.studio.config import MOST_CALLS, MOST_GUIDANCE, MOST_MADE
 from worldsim.studio.controls import parse_controls, random_controls
 from worldsim.studio.pictures import read_clip, read_picture, sized
 from worldsim.studio.tasks import Canvas, Frames, blank, windows
 from worldsim.world import World, WorldConfig
+from worldsim.world.provenance import claim_of
 
 DECODED = 32  # frames at a time, which bounds memory
 FIRST_CALLS, FIRST_GUIDANCE = 16, 2.0  # of the frame with which a world that plays itself begins
@@ -48,6 +50,7 @@ class Made:
         prompt: as the world read it.
         seed: of its noise.
         fps: frames per second.
+        claim: says how it was made, in the files that are saved.
     """
 
     frames: Frames
@@ -56,13 +59,17 @@ class Made:
     prompt: str
     seed: int
     fps: float
+    claim: Claim
 
-    def save(self, path: str | Path, scale: int = 4) -> Path:
-        """Writes a clip (.mp4, .gif), or a picture of all frames from left to right (.png); returns its path."""
-        path = Path(path)
-        with writing_clip(path, self.frames.shape[1:3], fps=self.fps, frames=len(self.frames), scale=scale) as append:
-            for frame in self.frames:
-                append(frame)
+    def save(self, path: str | Path, scale: int = 4, marks: MarkOptions = MARKS) -> Path:
+        """Writes a clip (.mp4, .gif), or a picture of all frames from left to right (.png), marked as generated; frames that were
+        given get no watermark. Returns its path.
+        """
+        path, size = Path(path), self.frames.shape[1:3]
+        about: dict[str, Any] = {"fps": self.fps, "frames": len(self.frames), "scale": scale}
+        with writing_clip(path, size, **about, claim=self.claim, marks=marks) as append:
+            for frame, given in zip(self.frames, self.given, strict=True):
+                append(frame, not given)
         return path
 
 
@@ -178,7 +185,9 @@ class Studio:
             vectors = self._controls(controls, len(canvas.frames), seed)
             frames = self._denoise(canvas, words, vectors, num_steps, guidance, generator, tick)
         frames[canvas.given] = canvas.frames[canvas.given]
-        return Made(frames, canvas.given, vectors * self.world.control_spec.scale(), prompt, seed, self.config.fps)
+        composite = bool(canvas.given.any()) or canvas.strength < 1
+        claim = claim_of(self.world, seed, prompt, composite, num_steps=num_steps, guidance=float(guidance))
+        return Made(frames, canvas.given, vectors * self.world.control_spec.scale(), prompt, seed, self.config.fps, claim)
 
     def _check(self, canvas: Canvas, num_steps: int, guidance: float) -> None:
         check_int("num_steps", num_steps, 1, MOST_CALLS, error=StudioError)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm, trange
 
 from worldsim.controls import Controls
 from worldsim.data.folder import check_recordable
-from worldsim.envs.record import RecordDataset, frame_of
-from worldsim.studio.clip import check_clip, writing_clip
+from worldsim.envs.record import RecordDataset, dreaming_world, frame_of
+from worldsim.provenance import MARKS, MarkOptions
+from worldsim.studio.clip import Append, check_clip, writing_clip
 from worldsim.studio.config import RecordConfig
 from worldsim.studio.controls import random_controls
 from worldsim.studio.players import make_player
 from worldsim.studio.source import Source, find_source
 from worldsim.world import World
+from worldsim.world.provenance import claim_of
 
 CLIP_FRAMES, EPISODES = 300, 10  # where nothing else is asked for
 LONGEST = 10_000  # frames after which an episode is broken off
@@ -50,7 +50,7 @@ def record(config: RecordConfig, watch: Watch | None = None) -> Path:
     if source.kind == "world" and config.is_clip and config.policy == "random" and config.episodes is None:
         assert source.folder is not None
         world = World.load(source.folder, device=config.device, num_steps=config.num_steps, runtime=config.runtime)
-        return record_clip(world, config.out, config.frames or CLIP_FRAMES, config.seed, scale=config.scale)
+        return record_clip(world, config.out, config.frames or CLIP_FRAMES, config.seed, scale=config.scale, marks=config.marks)
     episodes = config.episodes or (LONGEST if config.is_clip else EPISODES)
     frames = config.frames or (CLIP_FRAMES if config.is_clip and config.episodes is None else sys.maxsize)
     player = None if config.policy == "human" else make_player(config.policy, source)
@@ -76,7 +76,9 @@ def recording(source: Source, config: RecordConfig, env: gymnasium.Env[Any, Any]
         frame = frame_of(env, env.reset(seed=config.seed)[0])  # raises here what cannot be shown
         size, frames = (frame.shape[0], frame.shape[1]), config.frames or CLIP_FRAMES
         fps = source.fps or float(env.metadata.get("render_fps") or 30)
-        with writing_clip(config.out, size, fps=fps, frames=frames, scale=config.scale) as append:
+        world = dreaming_world(env)
+        about: dict[str, Any] = {"fps": fps, "frames": frames, "scale": config.scale, "marks": config.marks}
+        with writing_clip(config.out, size, claim=claim_of(world, config.seed) if world else None, **about) as append:
             yield RecordClip(env, append)
     finally:
         env.close()
@@ -87,10 +89,10 @@ class RecordClip(gymnasium.Wrapper):  # type: ignore[type-arg]
 
     Args:
         env: to record.
-        append: takes a frame, uint8 `(H, W, 3)`.
+        append: takes a frame.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], append: Callable[[NDArray[np.uint8]], None]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], append: Append) -> None:
         super().__init__(env)
         self._append = append
 
@@ -131,7 +133,13 @@ def play(
 
 
 def record_clip(
-    world: World, out: Path, frames: int, seed: int = 0, controls: Iterable[Controls] | None = None, scale: int = 4
+    world: World,
+    out: Path,
+    frames: int,
+    seed: int = 0,
+    controls: Iterable[Controls] | None = None,
+    scale: int = 4,
+    marks: MarkOptions = MARKS,
 ) -> Path:
     """Writes a rollout to a video, a GIF or a film strip. Where an episode ends, another begins.
 
@@ -139,7 +147,7 @@ def record_clip(
 
     Args:
         world: of batch 1.
-        out, frames, seed, scale: as in `RecordConfig`.
+        out, frames, seed, scale, marks: as in `RecordConfig`.
         controls: one for each frame but the first; by default random ones.
 
     Returns:
@@ -151,7 +159,8 @@ def record_clip(
     config, made = world.config, 0
     given = iter(random_controls(world.control_spec, seed) if controls is None else controls)
     try:
-        with writing_clip(out, (config.height, config.width), fps=config.fps, frames=frames, scale=scale) as append:
+        about: dict[str, Any] = {"fps": config.fps, "frames": frames, "scale": scale, "claim": claim_of(world, seed)}
+        with writing_clip(out, (config.height, config.width), marks=marks, **about) as append:
             step = world.reset(seed=seed)
             for made in trange(1, frames + 1, desc="recording", unit="frame"):
                 append(step.frame[0])

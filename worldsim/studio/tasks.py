@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +73,8 @@ def loop(clip: Frames, frames: int) -> Canvas:
     return connect(clip, clip[: max(1, len(clip) // 2)], frames)
 
 
-def closed(made: Frames, clip: int, frames: int) -> Frames:
-    """The frames of a loop of a clip of so many frames, once."""
+def closed(made: NDArray[Any], clip: int, frames: int) -> NDArray[Any]:
+    """The frames of a loop of a clip of so many frames, or what there is for each of them, once."""
     return made[: clip + frames]
 
 

@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from worldsim.errors import WorldError, check_int
+from worldsim.provenance import Claim
+from worldsim.provenance.claim import SETTINGS as CLAIMED
 from worldsim.world.folder import files_of, world_hash
 from worldsim.world.runtimes.cache import processor_name
 from worldsim.world.world import World
@@ -64,6 +66,21 @@ def dream_labels(
     if replayable and 0 < len(before) <= MOST_BEFORE:
         start["before"] = pack(torch.from_numpy(np.stack(before)))
     return {**labels, "seed": origin.seed, **({"start": json.dumps(start)} if start else {})}
+
+
+def claim_of(world: World, seed: int | None = None, prompt: str | None = None, composite: bool = False, **sampler: Any) -> Claim:
+    """What files that a world generates say of themselves.
+
+    Args:
+        world: as it generates them.
+        seed: of the noise.
+        prompt: by default that of the world.
+        composite: whether some frames were given.
+        sampler: settings that are not the world's own.
+    """
+    settings = {name: value for name, value in describe_sampler(world).items() if name in CLAIMED} | sampler
+    digest = "" if world.folder is None else world_hash(world.folder)
+    return Claim(world.config.name, digest, seed, settings, world.prompt if prompt is None else prompt, composite)
 
 
 def describe_sampler(world: World, row: int = 0, decoded: Sequence[int] | None = None) -> dict[str, Any]:

@@ -5,6 +5,8 @@ Below frame t are the controls that were held at it; what they did shows in fram
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from worldsim.data.dataset import Dataset
@@ -14,10 +16,11 @@ from worldsim.data.images import CLIP_ENDINGS, ClipWriter
 from worldsim.data.video import read_frames
 from worldsim.errors import DataError
 from worldsim.files import check_writable
+from worldsim.provenance import Claim
 
 
 def export_clip(dataset: Dataset, config: ExportConfig) -> int:
-    """Writes frames of one episode as a clip.
+    """Writes frames of one episode as a clip; one that a world dreamed is marked.
 
     Args:
         dataset: that holds the episode.
@@ -41,7 +44,8 @@ def export_clip(dataset: Dataset, config: ExportConfig) -> int:
     stop = episode.length if config.frames is None else min(episode.length, config.first + config.frames)
     actions, path = dataset.episode_rows(config.episode).actions[config.first : stop], video_path(dataset.root, episode.index)
     strip = Overlay(dataset.spec, dataset.info.width * config.scale) if config.overlay else None
-    with ClipWriter(config.out, dataset.fps) as clip:
+    claim = Claim.of_labels(asdict(episode))
+    with ClipWriter(config.out, dataset.fps, 1, claim, config.marks) as clip:
         for frame, vector in zip(read_frames(path, dataset.fps, config.first, stop, episode.length), actions, strict=True):
             large = frame.repeat(config.scale, 0).repeat(config.scale, 1)
             clip.append(large if strip is None else np.concatenate([large, strip.draw(vector)]))

@@ -10,6 +10,8 @@ from tyro.conf import Positional, arg
 
 from worldsim.data.format import SPLITS
 from worldsim.errors import DataError, check_int
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 LARGEST_SCALE = 16
 
@@ -29,6 +31,7 @@ class ExportConfig:
         frames: of the clip; by default up to the episode's end.
         scale: of the clip: pixels on a side for each of a frame's pixels.
         overlay: show keys and mouse in the clip.
+        marks: how a clip of a dreamed episode is marked as generated.
     """
 
     dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
@@ -40,6 +43,7 @@ class ExportConfig:
     frames: int | None = None
     scale: int = 4
     overlay: bool = True
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         if self.split not in (None, *SPLITS):
