@@ -144,6 +144,35 @@ def test_a_click_captures_the_mouse_and_turns(shared: Served, browser: Browser) 
     assert not problems(browser)
 
 
+RED = """(async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 200, height: 50 });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "rgb(250, 10, 10)";
+  context.fillRect(0, 0, 200, 50);
+  const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  const files = new DataTransfer();
+  files.items.add(new File([blob], "red.png", { type: "image/png" }));
+  document.querySelector("#file").files = files.files;
+  document.querySelector("#file").dispatchEvent(new Event("change"));
+})()"""
+SEEN = "document.querySelector('#panes canvas').getContext('2d').getImageData(4, 4, 1, 1).data"
+
+
+@needs_browser
+def test_a_picture_of_the_player_begins_a_dream(shared: Served, browser: Browser) -> None:
+    begin(browser, shared)
+    browser.press("KeyP")
+    browser.wait_for("document.querySelector('#figures').textContent.startsWith('dream, paused')")
+    browser.evaluate(RED)
+    browser.wait_for(f"{SEEN}[0] > 200 && {SEEN}[1] < 60")
+    assert "0 frames" in figures(browser)
+    browser.press("KeyP")
+    browser.wait_for("!document.querySelector('#figures').textContent.includes('paused')")
+    assert not [text for text in problems(browser) if "readback" not in text], (
+        "this test reads the canvas back, the page does not"
+    )
+
+
 @needs_browser
 def test_a_phone_has_buttons_for_fingers_and_nothing_is_cut_off(shared: Served, browser: Browser) -> None:
     begin(browser, shared)
