@@ -202,7 +202,9 @@ def test_the_page_comes_back_after_a_lost_connection(shared: Served, browser: Br
     for connection in list(shared.server.hall._here.values()):
         shared.server.hall._here[connection.key]._loop.call_soon_threadsafe(connection.end, "a fault.", 1011, "fault")
     browser.wait_for("document.querySelector('#message').textContent.includes('trying again')")
-    browser.wait_for("document.querySelector('#figures').textContent.includes(' 5 frames')")
+    browser.wait_for("!document.querySelector('#message').textContent.includes('trying again')")
+    seen = figures(browser)
+    browser.wait_for(f"document.querySelector('#figures').textContent !== {seen!r}")  # it goes on
     browser.evaluate("location.hash = ''")
     browser.wait_for("!document.querySelector('#choose').hidden")
     deadline = time.monotonic() + 60
