@@ -11,6 +11,7 @@ from tqdm import tqdm
 from worldsim.data.images import ClipWriter
 from worldsim.errors import DataError
 from worldsim.files import write_text
+from worldsim.provenance.claim import MarkOptions
 from worldsim.studio import tasks
 from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.data_config import GalleryConfig
@@ -19,6 +20,7 @@ from worldsim.studio.following import Example, examples
 from worldsim.studio.pipeline import POLICY, Studio
 from worldsim.studio.tasks import Frames
 from worldsim.world import world_hash
+from worldsim.world.provenance import claim_of
 
 GAP, SCALE, SHOWN = 4, 1, 3  # white pixels between two clips; how large a pixel is in the file, and on the page
 PAGE = "README.md"
@@ -62,8 +64,9 @@ def make_gallery(config: GalleryConfig) -> list[Piece]:
     pieces = list(tqdm(prompted(studio, shown, config.seed), desc="prompts", total=len(shown), unit="clip"))
     pieces += tqdm(joined(studio, held, config.seed), desc="tasks", unit="clip")
     config.out.mkdir(parents=True, exist_ok=True)
+    claim = claim_of(studio.world, config.seed, composite=True)
     for piece in pieces:
-        with ClipWriter(config.out / f"{piece.name}.gif", studio.config.fps, SCALE) as clip:
+        with ClipWriter(config.out / f"{piece.name}.gif", studio.config.fps, SCALE, claim, MarkOptions(watermark=False)) as clip:
             for frame in beside(piece.real, piece.made):
                 clip.append(frame)
     about = "" if studio.world.folder is None else f" (hash {world_hash(studio.world.folder)[:8]})"
