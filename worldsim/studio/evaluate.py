@@ -24,6 +24,7 @@ from worldsim.studio.backward import find_pasts, format_backward, measure_backwa
 from worldsim.studio.captions import read_prompt
 from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.figures import interval, psnr, said
+from worldsim.studio.flight import format_flight, measure_flight
 from worldsim.studio.following import Example, examples, format_following, measure_following
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.revisits import format_revisits, measure_revisits
@@ -107,8 +108,11 @@ def measure_understanding(
         print(format_revisits(figures["revisits"]), flush=True)
         _sheet(out / "revisits.png", clips)
     if config.pasts:
-        figures["backward"] = measure_backward(studio, judge, find_pasts(root, config.pasts, config.seed), config)
+        pasts = find_pasts(root, config.pasts, config.seed)
+        figures["backward"] = measure_backward(studio, judge, pasts, config)
         print(format_backward(figures["backward"]), flush=True)
+        figures["flight"] = measure_flight(studio, judge, pasts, config)
+        print(format_flight(figures["flight"]), flush=True)
     if config.acts and studio.config.dynamics.policy_bins:
         figures["acting"] = measure_acting(studio, config)
         print(format_acting(figures["acting"]), flush=True)
