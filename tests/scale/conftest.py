@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cli.conftest import failure  # noqa: F401 (a fixture)
+from eval.conftest import recorded_path  # noqa: F401 (a fixture)
+from transfer.conftest import dodge  # noqa: F401 (a fixture)
 
 from worldsim.scale.cluster import Cluster, opened
 from worldsim.scale.config import RayOptions

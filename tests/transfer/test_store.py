@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from worldsim.scale.folders import read_files
 from worldsim.transfer.store import Store
 
 
@@ -77,3 +78,15 @@ def test_what_fails_leaves_nothing_that_counts_as_finished(tmp_path: Path) -> No
     files, _ = store.policies("run", {}, counted.policies)
     assert counted.made == 1 and [path.name for path in (tmp_path / "policies").iterdir()] == ["run"]
     assert files[0].read_bytes() == bytes([0, 1])
+
+
+def test_what_another_machine_made_is_adopted(tmp_path: Path) -> None:
+    counted, there, here = Counted(), Store(tmp_path / "there", {}), Store(tmp_path / "here", {})
+    there.result("run", {}, counted.result)
+    there.policies("training", {}, counted.policies)
+    here.policies("training", {"older": True}, counted.policies)
+    assert not here.is_finished(lambda: here.result("run", {}, counted.result)) and counted.made == 3
+    here.adopt(read_files(tmp_path / "there"))
+    assert here.is_finished(lambda: here.result("run", {}, counted.result))
+    assert here.policies("training", {}, counted.policies)[1] == [{"steps": 10}, {"steps": 20}] and counted.made == 3
+    assert read_files(tmp_path / "here").keys() == read_files(tmp_path / "there").keys()

@@ -89,7 +89,7 @@ def bench_dreams(config: DreamsBenchConfig, options: RayOptions) -> dict[str, An
             check_room(cluster, servers)
         rows.append(_measure(config, learner, world, 0, lambda: dream_envs(plan.open(config.dreams))))
         rows += [_measure(config, learner, world, count, _opener(cluster, plan, config, count)) for count in config.actors]
-        room = cluster.room
+        described = cluster.described()
     print(text_table(TITLES, [_cells(row, rows) for row in rows]))
     machine = describe_machine()
     print(f"servers have {options.ray_cpus:g} CPUs and {options.ray_gpus:g} GPUs each; learner on {machine['cpu']}")
@@ -97,7 +97,7 @@ def bench_dreams(config: DreamsBenchConfig, options: RayOptions) -> dict[str, An
         "results": [asdict(row) for row in rows],
         "world": world.config.name,
         "machine": machine,
-        "cluster": {"room": room, "cpus_each": options.ray_cpus, "gpus_each": options.ray_gpus},
+        "cluster": described,
     }
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_of, use_game
+from worldsim.errors import ConfigError
 from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
+from worldsim.scale.config import NO_RAY, RayOptions
 from worldsim.studio.config import StudioEvalConfig
 
 DEFAULT, MADE = EvalConfig(), StudioEvalConfig()
@@ -17,6 +19,7 @@ def evaluate(
     options: Annotated[EvalOptions, FLAT],
     config: Annotated[EvalConfig, FLAT] = DEFAULT,
     made: StudioEvalConfig = MADE,
+    ray: Annotated[RayOptions, FLAT] = NO_RAY,
     output: Annotated[Output, FLAT] = NO_OUTPUT,
 ) -> None:
     """Measures a world.
@@ -27,8 +30,11 @@ def evaluate(
     from worldsim.envs.games import folder_of_game
     from worldsim.eval.report import draw
     from worldsim.eval.report import evaluate as run
+    from worldsim.scale.cluster import opened
     from worldsim.world import find_world, read_config
 
+    if ray.wanted and (options.studio or options.sheet_only):
+        raise ConfigError("ray was given; with --studio or --sheet-only everything is done in one process: leave it out.")
     if options.studio:
         measure_studio(options, config, made, output)
         return
@@ -45,7 +51,8 @@ def evaluate(
     if options.sheet_only:
         print(draw(options.world, data, out, config=config, device=options.device))
     else:
-        run(options.world, data, out, config=config, device=options.device, json=output.json)
+        with opened(ray) as cluster:
+            run(options.world, data, out, config=config, device=options.device, json=output.json, cluster=cluster)
 
 
 def measure_studio(options: EvalOptions, config: EvalConfig, made: StudioEvalConfig, output: Output) -> None:

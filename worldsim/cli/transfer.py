@@ -9,18 +9,27 @@ from typing import Annotated
 
 from worldsim.cli.data import record_whole
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, compiler_found, existing_data
+from worldsim.errors import ConfigError
+from worldsim.scale.config import NO_RAY, RayOptions
 from worldsim.transfer.config import TransferOptions
 
 
-def transfer(options: Annotated[TransferOptions, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+def transfer(
+    options: Annotated[TransferOptions, FLAT],
+    ray: Annotated[RayOptions, FLAT] = NO_RAY,
+    output: Annotated[Output, FLAT] = NO_OUTPUT,
+) -> None:
     """Trains agents inside worlds alone, plays the real game with them, and writes a card."""
     from worldsim.envs.games import find_game, folder_of_game, is_path
     from worldsim.presets import find_collection, find_transfer
+    from worldsim.scale.cluster import opened
     from worldsim.transfer.report import check_outputs, chosen_policies
     from worldsim.transfer.report import transfer as run
     from worldsim.transfer.worlds import refit_world, train_shuffled, train_worlds
     from worldsim.world import find_world
 
+    if options.servers and not ray.wanted:
+        raise ConfigError(f"servers was {options.servers} without a cluster that they could run on; give --ray as well.")
     name, config, device, json = options.game, options.config, options.device, output.json
     preset, home, own = find_transfer(name), folder_of_game(name), is_path(name)
     game = find_game(name if own else preset.name)
@@ -30,27 +39,43 @@ def transfer(options: Annotated[TransferOptions, FLAT], output: Annotated[Output
     card = options.card or (home or Path("docs")) / f"transfer-{title.rsplit('/', 1)[-1]}.md"
     config.of_game(game)  # raises now rather than after the worlds are trained, as do the outputs
     check_outputs(out, card, json)
+    with opened(ray):  # an error of the cluster comes now, too
+        pass
     if not data.exists():
         record_whole(game, data, find_collection(name if own else preset.name))
     compiled, seconds, start = not (options.worlds and options.shuffled) and compiler_found(), options.seconds, options.start
     true = options.worlds or train_worlds(preset, data, out / "worlds", seconds, options.seeds, device, compiled, start)
     false = options.shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
-    play = functools.partial(run, true, data, out, shuffled=false, card=card, json=json, config=config, device=device, game=game)
-    figures = play()
-    if options.refit_frames:
-        refitted = refit_world(
-            preset,
-            find_world(true[0]),
-            chosen_policies(figures, out),
+    with opened(ray) as cluster:
+        play = functools.partial(
+            run,
+            true,
             data,
-            out / "refit",
-            options.refit_frames,
-            options.refit_seconds,
-            device,
-            compiler_found(),
-            config,
-            os.cpu_count() or 1,
-            game,
+            out,
+            shuffled=false,
+            card=card,
+            json=json,
+            config=config,
+            device=device,
+            game=game,
+            cluster=cluster,
+            servers=options.servers,
         )
-        play(refitted=[refitted])
+        figures = play()
+        if options.refit_frames:
+            refitted = refit_world(
+                preset,
+                find_world(true[0]),
+                chosen_policies(figures, out),
+                data,
+                out / "refit",
+                options.refit_frames,
+                options.refit_seconds,
+                device,
+                compiler_found(),
+                config,
+                os.cpu_count() or 1,
+                game,
+            )
+            play(refitted=[refitted])
     print(card)

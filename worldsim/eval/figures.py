@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,38 +15,52 @@ from tqdm import tqdm
 from worldsim.data import Clips, Dataset
 from worldsim.envs.games import Game, known_game
 from worldsim.eval import objects, pictures, things
-from worldsim.eval.clips import Place, Way, decode, draw_places, encode, load_clips, roll_out
+from worldsim.eval.clips import Place, draw_places, load_clips
 from worldsim.eval.collapse import Gallery, measure_collapse
 from worldsim.eval.config import EvalConfig
-from worldsim.eval.control import EXPECTED, MIRRORED, MODEL, SHUFFLED, control_rows, predicted_controls
-from worldsim.eval.fidelity import Estimate, estimate, half_life, masked, psnr, ssim
+from worldsim.eval.control import EXPECTED, MODEL, predicted_controls
+from worldsim.eval.fidelity import Estimate, estimate, half_life, masked
 from worldsim.eval.marks import measure_marks
 from worldsim.eval.objects import object_classes
-from worldsim.eval.probe import Boxes, Probe
+from worldsim.eval.parts import (
+    COPY,
+    FREE,
+    MODES,
+    REAL,
+    ROWS,
+    SEARCHED,
+    TOKENIZER,
+    WRONG,
+    Part,
+    SentWorld,
+    Sight,
+    imagined_ways,
+    measure_part,
+    measure_there,
+)
 from worldsim.eval.rates import MOMENTS, draw_moments, dream, measure_rates, set_moments
 from worldsim.eval.tally import Tally
+from worldsim.scale.cluster import Cluster
 from worldsim.world import World
-
-MODES = FREE, FORCED = "free-running", "teacher-forced"
-REAL, TOKENIZER, COPY = "real frames", "tokenizer ceiling", "copy-last-frame"
-ROWS = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL], MIRRORED, SHUFFLED, EXPECTED[MIRRORED], EXPECTED[SHUFFLED])
-SEARCHED = (TOKENIZER, COPY, MODEL, EXPECTED[MODEL])  # rows in which objects are looked for
-WRONG = (MIRRORED, SHUFFLED, EXPECTED[MIRRORED], EXPECTED[SHUFFLED])  # rows under wrong controls
-FOLLOWED = (MODEL, EXPECTED[MODEL], SHUFFLED)  # free-running rows in which things of which there is one are
-
-Views = dict[tuple[str, str], NDArray[np.uint8]]  # frames (B, F, H, W, 3) by mode and row
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What it takes to look for objects: the real game, a probe of it, and the class of what the controls move, if known."""
+    """What it takes to look for objects: the real game, and what finds them in frames."""
 
     env: Game
-    probe: Probe
-    player: int | None
+    sight: Sight
 
 
-def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: EvalConfig) -> dict[str, Any]:
+def measure(
+    world: World,
+    dataset: Dataset,
+    out: Path,
+    cache: Path,
+    config: EvalConfig,
+    cluster: Cluster | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
     """All figures of a world on the held-out episodes of `dataset`.
 
     Args:
@@ -55,13 +69,15 @@ def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: Eval
         out: folder of the pictures.
         cache: folder of the trained object probe.
         config: how much to measure.
+        cluster: where clips are imagined, a batch in each task, if not here.
+        device: where the world runs there.
 
     Returns:
         `psnr` and `ssim` by mode and row, `lead` (paired PSNR differences), `half_life`, `heads` by mode and, where they are
         counted, `objects`. Figures are `Estimate`s.
     """
     watch = _open_watch(dataset, cache, config)
-    tally = _over_clips(world, dataset, out, config, watch)
+    tally = _over_clips(world, dataset, out, config, watch, cluster, device)
     figures = {**_fidelity(tally, config.horizons), "heads": {mode: _heads(tally, mode) for mode in MODES}}
     gallery, one, probe = Gallery(config.dream_frames), {}, None
     if watch is None:
@@ -69,14 +85,14 @@ def measure(world: World, dataset: Dataset, out: Path, cache: Path, config: Eval
         for moment in dream(world, config.dream_frames, config.seed):
             gallery.add(moment)
     else:
-        classes, probe = tuple(object_classes(dataset.info.game)), watch.probe
+        classes, probe = tuple(object_classes(dataset.info.game)), watch.sight.probe
         rates = measure_rates(world, watch.env, dataset, probe, config, gallery.add)
         places = draw_moments(dataset, world.config.dynamics.window, MOMENTS, config.seed)
         figures["objects"] = {"smallest": probe.smallest, "found": _found(tally, classes), **rates}
         figures["things"] = _things(tally, classes, config.horizons)
         one = {name: classes.index(name) for name in figures["things"]}
-        if watch.player is not None:
-            figures["around"] = {"class": classes[watch.player], **_around(tally, config.horizons)}
+        if watch.sight.player is not None:
+            figures["around"] = {"class": classes[watch.sight.player], **_around(tally, config.horizons)}
         watch.env.close()
     figures["collapse"] = measure_collapse(gallery, dataset, places, probe, one)
     spec = known_game(dataset.info.game)
@@ -92,105 +108,59 @@ def _open_watch(dataset: Dataset, cache: Path, config: EvalConfig) -> Watch | No
         return None
     env, spec = objects.open_game(dataset.info), known_game(dataset.info.game)
     player = None if spec is None or spec.player is None else list(spec.objects).index(spec.player)
-    return Watch(env, objects.get_probe(env, dataset.info, config.probe, cache), player)
+    probe = objects.get_probe(env, dataset.info, config.probe, cache)
+    return Watch(env, Sight(probe, player, len(object_classes(dataset.info.game))))
 
 
-def _over_clips(world: World, dataset: Dataset, out: Path, config: EvalConfig, watch: Watch | None) -> Tally:
+def _over_clips(
+    world: World,
+    dataset: Dataset,
+    out: Path,
+    config: EvalConfig,
+    watch: Watch | None,
+    cluster: Cluster | None,
+    device: str,
+) -> Tally:
     """Imagines every clip in every way and tallies what came of it, batch by batch."""
     context, horizon = world.config.dynamics.window, max(config.horizons)
     places = draw_places(dataset, context, horizon, config.clips, config.seed)
+    sight = None if watch is None else watch.sight
+    each = horizon * len(MODES) * len(imagined_ways(world, *np.zeros((2, 1, 1, world.control_spec.size), np.float32)))
     tally = Tally()
-    frames = len(places) * horizon * len(MODES) * len(_ways(world, *np.zeros((2, 1, 1, world.control_spec.size), np.float32)))
-    with tqdm(total=frames, unit="frame", leave=False) as bar:
-        for at in range(0, len(places), config.batch):
-            part = slice(at, at + config.batch)
-            bar.set_description("imagining held-out clips")
-            clips = load_clips(dataset, places[part], context + horizon)
-            seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
-            views = _imagine(world, clips, _shuffled(dataset, places, part, context, horizon), seeds, tally, bar.update)
-            bar.set_description("comparing held-out clips")
-            _compare(views, clips, config.horizons, tally)
-            if at == 0:
-                _draw(out, clips, views[FREE, MODEL], config, dataset.fps)
-            if watch is not None:
-                bar.set_description("looking for objects in held-out clips")
-                replays = tqdm(places[part], desc="playing them again for the game's list", unit="clip", leave=False)
-                labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in replays]
-                _look(watch, clips, views, labels, len(object_classes(dataset.info.game)), tally)
+    with tqdm(total=len(places) * each, unit="frame", leave=False) as bar:
+        parts = _parts(dataset, places, context, config, watch)
+        if cluster is None:
+            results = (measure_part(world, config.horizons, sight, part, bar.set_description, bar.update) for part in parts)
+        else:
+            bar.set_description("imagining held-out clips on the cluster")
+            sent = SentWorld.of(world, device, num_steps=world.num_steps)
+            results = cluster.map(measure_there, (sent, config.horizons, sight), parts)
+        for at, (found, dream) in zip(range(0, len(places), config.batch), results, strict=True):
+            tally.extend(found)
+            if dream is not None:
+                clips = load_clips(dataset, places[at : at + config.batch], context + horizon)
+                _draw(out, clips, dream, config, dataset.fps)
+            if cluster is not None:
+                bar.update(len(places[at : at + config.batch]) * each)
     return tally
+
+
+def _parts(dataset: Dataset, places: Sequence[Place], context: int, config: EvalConfig, watch: Watch | None) -> Iterator[Part]:
+    """The clips at `places`, batch by batch."""
+    horizon = max(config.horizons)
+    for at in range(0, len(places), config.batch):
+        part = slice(at, at + config.batch)
+        clips, labels = load_clips(dataset, places[part], context + horizon), None
+        if watch is not None:
+            replays = tqdm(places[part], desc="playing them again for the game's list", unit="clip", leave=False)
+            labels = [objects.clip_boxes(watch.env, dataset, place, context) for place in replays]
+        seeds = [config.seed * 1_000_003 + i for i in range(len(places))[part]]
+        yield Part(clips, _shuffled(dataset, places, part, context, horizon), seeds, labels, pictured=at == 0)
 
 
 def _shuffled(dataset: Dataset, places: Sequence[Place], part: slice, context: int, horizon: int) -> NDArray[np.float32]:
     """For each clip the controls of the next one."""
     return predicted_controls(dataset, [*places[1:], *places[:1]][part], context, horizon)
-
-
-def _imagine(
-    world: World,
-    clips: Clips,
-    shuffled: NDArray[np.float32],
-    seeds: Sequence[int],
-    tally: Tally,
-    progress: Callable[[int], object],
-) -> Views:
-    """Gives all views of clips; rewards and ends of the model's rows are tallied."""
-    horizon, latents = shuffled.shape[1], encode(world, clips.frames)
-    before, reconstructed = clips.frames[:, -horizon - 1 : -1], decode(world, latents[:, -horizon:])
-    ways = _ways(world, clips.controls[:, -horizon:], shuffled)
-    views: Views = {}
-    for mode in MODES:
-        views[mode, TOKENIZER] = reconstructed
-        views[mode, COPY] = before if mode == FORCED else before[:, :1].repeat(horizon, 1)
-        rollouts = roll_out(world, latents, clips.controls, list(ways.values()), seeds, mode == FORCED, progress)
-        for row, rollout in zip(ways, rollouts, strict=True):
-            views[mode, row] = rollout.frames
-        model = rollouts[list(ways).index(MODEL)]
-        tally.add("reward", mode, values=model.rewards)
-        tally.add("end", mode, values=model.ends)
-    return views
-
-
-def _ways(world: World, true: NDArray[np.float32], shuffled: NDArray[np.float32]) -> dict[str, Way]:
-    """How each row imagines the frames that the controls `true` `(B, F, A)` lead to."""
-    controls = control_rows(world.control_spec, true, shuffled)
-    ways = {row: Way(given) for row, given in controls.items()}
-    if world.config.dynamics.codes:
-        ways |= {EXPECTED[row]: Way(given, expected=True) for row, given in controls.items()}
-    return ways
-
-
-def _compare(views: Views, clips: Clips, horizons: tuple[int, ...], tally: Tally) -> None:
-    """Tallies PSNR of every frame, SSIM at the horizons, and what is true of the predicted frames."""
-    frames = max(horizons)
-    real, picked = clips.frames[:, -frames:], [h - 1 for h in horizons]
-    for (mode, row), view in views.items():
-        tally.add("psnr", mode, row, values=psnr(view, real))
-        tally.add("ssim", mode, row, values=ssim(view[:, picked], real[:, picked]))
-    tally.add("exists", values=clips.real[:, -frames:])
-    tally.add("true end", values=clips.ends[:, -frames:])
-    tally.add("true reward", values=clips.rewards[:, -frames:])
-
-
-def _look(watch: Watch, clips: Clips, views: Views, labels: list[list[Boxes]], classes: int, tally: Tally) -> None:
-    """Tallies what can be seen in real frames, reconstructions and dreams: objects, and things of which there is one."""
-    frames = views[FORCED, MODEL].shape[1]
-    real, truth = clips.frames[:, -frames:], things.places_listed(labels, frames, classes)
-    searched = {(FORCED, REAL): real, **{(FORCED, row): views[FORCED, row] for row in SEARCHED if (FORCED, row) in views}}
-    if things.single(truth):
-        searched |= {(FREE, row): views[FREE, row] for row in FOLLOWED if (FREE, row) in views}
-    for (mode, row), view in searched.items():
-        found = objects.search(watch.probe, view, labels)
-        if mode == FORCED:
-            tally.add("objects", row, values=objects.score(found, labels, classes, watch.probe.smallest))
-        seen = things.places_found(found, frames, classes)
-        tally.add("counts", mode, row, values=seen.counts)
-        tally.add("centres", mode, row, values=seen.centres)
-    tally.add("counts", "truth", values=truth.counts)
-    tally.add("centres", "truth", values=truth.centres)
-    tally.add("faded", values=things.faded(watch.probe, real, labels, classes))
-    if watch.player is not None:
-        for (mode, row), view in views.items():
-            tally.add("around", mode, row, values=things.around(labels, watch.player, view, real))
 
 
 def _draw(out: Path, clips: Clips, dream: NDArray[np.uint8], config: EvalConfig, fps: float) -> None:

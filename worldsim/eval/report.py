@@ -14,6 +14,7 @@ from worldsim.eval.figures import measure
 from worldsim.eval.tables import format_figures
 from worldsim.files import check_writable, check_writable_folder, plain, write_json
 from worldsim.machine import describe_machine
+from worldsim.scale.cluster import Cluster
 from worldsim.world import World, find_world, world_hash
 
 DREAMS = "dreams.png"
@@ -28,6 +29,7 @@ def evaluate(
     device: str = "auto",
     cache: str | Path | None = None,
     json: str | Path | None = None,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Measures a world on held-out play of its game, prints the figures and returns them.
 
@@ -39,6 +41,8 @@ def evaluate(
         device: as in `EvalOptions`.
         cache: folder of the object probe, which is trained once a game; by default `out`.
         json: file that gets the figures, with what they were measured on.
+        cluster: where held-out clips are imagined, if not here; everything else is measured here. On equal machines the figures
+            are those of this process.
 
     Returns:
         The figures as in the JSON file; an estimate is a dict of `value`, `ci95` and `count`, None standing for what could
@@ -58,8 +62,10 @@ def evaluate(
     folder = find_world(world)
     loaded, dataset = load(folder, data, config, device)
     draw_dreams(loaded, dataset, Path(out) / DREAMS, config)
-    measured = measure(loaded, dataset, Path(out), Path(cache or out), config)
+    measured = measure(loaded, dataset, Path(out), Path(cache or out), config, cluster, device)
     figures = {**circumstances(loaded, folder, dataset, config), **measured}
+    if cluster is not None:
+        figures["cluster"] = cluster.described()
     print(format_figures(figures))
     if json is not None:
         write_json(json, figures)

@@ -8,7 +8,7 @@ from typing import Any
 
 from worldsim.errors import printable
 from worldsim.eval.fidelity import Estimate
-from worldsim.eval.figures import FORCED, FREE, MODES, REAL, TOKENIZER
+from worldsim.eval.parts import FORCED, FREE, MODES, REAL, TOKENIZER
 from worldsim.eval.things import NEAR
 from worldsim.files import text_table
 

@@ -23,3 +23,8 @@ class Tally:
 
     def all(self, *name: str) -> NDArray[Any]:
         return np.concatenate(self._parts[name])
+
+    def extend(self, other: Tally) -> None:
+        """Appends the batches of another."""
+        for name, parts in other._parts.items():
+            self._parts[name] += parts

@@ -11,11 +11,10 @@ import signal
 import socket
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from worldsim.errors import ScaleError, WorldsimError
 from worldsim.scale.config import RayOptions
@@ -25,20 +24,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 GRACE = 10.0  # seconds that workers have to close what they opened
-
-
-class Spread(Protocol):
-    """Does the same with each of many items, somewhere."""
-
-    def map(self, function: Callable[[S, T], R], shared: S, items: Iterable[T]) -> Iterator[R]:
-        """Results of `function(shared, item)`, in the order of the items; the first error of a function is raised."""
-
-
-class Here:
-    """This process, one item after the other."""
-
-    def map(self, function: Callable[[S, T], R], shared: S, items: Iterable[T]) -> Iterator[R]:
-        return (function(shared, item) for item in items)
 
 
 class LostError(Exception):
@@ -86,34 +71,46 @@ class Cluster:
         self._host = ray.remote(_Host).options(**self._resources, max_restarts=0, max_task_retries=0)
         self.room = self._count_room()
 
-    def map(self, function: Callable[[S, T], R], shared: S, items: Iterable[T]) -> Iterator[R]:
-        """Runs `function(shared, item)` as one task for each item; see `Spread`.
+    def map(self, function: Callable[[S, T], R], shared: S, items: Iterable[T], *, ordered: bool = True) -> Iterator[R]:
+        """Results of `function(shared, item)`, run as one task for each item.
 
         What is lost with a process or a machine is run again, up to `ray_retries` times for each item. Items are taken a few
         ahead of those that are running.
 
         Args:
             function: importable on all machines.
-            shared: sent once, and kept by every machine that uses it.
+            shared: sent to each machine once.
             items: each sent to one task.
+            ordered: give results in the order of the items, rather than as they come.
 
         Raises:
+            WorldsimError: the first that a task raises.
             ScaleError: if an item is lost more often.
         """
         remote = self._ray.remote(function).options(
             **self._resources, max_retries=self.options.ray_retries, retry_exceptions=False
         )
-        given, waiting = self._ray.put(shared), deque[Any]()
+        given, waiting = self._ray.put(shared), list[Any]()
+
+        def first() -> Any:
+            done = waiting[:1] if ordered else self._ray.wait(waiting, num_returns=1)[0]
+            waiting.remove(done[0])
+            return self._result(done[0])
+
         try:
             for item in items:
                 waiting.append(remote.remote(given, item))
                 if len(waiting) > 2 * self.room:
-                    yield self._result(waiting.popleft())
+                    yield first()
             while waiting:
-                yield self._result(waiting.popleft())
+                yield first()
         finally:
             for ref in waiting:
                 self._ray.cancel(ref)
+
+    def described(self) -> dict[str, Any]:
+        """How much there is of it, and what each task or worker gets; ready for JSON."""
+        return {"room": self.room, "cpus_each": self.options.ray_cpus, "gpus_each": self.options.ray_gpus}
 
     def share(self, value: Any) -> Any:
         """A value that is sent to each machine once, to be given to `start` in place of itself."""
@@ -276,6 +273,3 @@ class _Host:
     def end(self) -> None:
         if hasattr(self.object, "close"):
             self.object.close()
-
-
-HERE = Here()

@@ -238,6 +238,8 @@ class TransferOptions:
         refit_frames: real frames to record with the policies trained in the first world, which is then trained further
             on them for a row of its own; 0 for none.
         refit_budget: time of that training.
+        servers: of dreams on the cluster of --ray, for each training in dreams: `config.dreams` are shared by them, and the
+            trainings come one after the other. 0 makes each training a task that dreams itself.
         device: where the worlds run.
     """
 
@@ -253,6 +255,7 @@ class TransferOptions:
     config: TransferConfig = field(default_factory=TransferConfig)
     refit_frames: int = 0
     refit_budget: str = "20m"
+    servers: int = 0
     device: Device = "auto"
 
     def __post_init__(self) -> None:
@@ -263,6 +266,7 @@ class TransferOptions:
         if not self.worlds and not self.seeds:
             raise ConfigError("seeds was empty; give at least one, or worlds.")
         check_int("refit_frames", self.refit_frames, 0)
+        check_int("servers", self.servers, 0, self.config.dreams)
 
     @property
     def seconds(self) -> float:

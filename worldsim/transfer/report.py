@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from worldsim.envs.games import GameSpec
 from worldsim.files import check_writable, check_writable_folder, lock, write_json
 from worldsim.plotting import check_plotting
+from worldsim.scale.cluster import Cluster
 from worldsim.transfer.card import format_card, write_card
 from worldsim.transfer.config import DREAM, Run, TransferConfig
 from worldsim.transfer.runs import Runs
+from worldsim.transfer.servers import DreamServers, check_room
+from worldsim.transfer.spread import spread
 from worldsim.transfer.statistics import summarise
 from worldsim.transfer.store import Result
 from worldsim.world import find_world
@@ -28,6 +32,8 @@ def transfer(
     config: TransferConfig | None = None,
     device: str = "auto",
     game: str | GameSpec | None = None,
+    cluster: Cluster | None = None,
+    servers: int = 0,
 ) -> Result:
     """Trains and plays all rows, and writes the card.
 
@@ -38,6 +44,9 @@ def transfer(
         json: file that gets all figures.
         config: how much of everything.
         game: the real game, where it is not registered under the name in the dataset; see `find_game`.
+        cluster: where runs are made, each as a task, if not here; see `spread`.
+        servers: of dreams on the cluster, for each training in dreams, one after the other; 0 for trainings that are tasks with
+            dreams of their own.
 
     Returns:
         The figures as in the JSON file.
@@ -51,7 +60,13 @@ def transfer(
     check_outputs(out, card, json)
     found = [find_world(w) for w in worlds], [find_world(w) for w in shuffled]
     with lock(out, "training policies in"):
-        runs = Runs(*found, dict(refitted), data, Path(out), config or TransferConfig(), device, game)
+        config = config or TransferConfig()
+        hall = partial(DreamServers, cluster, servers=servers) if cluster is not None and servers else None
+        runs = Runs(*found, dict(refitted), data, Path(out), config, device, game, hall)
+        if cluster is not None:
+            if servers:
+                check_room(cluster, servers)
+            spread(runs, cluster)
         rows = runs.rows()
         levels = runs.levels(rows[DREAM])
         measured = {"rows": rows, "levels": levels, "heads": runs.heads()}

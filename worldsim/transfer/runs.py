@@ -27,6 +27,7 @@ from worldsim.eval.figures import measure
 from worldsim.eval.replay import replay
 from worldsim.eval.report import check_fit
 from worldsim.machine import describe_machine
+from worldsim.scale.folders import read_files
 from worldsim.transfer.config import (
     CHECKPOINT_SEEDS,
     CHOICE_SEEDS,
@@ -59,10 +60,15 @@ from worldsim.transfer.episodes import (
     play_real,
     play_real_from,
     random_actor,
+    start_contexts,
 )
 from worldsim.transfer.policies import clone_behaviour, favour_repeats, load_policy, new_policy, policy_actor, train_ppo
+from worldsim.transfer.servers import DreamPlan
 from worldsim.transfer.store import Result, Store
 from worldsim.world import World, world_hash
+
+Job = partial[Result]  # a method of `Runs` with its arguments
+OpenServers = Callable[[DreamPlan, int], VecEnv]  # a plan and a number of dreams
 
 
 class Runs:
@@ -72,6 +78,7 @@ class Runs:
         worlds, shuffled: folders.
         refitted: datasets of the worlds that were trained further, by the folder of the world.
         data, out, config, device, game: as for `worldsim.transfer.report.transfer`.
+        servers: opens the dreams that policies learn in, where they are not in this process.
     """
 
     def __init__(
@@ -84,10 +91,11 @@ class Runs:
         config: TransferConfig,
         device: str,
         game: str | GameSpec | None,
+        servers: OpenServers | None = None,
     ) -> None:
         if not worlds:
             raise WorldError("no worlds given; give at least one that was trained on the dataset.")
-        self.folders, self.shuffled, self.out, self.device = worlds, shuffled, out, device
+        self.folders, self.shuffled, self.out, self.device, self.servers = worlds, shuffled, out, device, servers
         self.train, self.held_out = Dataset(data, "train"), Dataset(data, "eval")
         self.game = recorded_game(self.train.info.game) if game is None else find_game(game)
         self.config = config.of_game(self.game)
@@ -130,34 +138,48 @@ class Runs:
             "config": dataclasses.asdict(self.config),
         }
 
-    def rows(self) -> dict[str, list[Result]]:
-        """Runs of every row, one per world and policy seed."""
+    def jobs(self) -> dict[str, list[Job]]:
+        """What makes the runs of every row, one per world and policy seed."""
         first, seeds = self.folders[0], self.config.policy_seeds
         frames = self.config.equal_steps or self.train.total_frames + self.held_out.total_frames
         level = self.config.levels[0]
-        rows = {
-            RANDOM: [self.random(first)],
-            CONSTANT: [self.constant(first)],
-            UNTRAINED: [self.untrained(first)],
-            CLONE: [self.clone(first, seed) for seed in seeds],
-            EQUAL: [self.real(EQUAL, first, frames, seed) for seed in seeds],
-            LONG: [self.real(LONG, first, self.config.long_steps, seed) for seed in seeds[: self.config.long_seeds]],
-            SHUFFLED: [self.dream(SHUFFLED, folder, level, seed) for folder in self.shuffled for seed in seeds],
-            DREAM: [self.dream(DREAM, folder, level, seed, follow=True) for folder in self.folders for seed in seeds],
-            REFIT: [self.dream(REFIT, folder, level, seed) for folder in self.recorded for seed in seeds],
+        jobs = {
+            RANDOM: [partial(self.random, first)],
+            CONSTANT: [partial(self.constant, first)],
+            UNTRAINED: [partial(self.untrained, first)],
+            CLONE: [partial(self.clone, first, seed) for seed in seeds],
+            EQUAL: [partial(self.real, EQUAL, first, frames, seed) for seed in seeds],
+            LONG: [partial(self.real, LONG, first, self.config.long_steps, seed) for seed in seeds[: self.config.long_seeds]],
+            SHUFFLED: [partial(self.dream, SHUFFLED, folder, level, seed) for folder in self.shuffled for seed in seeds],
+            DREAM: [partial(self.dream, DREAM, folder, level, seed, follow=True) for folder in self.folders for seed in seeds],
+            REFIT: [partial(self.dream, REFIT, folder, level, seed) for folder in self.recorded for seed in seeds],
         }
-        return {name: runs for name, runs in rows.items() if runs or name != REFIT}
+        return {row: made for row, made in jobs.items() if made or row != REFIT}
+
+    def side_jobs(self) -> dict[str, list[Job]]:
+        """What makes the runs of the dream row at every level of randomness but the first."""
+        first, seeds = self.folders[0], self.config.policy_seeds[: self.config.side_seeds]
+        return {
+            str(level): [partial(self.dream, DREAM, first, level, seed) for seed in seeds] for level in self.config.levels[1:]
+        }
+
+    def rows(self) -> dict[str, list[Result]]:
+        """Runs of every row."""
+        return {row: [make() for make in jobs] for row, jobs in self.jobs().items()}
 
     def levels(self, dreams: list[Result]) -> dict[str, list[Result]]:
         """Runs of the dream row at every level of randomness."""
-        first, seeds = self.folders[0], self.config.policy_seeds[: self.config.side_seeds]
-        side = {str(level): [self.dream(DREAM, first, level, seed) for seed in seeds] for level in self.config.levels[1:]}
+        side = {level: [make() for make in jobs] for level, jobs in self.side_jobs().items()}
         return {str(self.config.levels[0]): dreams, **side}
 
     def heads(self) -> list[Result]:
         """How well each world predicts rewards and ends, teacher-forced and free-running."""
+        return [self.head(folder) for folder in self.folders]
+
+    def head(self, folder: Path) -> Result:
+        """How well a world predicts them."""
         key = {"held_out": self.held_out.fingerprint}
-        return [self.store.result(f"heads-{self.hashes[folder]}", key, partial(self._heads, folder)) for folder in self.folders]
+        return self.store.result(f"heads-{self.hashes[folder]}", key, partial(self._heads, folder))
 
     def _heads(self, folder: Path) -> Result:
         config = EvalConfig(clips=self.config.head_clips, horizons=(32,), objects=False)
@@ -241,6 +263,9 @@ class Runs:
         def make_envs() -> VecEnv:
             moments = draw_moments(recorded, self._window(folder), config.starts, seed=0)
             frames = min(config.dream_frames, horizon(config, world.config.frame_skip))
+            if self.servers is not None:
+                starts = start_contexts(world, recorded, moments)
+                return self.servers(DreamPlan(read_files(folder), level, frames, starts, self.game, self.device), config.dreams)
             return dream_envs(
                 open_dreams(folder, level, config.dreams, frames, recorded, moments, game=self.game, device=self.device)
             )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.errors import FileError
-from worldsim.files import plain, read_json, write_json
+from worldsim.files import plain, read_json, write_bytes, write_json
+from worldsim.scale.folders import Files, write_files
 
 Result = dict[str, Any]
 
@@ -27,7 +28,31 @@ class Store:
     """
 
     def __init__(self, root: Path, shared: Result) -> None:
-        self.root, self.shared = root, shared
+        self.root, self.shared, self._looking = root, shared, False
+
+    def is_finished(self, make: Callable[[], object]) -> bool:
+        """Whether `make` finds all results that it asks for; it makes none."""
+        self._looking = True
+        try:
+            make()
+        except _UnfinishedError:
+            return False
+        finally:
+            self._looking = False
+        return True
+
+    def adopt(self, files: Files) -> None:
+        """Takes in files of a store on another machine, policies before results; what is here under their names goes."""
+        policies = {name: content for name, content in files.items() if name.startswith("policies/")}
+        for training in sorted({name.split("/")[1] for name in policies}):
+            folder = self.root / "policies" / training
+            part, inside = folder.with_name(f"{training}.part"), f"policies/{training}/"
+            for old in (folder, part):
+                shutil.rmtree(old, ignore_errors=True)
+            write_files(part, {name.removeprefix(inside): policies[name] for name in policies if name.startswith(inside)})
+            part.rename(folder)
+        for name in sorted(files.keys() - policies.keys()):
+            write_bytes(self.root / name, files[name].tobytes())
 
     def result(self, name: str, key: Result, make: Callable[[], Result]) -> Result:
         """What `make` gives, with the `seconds` it took; from disk where it was made before with the same key."""
@@ -35,6 +60,8 @@ class Store:
         found = _read(path, key)
         if found is not None:
             return found
+        if self._looking:
+            raise _UnfinishedError
         print(f"{name} ...", flush=True)
         begun = time.monotonic()
         made = plain({**make(), "seconds": time.monotonic() - begun})
@@ -62,6 +89,10 @@ class Store:
             write_json(part / "notes.json", {"key": key, "result": stored})
             part.rename(folder)
         return [folder / file for file in sorted(stored["files"])], stored["notes"]
+
+
+class _UnfinishedError(Exception):
+    """A result is not there."""
 
 
 def _read(path: Path, key: Result) -> Result | None:
