@@ -130,7 +130,8 @@ def test_servers_are_timed(
 def test_a_server_that_always_dies_ends_it(plan: DreamPlan, machines: Machines) -> None:
     with opened(RayOptions(ray=(machines.address,), ray_retries=1)) as cluster:
         assert cluster is not None
-        broken: Any = replace(plan, **{"game": Fatal()})
+        fatal: Any = Fatal()
+        broken = replace(plan, game=fatal)
         with pytest.raises(ScaleError, match=r"the dream server of rows 0 to 3 died 2 times in a row"):
             DreamServers(cluster, broken, DREAMS, 1)
 

@@ -44,7 +44,8 @@ def test_runs_and_policies_are_those_of_one_process(
     with opened(RayOptions(ray=(machines.address,))) as cluster:
         assert cluster is not None
         runs = runs_in(dodge, tmp_path / "two")
-        adopt, killed = runs.store.adopt, []
+        adopt = runs.store.adopt
+        killed: list[Any] = []
 
         def adopt_and_kill(files: Any) -> None:
             adopt(files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from worldsim.cli.data import record_whole
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output, compiler_found, existing_data
@@ -39,28 +39,14 @@ def transfer(
     card = options.card or (home or Path("docs")) / f"transfer-{title.rsplit('/', 1)[-1]}.md"
     config.of_game(game)  # raises now rather than after the worlds are trained, as do the outputs
     check_outputs(out, card, json)
-    with opened(ray):  # an error of the cluster comes now, too
-        pass
-    if not data.exists():
-        record_whole(game, data, find_collection(name if own else preset.name))
-    compiled, seconds, start = not (options.worlds and options.shuffled) and compiler_found(), options.seconds, options.start
-    true = options.worlds or train_worlds(preset, data, out / "worlds", seconds, options.seeds, device, compiled, start)
-    false = options.shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
-    with opened(ray) as cluster:
-        play = functools.partial(
-            run,
-            true,
-            data,
-            out,
-            shuffled=false,
-            card=card,
-            json=json,
-            config=config,
-            device=device,
-            game=game,
-            cluster=cluster,
-            servers=options.servers,
-        )
+    with opened(ray) as cluster:  # before the hours of recording and training, too
+        if not data.exists():
+            record_whole(game, data, find_collection(name if own else preset.name))
+        compiled, seconds, start = not (options.worlds and options.shuffled) and compiler_found(), options.seconds, options.start
+        true = options.worlds or train_worlds(preset, data, out / "worlds", seconds, options.seeds, device, compiled, start)
+        false = options.shuffled or train_shuffled(preset, data, out / "shuffled", seconds, device, compiled, start)
+        about: dict[str, Any] = {"card": card, "json": json, "config": config, "device": device, "game": game}
+        play = functools.partial(run, true, data, out, shuffled=false, **about, cluster=cluster, servers=options.servers)
         figures = play()
         if options.refit_frames:
             refitted = refit_world(

@@ -31,6 +31,7 @@ from worldsim.eval.parts import (
     SEARCHED,
     TOKENIZER,
     WRONG,
+    Measured,
     Part,
     SentWorld,
     Sight,
@@ -130,7 +131,9 @@ def _over_clips(
     with tqdm(total=len(places) * each, unit="frame", leave=False) as bar:
         parts = _parts(dataset, places, context, config, watch)
         if cluster is None:
-            results = (measure_part(world, config.horizons, sight, part, bar.set_description, bar.update) for part in parts)
+            results: Iterator[Measured] = (
+                measure_part(world, config.horizons, sight, part, bar.set_description, bar.update) for part in parts
+            )
         else:
             bar.set_description("imagining held-out clips on the cluster")
             sent = SentWorld.of(world, device, num_steps=world.num_steps)
