@@ -16,7 +16,7 @@ from tqdm import tqdm
 from worldsim.controls import Controls
 from worldsim.envs.games import find_game
 from worldsim.envs.games.spec import Game
-from worldsim.envs.games.studio import KINDS, PLACES, SLOTS
+from worldsim.envs.games.studio import CONTROLS, KINDS, PLACES, SLOTS
 from worldsim.files import text_table
 from worldsim.studio import tasks
 from worldsim.studio.attributes import Judge
@@ -53,14 +53,14 @@ def visit(env: Game, place: str, seed: int, away: int) -> Visit | None:
     """Stands still, turns right for so many frames, and back; None if the player dies or is moved."""
     right, left = Controls(mouse=(STEP, 0.0)), Controls(mouse=(-STEP, 0.0))
     frame, info = env.reset(seed=seed, options={"place": place})
-    frames, infos, vectors = [frame], [info], [env.control_spec.to_vector(Controls())]
+    frames, infos, vectors = [frame], [info], [CONTROLS.to_vector(Controls())]
     for controls in [Controls()] * (GIVEN - 1) + [right] * away + [left] * away:
         frame, _, terminated, truncated, info = env.step(controls)
         if terminated or truncated or not info["has_frame"]:
             return None
         frames.append(frame)
         infos.append(info)
-        vectors.append(env.control_spec.to_vector(controls))
+        vectors.append(CONTROLS.to_vector(controls))
     before, after = infos[GIVEN - 1], infos[-1]
     turned = abs((after["angle"] - before["angle"] + 180) % 360 - 180)
     if turned > POSE[0] or np.hypot(after["x"] - before["x"], after["y"] - before["y"]) > POSE[1]:
