@@ -144,10 +144,10 @@ def test_where_no_cluster_is_that_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")  # as one that has ended leaves it
     for address in ("127.0.0.1:1", "auto"):
         with (
-            pytest.raises(ScaleError, match=f"ray was '{address}': no cluster answers there"),
+            pytest.raises(ScaleError, match=f"ray was '{address}'; no cluster can be used there"),
             opened(RayOptions(ray=(address,))),
         ):
             pass
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
-    with pytest.raises(ScaleError, match=r"RAY_ADDRESS was '127\.0\.0\.1:2': no cluster"), opened(RayOptions(ray=())):
+    with pytest.raises(ScaleError, match=r"RAY_ADDRESS was '127\.0\.0\.1:2'; no cluster"), opened(RayOptions(ray=())):
         pass

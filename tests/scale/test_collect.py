@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -94,3 +98,36 @@ def test_a_game_that_always_dies_ends_it(machines: Machines, tmp_path: Path) -> 
         pytest.raises(ScaleError, match=r"episode 0 of eval was lost 2 times, .*run the same command again to resume"),
     ):
         run(tmp_path, env=Fatal, cluster=cluster)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_sigterm_ends_a_cluster_of_its_own_and_keeps_finished_episodes(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs Ray; install: pip install 'worldsim-dit[scale]'")
+    command = [sys.executable, "-m", "worldsim", "collect", "toy/dodge", "--frames", "1000000", "--eval-frames", "0"]
+    with subprocess.Popen([*command, "--out", "d", "--ray", "local"], cwd=tmp_path, stderr=subprocess.PIPE) as run:
+        try:
+            while len(episode_files(tmp_path / "d")) < 3:
+                assert run.poll() is None
+                time.sleep(0.05)
+            # Its children by what they are told: Ray's processes are told where the session of the cluster is kept.
+            (session,) = {word for line in commands_of(run.pid) for word in line if word.startswith("--session-name=")}
+            run.terminate()
+            assert run.wait(60) == 128 + signal.SIGTERM
+        finally:
+            run.kill()
+    deadline = time.monotonic() + 30
+    while any(session in line for line in commands_of(None)):
+        assert time.monotonic() < deadline, "a process of the cluster is still there"
+        time.sleep(0.1)
+    assert Dataset(tmp_path / "d").total_frames > 0
+
+
+def commands_of(parent: int | None) -> list[list[str]]:
+    """Words of the commands of the children of a process, or of all processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if parent is None or int((path / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append((path / "cmdline").read_text().split("\0"))
+    return found

@@ -98,7 +98,7 @@ def test_commands_run(command: str, recorded: Path, world: Path, address: str, t
     program, *words = shlex.split(command)
     environment = {**os.environ, "WORLDSIM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     run = subprocess.run(
-        [sys.executable, *PROGRAMS[program], *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280
+        [sys.executable, *PROGRAMS[program], *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stderr[-3000:]
     if "bench train" in command:

@@ -123,17 +123,18 @@ class Cluster:
 
     def ready(self, replies: Sequence[Reply], timeout: float | None = None) -> list[Reply]:
         """Those that can be answered at once, waiting until there is one; none after `timeout` seconds."""
-        found, _ = self._ray.wait([reply.ref for reply in replies], num_returns=1, timeout=timeout)
-        more, _ = self._ray.wait([reply.ref for reply in replies], num_returns=len(replies), timeout=0)
-        there = {*found, *more}
+        refs = [reply.ref for reply in replies]
+        self._ray.wait(refs, num_returns=1, timeout=timeout)
+        there = set(self._ray.wait(refs, num_returns=len(refs), timeout=0)[0])
         return [reply for reply in replies if reply.ref in there]
 
     def stop(self, workers: Iterable[Worker]) -> None:
         """Calls `close` of their objects, if they get to it in time, and ends their processes and what these started."""
         workers = list(workers)
-        last = [worker._actor.end.remote() for worker in workers]
-        if last:
-            with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):
+            begun = {worker.began: worker for worker in workers}
+            last = [begun[reply]._actor.end.remote() for reply in self.ready(list(begun), timeout=0)]  # others may wait for room
+            if last:
                 self._ray.wait(last, num_returns=len(last), timeout=GRACE)
         for worker in workers:
             with contextlib.suppress(Exception):
@@ -223,7 +224,7 @@ def _connect(ray: Any, given: str | None) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         where = f"ray was {address!r}" if given or not named else f"RAY_ADDRESS was {address!r}"
         raise ScaleError(
-            f"{where}: no cluster answers there ({str(error).strip().splitlines()[0]}). Start one with `ray start --head`, "
+            f"{where}; no cluster can be used there ({str(error).strip().splitlines()[0]}). Start one with `ray start --head`, "
             "or give --ray local."
         ) from error
     finally:
