@@ -42,13 +42,16 @@ class Machines:
 
 
 @pytest.fixture(scope="package")
-def machines() -> Iterator[Machines]:
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     pytest.importorskip("ray", reason="needs Ray; install: pip install 'worldsim-dit[scale]'")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Ray's own
-        running = Machines()
-    yield running
-    running.shutdown()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TMPDIR", str(tmp_path_factory.mktemp("machines")))  # where what is killed leaves files
+        environment.setenv("RAY_TMPDIR", "/tmp")  # names of sockets must be short
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Ray's own
+            running = Machines()
+        yield running
+        running.shutdown()
 
 
 @pytest.fixture
