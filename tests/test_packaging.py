@@ -94,7 +94,7 @@ def test_every_module_imports_in_an_empty_environment(installed: Path) -> None:
 def test_data_files_are_installed(installed: Path) -> None:
     (package,) = installed.glob("lib/python*/site-packages/worldsim")
     assert (package / "py.typed").is_file()
-    assert all((package / "studio" / name).is_file() for name in ("words.safetensors", "judge.safetensors"))
+    assert all((package / "studio" / f"{name}.safetensors").is_file() for name in ("words", "judge", "detector"))
     assert list(package.parent.glob("worldsim_dit-*.dist-info/licenses/LICENSE"))
     for folder in ("worlds", "serve/static"):
         shipped = {path.relative_to(ROOT / "worldsim") for path in (ROOT / "worldsim" / folder).rglob("*") if path.is_file()}

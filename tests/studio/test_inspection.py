@@ -57,6 +57,9 @@ def test_dreamed_episodes_and_their_clips_say_so(tiny_world_path: Path, tmp_path
     (world,) = report["dreamed"]
     assert (world["world"], world["world_hash"]) == ("test/tiny", digest) and len(world["episodes"]) == report["episodes"]
     assert f"by test/tiny ({digest}): episodes 0" in format_dataset("data", report)
+    main(["data", "info", str(root), "--sheet", str(tmp_path / "sheet.png"), "--no-c2pa"])
+    sheet = read_claim(tmp_path / "sheet.png", ".png")
+    assert sheet is not None and sheet.world_hash == digest and sheet.seed is None and not sheet.composite
     export_clip(Dataset(root), ExportConfig(root, "mp4", tmp_path / "a.mp4"))
     found = inspect_file(tmp_path / "a.mp4")
     assert found["claim"] == claim.to_dict() and found["manifest"]["valid"] and found["watermark"]["world_hash"] == digest[:8]

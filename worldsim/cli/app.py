@@ -66,6 +66,8 @@ COMMANDS: Mapping[str, Command] = {
     "studio gallery": Command("worldsim.cli.studio:gallery", "Make a page with a clip of every task, beside the game."),
     "studio judge": Command("worldsim.cli.studio:judge", "Train and measure the network that tells what pictures show."),
     "studio study": Command("worldsim.cli.studio:study", "Train worlds that differ in one thing, and compare them."),
+    "studio detector": Command("worldsim.cli.studio:detector", "Train and measure the network that tells dreams from play."),
+    "studio watermark": Command("worldsim.cli.studio:watermark", "Measure the watermark of generated clips."),
     "studio words": Command("worldsim.cli.studio:words", "Make the word vectors, with which a world reads prompts."),
     "push": Command("worldsim.cli.push:push", "Share a world or a dataset on the Hugging Face Hub."),
     "train": Command("worldsim.cli.train:train", "Train a world on recordings; the same command again resumes."),

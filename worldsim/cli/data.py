@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,12 +81,15 @@ def info(config: Annotated[InfoConfig, FLAT], output: Annotated[Output, FLAT] = 
     from worldsim.data.dataset import Dataset
     from worldsim.data.images import save_png
     from worldsim.data.info import contact_sheet, describe, format_description
+    from worldsim.provenance import Claim
 
     dataset = Dataset(config.dataset)
     figures = describe(dataset)
     print(*map(printable, format_description(figures).splitlines()), sep="\n")
     if config.sheet is not None:
-        save_png(config.sheet, contact_sheet(dataset, config.rows, config.columns))
+        claims = [Claim.of_labels(asdict(episode)) for episode in dataset.episodes]
+        claim = next((replace(claim, seed=None, composite=not all(claims)) for claim in claims if claim), None)
+        save_png(config.sheet, contact_sheet(dataset, config.rows, config.columns), claim, config.marks)
         print(f"contact sheet: {config.sheet}")
     output.write(figures)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
 from worldsim.studio.data_config import CaptionsConfig, GalleryConfig, JudgeConfig, StudioCollectConfig, StudyConfig, WordsConfig
+from worldsim.studio.origin_config import DetectorConfig, WatermarkConfig
+
+DETECTOR, WATERMARK = DetectorConfig(), WatermarkConfig()
 
 
 def collect(config: Annotated[StudioCollectConfig, FLAT], output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
@@ -81,6 +85,26 @@ def study(config: Annotated[StudyConfig, FLAT], output: Annotated[Output, FLAT] 
 
     figures = run_study(studio_study(config.kind), config)
     print(format_study(figures))
+    output.write(figures)
+
+
+def detector(config: Annotated[DetectorConfig, FLAT] = DETECTOR, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Trains and measures the detector of dreams."""
+    from worldsim.studio.detecting import format_measured, make_detector
+    from worldsim.studio.make import find_studio
+
+    figures = make_detector(replace(config, world=str(find_studio(config.world))))
+    print(format_measured(figures))
+    output.write(figures)
+
+
+def watermark(config: Annotated[WatermarkConfig, FLAT] = WATERMARK, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
+    """Measures the watermark."""
+    from worldsim.studio.make import find_studio
+    from worldsim.studio.watermarking import format_measured, measure_watermark
+
+    figures = measure_watermark(replace(config, world=str(find_studio(config.world))))
+    print(format_measured(figures))
     output.write(figures)
 
 

@@ -10,6 +10,8 @@ from tyro.conf import Positional, arg
 
 from worldsim.errors import DataError, check_int
 from worldsim.files import check_writable
+from worldsim.provenance.claim import MARKS
+from worldsim.provenance.options import Marks
 
 MOST_FRAMES = LARGEST_SEED = 2**62
 MOST_PROCESSES = 4096
@@ -95,12 +97,14 @@ class InfoConfig:
         sheet: .png for a contact sheet: a row of frames of each of several episodes.
         rows: episodes of the sheet, spread over the dataset.
         columns: frames of each, spread over the episode.
+        marks: how a sheet of dreamed episodes is marked as generated.
     """
 
     dataset: Positional[Annotated[Path, arg(metavar="DATASET")]]
     sheet: Path | None = None
     rows: int = 8
     columns: int = 8
+    marks: Marks = MARKS
 
     def __post_init__(self) -> None:
         if self.sheet is not None:

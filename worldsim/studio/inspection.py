@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from worldsim.data.dataset import Dataset
 from worldsim.errors import FileError, printable
 from worldsim.provenance import Claim, manifest, tags, watermark
+from worldsim.studio.config import STUDIO
+from worldsim.studio.detector import Detector
 
 FORMATS = {".mp4": "mp4", ".png": "png_pipe", ".gif": "gif"}  # of FFmpeg; no other is tried, so that no playlist is followed
 MOST_FRAMES = 256  # of a clip that are looked at, the first ones
 MOST_PIXELS = 2**25  # of a frame
 LONGEST = 300  # characters of a text that is shown
+JUDGED, WIDEST = 32, 2.5  # frames that the detector looks at, spread over the clip; width by height of a frame, not a strip
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
@@ -30,8 +33,8 @@ def inspect_file(path: Path) -> dict[str, Any]:
         path: an .mp4, .gif or .png by its content, whatever its name.
 
     Returns:
-        `kind`, `width`, `height` and `frames` looked at; `claim`, of the metadata; `manifest`, of C2PA; `watermark`. Each is None
-        where there is none; `manifest` is a text where it cannot be read.
+        `kind`, `width`, `height` and `frames` looked at; `claim`, of the metadata; `manifest`, of C2PA; `watermark`; `detector`.
+        Each is None where there is none; `manifest` is a text where it cannot be read.
 
     Raises:
         FileError: if it cannot be read, is of another kind, or too large.
@@ -57,7 +60,17 @@ def inspect_file(path: Path) -> dict[str, Any]:
         "claim": None if claim is None else claim.to_dict(),
         "manifest": signed,
         "watermark": {**asdict(mark), "sure": mark.sure, "world_hash": f"{mark.payload:08x}"},
+        "detector": judge(frames) if width <= WIDEST * height else None,
     }
+
+
+def judge(frames: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    """What the detector that ships says of the frames of a clip: `score`, `threshold`, and whether they look `dreamed`."""
+    alike = [frame for frame in frames if frame.shape == frames[0].shape]
+    chosen = np.unique(np.linspace(0, len(alike) - 1, JUDGED).round().astype(int))
+    detector = Detector.load()
+    score = detector.score(np.stack([alike[i] for i in chosen]))
+    return {"score": score, "threshold": detector.threshold, "dreamed": score > detector.threshold}
 
 
 def inspect_dataset(root: Path) -> dict[str, Any]:
@@ -119,6 +132,7 @@ def format_inspection(name: str, report: Mapping[str, Any]) -> str:
         lines.append(f"watermark: of a world whose hash begins with {mark['world_hash']}; {agreeing}, p = {mark['p']:.1g}")
     else:
         lines.append(f"watermark: none; {agreeing}, as by chance")
+    lines.append(f"detector: {_judged(report['detector'])}")
     claims = [("metadata", claim), ("manifest", signed.get("claim") if isinstance(signed, Mapping) else None)]
     hashes = {what: stated["world_hash"][:8] for what, stated in claims if stated and stated["world_hash"]}
     hashes |= {"watermark": mark["world_hash"]} if mark["sure"] and mark["payload"] else {}
@@ -166,6 +180,13 @@ def _signed(signed: Any) -> str:
     if signed["valid"]:
         return f"valid, {says}"
     return f"INVALID, the file is not as it was signed ({_text(', '.join(signed['problems'])) or 'unknown'}); {says}"
+
+
+def _judged(judged: Mapping[str, Any] | None) -> str:
+    if judged is None:
+        return "does not look at film strips"
+    looks = "dreamed" if judged["dreamed"] else "recorded"
+    return f"if this is {STUDIO}, it looks {looks} (score {judged['score']:.1f}, dreamed from {judged['threshold']:.1f} on)"
 
 
 def _text(value: object) -> str:
