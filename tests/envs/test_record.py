@@ -17,11 +17,13 @@ import worldsim
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data import Dataset
 from worldsim.data.check import check
+from worldsim.data.format import video_path
 from worldsim.envs.dream import DreamEnv
 from worldsim.envs.games import make
 from worldsim.envs.record import RecordDataset, RecordVectorDataset
 from worldsim.envs.vector import DreamVectorEnv
 from worldsim.errors import DataError, EnvError, FileError
+from worldsim.provenance.tags import read_claim
 
 
 def test_what_is_no_environment_is_refused(tmp_path: Path) -> None:
@@ -182,6 +184,9 @@ def test_dreams_know_where_they_came_from(tiny_world_path: Path, tmp_path: Path)
     episodes = Dataset(tmp_path / "two").episodes
     assert [episode.length for episode in episodes] == [2] * 4 and all(episode.replayable for episode in episodes)
     assert [episode.seed for episode in episodes[:2]] == [5, 6] and len({episode.seed for episode in episodes}) == 4
+    for root, seeds in (("one", [5]), ("two", [5, 6])):
+        claims = [read_claim(video_path(tmp_path / root, i), ".mp4") for i in range(len(seeds))]
+        assert [(claim.world, claim.seed) for claim in claims if claim] == [("test/tiny", seed) for seed in seeds]
 
 
 def test_a_full_disk_costs_the_running_episode_alone(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 from worldsim.controls import Controls
 from worldsim.data import Dataset
 from worldsim.data.collect import PolicySource, collect
+from worldsim.data.format import video_path
 from worldsim.data.merge import merge
 from worldsim.envs.games import find_game, make_policy
 from worldsim.errors import DataError, GameError
 from worldsim.eval.redream import redream
 from worldsim.player import PlayConfig
 from worldsim.player.session import Session
+from worldsim.provenance.tags import read_claim
 
 Make = Callable[..., Session]
 STILL, LEFT, RIGHT = Controls(), Controls(keys={"a"}), Controls(keys={"d"})
@@ -212,6 +214,8 @@ def test_side_by_side_records_both(make: Make, tmp_path: Path) -> None:
     both = [Dataset(next(tmp_path.glob(f"*-{name}-*"))) for name in ("dream", "real")]
     assert np.array_equal(both[0].rows.actions, both[1].rows.actions) and len(both[0].rows.actions) == 4
     assert '"frame": 5' in str(both[0].episodes[0].start), "the dream says which moment it began from"
+    claims = [read_claim(video_path(data.root, 0), ".mp4") for data in both]
+    assert claims[0] is not None and claims[0].world == "toy/dodge" and claims[1] is None, "only the dream is generated"
 
 
 def test_a_share_of_what_is_played_is_held_out(make: Make, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 LONGEST = 65_536  # characters of a claim that is read
+MOST_PROMPT = 4_000  # characters of a prompt that a claim keeps: few enough for `LONGEST` however they are escaped
 SETTINGS = ("num_steps", "guidance", "context_level", "temperature", "runtime", "dtype")  # of a sampler, in a claim
 MAKER = "worldsim"
 SOURCES = {False: "trainedAlgorithmicMedia", True: "compositeWithTrainedAlgorithmicMedia"}
@@ -39,7 +40,7 @@ class Claim:
         world_hash: of its files, hexadecimal; "" where it was never saved.
         seed: of the noise; None where it is not known.
         sampler: settings, such as `num_steps`, `temperature` or `guidance`, and `runtime`.
-        prompt: as the world read it.
+        prompt: as the world read it, or the beginning of a very long one.
         composite: whether some of it was given, such as frames of a clip that was extended.
         maker: program and version.
     """
@@ -51,6 +52,9 @@ class Claim:
     prompt: str = ""
     composite: bool = False
     maker: str = field(default_factory=lambda: f"{MAKER} {version('worldsim-dit')}")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", self.prompt[:MOST_PROMPT])
 
     @property
     def source(self) -> str:

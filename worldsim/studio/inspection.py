@@ -185,8 +185,8 @@ def _signed(signed: Any) -> str:
 def _judged(judged: Mapping[str, Any] | None) -> str:
     if judged is None:
         return "does not look at film strips"
-    looks = "dreamed" if judged["dreamed"] else "recorded"
-    return f"if this is {STUDIO}, it looks {looks} (score {judged['score']:.1f}, dreamed from {judged['threshold']:.1f} on)"
+    looks = f"looks dreamed by {STUDIO}" if judged["dreamed"] else f"sees no trace of {STUDIO}, the one world that it knows"
+    return f"{looks} (score {judged['score']:.1f}; dreams are above {judged['threshold']:.1f})"
 
 
 def _text(value: object) -> str:
