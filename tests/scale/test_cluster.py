@@ -42,7 +42,9 @@ def test_nothing_is_opened_unless_asked_for() -> None:
         assert cluster is None
 
 
-@pytest.mark.parametrize("wrong", [("10.0.0.1",), ("ray://host:10001",), ("auto", "toy/dodge"), ("toy/dodge",), ("",)])
+@pytest.mark.parametrize(
+    "wrong", [("10.0.0.1",), ("host:70000",), ("ray://host:10001",), ("auto", "toy/dodge"), ("toy/dodge",), ("",)]
+)
 def test_addresses_are_checked(wrong: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"ray was .*; give HOST:PORT, auto, local or nothing"):
         RayOptions(ray=wrong)

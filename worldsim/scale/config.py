@@ -56,4 +56,5 @@ NO_RAY = RayOptions()
 
 
 def _is_address(text: str) -> bool:
-    return text in NAMED or re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", text) is not None
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    return text in NAMED or (found is not None and 0 < int(found[1]) < 2**16)
