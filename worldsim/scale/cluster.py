@@ -211,6 +211,8 @@ def opened(options: RayOptions) -> Iterator[Cluster | None]:
 def _connect(ray: Any, given: str | None) -> None:
     named = os.environ.get("RAY_ADDRESS", "")
     address = given or named or "local"
+    if address == "auto":
+        address = _started_here() or address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     # The second: what gets no GPU sees none.
     there = {"PYTHONPATH": os.pathsep.join(_own_paths()), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
@@ -219,13 +221,13 @@ def _connect(ray: Any, given: str | None) -> None:
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
-        _check_answers(_started_here() if address == "auto" else address)
+        _check_answers(address)
         ray.init(address=address, **quiet, **own)
     except (OSError, RuntimeError, ValueError) as error:
-        where = f"ray was {address!r}" if given or not named else f"RAY_ADDRESS was {address!r}"
+        where = f"RAY_ADDRESS was {named!r}" if named and not given else f"ray was {given or address!r}"
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ScaleError(
-            f"{where}; no cluster can be used there ({str(error).strip().splitlines()[0]}). Start one with `ray start --head`, "
-            "or give --ray local."
+            f"{where}; no cluster can be used there ({why}). Start one with `ray start --head`, or give --ray local."
         ) from error
     finally:
         if main and before is not None:
