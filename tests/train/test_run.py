@@ -169,9 +169,12 @@ def test_killed_training_resumes_from_its_checkpoint(square: Path, tmp_path: Pat
 
 def test_imagined_pasts_come_last(square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    monkeypatch.setattr(
-        stages, "imagine_context", lambda *given: steps.append(given[-1] % stages.SEEDS) or imagine_context(*given)
-    )
+
+    def record(*given: Any) -> Any:
+        steps.append(given[-1] % stages.SEEDS)
+        return imagine_context(*given)
+
+    monkeypatch.setattr(stages, "imagine_context", record)
     stage = replace(CONFIG.dynamics, imagined_share=0.25, objective=replace(CONFIG.dynamics.objective, copies=1))
     train(replace(CONFIG, dynamics=stage), square, tmp_path, budget=80 * STEP, device="cpu", compiled=False)
     assert steps == list(range(steps[0], steps[-1] + 1)), "from some step on, in every one"
