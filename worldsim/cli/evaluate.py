@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,23 +10,19 @@ from worldsim.cli.options import FLAT, NO_OUTPUT, Output, existing_data, folder_
 from worldsim.errors import ConfigError
 from worldsim.eval.config import EvalConfig, EvalOptions, ReplayConfig
 from worldsim.scale.config import NO_RAY, RayOptions
-from worldsim.studio.config import StudioEvalConfig
+from worldsim.studio.config import StudioCounts, StudioEvalConfig
 
-DEFAULT, MADE = EvalConfig(), StudioEvalConfig()
+DEFAULT, MADE = EvalConfig(), StudioCounts()
 
 
 def evaluate(
     options: Annotated[EvalOptions, FLAT],
     config: Annotated[EvalConfig, FLAT] = DEFAULT,
-    made: StudioEvalConfig = MADE,
+    made: StudioCounts = MADE,
     ray: Annotated[RayOptions, FLAT] = NO_RAY,
     output: Annotated[Output, FLAT] = NO_OUTPUT,
 ) -> None:
-    """Measures a world.
-
-    Args:
-        made: with --studio, how much of each task is measured.
-    """
+    """Measures a world."""
     from worldsim.envs.games import folder_of_game
     from worldsim.eval.report import draw
     from worldsim.eval.report import evaluate as run
@@ -55,13 +51,14 @@ def evaluate(
             run(options.world, data, out, config=config, device=options.device, json=output.json, cluster=cluster)
 
 
-def measure_studio(options: EvalOptions, config: EvalConfig, made: StudioEvalConfig, output: Output) -> None:
+def measure_studio(options: EvalOptions, config: EvalConfig, made: StudioCounts, output: Output) -> None:
     """Measures the tasks of the studio."""
     from worldsim.studio.data_config import StudioCollectConfig
     from worldsim.studio.evaluate import evaluate_studio
     from worldsim.studio.train import held_out_of
 
-    measured = replace(made, clips=config.clips, num_steps=config.num_steps or made.num_steps, seed=config.seed)
+    num_steps = config.num_steps or StudioEvalConfig.num_steps
+    measured = StudioEvalConfig(**vars(made), clips=config.clips, num_steps=num_steps, seed=config.seed)
     data = existing_data(options.data, held_out_of(StudioCollectConfig().out))
     out = options.out or Path("runs/eval/studio")
     output.write(evaluate_studio(options.world, data, out, measured, options.device))

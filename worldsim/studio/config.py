@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Positional, arg
 
 from worldsim.choices import LARGEST_SEED, Device, Runtime
 from worldsim.errors import ConfigError, FileError, check_int, check_number, shown
@@ -255,12 +255,11 @@ class EditConfig:
 
 
 @dataclass(frozen=True)
-class StudioEvalConfig:
-    """How much is measured of a world that reads prompts.
+class StudioCounts:
+    """With --studio: how much of each task is measured.
 
     Attributes:
-        clips: held-out clips that are extended, connected and looped; --clips.
-        frames: that are made of each.
+        frames: that are made of each clip.
         prompts: held-out prompts.
         edits: clips that are made anew.
         revisits: turns away and back, compared with the game at the same pose; 0 for none, such as where the game is missing.
@@ -268,12 +267,9 @@ class StudioEvalConfig:
         acts: clips in which the world plays itself.
         sized: clips at each picture size.
         strengths: of those edits.
-        num_steps: network calls per window; --num-steps.
         guidance: how closely prompts are followed.
-        seed: of clips, prompts and noise; --seed.
     """
 
-    clips: Suppress[int] = 24
     frames: int = 12
     prompts: int = 96
     edits: int = 12
@@ -282,19 +278,37 @@ class StudioEvalConfig:
     acts: int = 40
     sized: int = 24
     strengths: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)
-    num_steps: Suppress[int] = 16
     guidance: float = 2.0
-    seed: Suppress[int] = 0
 
     def __post_init__(self) -> None:
-        for name in ("clips", "frames", "prompts", "edits", "num_steps"):
-            check_int(name, getattr(self, name), 2 if name == "clips" else 1)
+        for name in ("frames", "prompts", "edits"):
+            check_int(name, getattr(self, name), 1)
         for name in ("revisits", "pasts", "acts", "sized"):
             check_int(name, getattr(self, name), 0)
         check_number("guidance", self.guidance, 0, MOST_GUIDANCE)
-        check_int("seed", self.seed, 0, LARGEST_SEED)
         for strength in self.strengths:
             check_number("strengths", strength, 0.01, 1)
+
+
+@dataclass(frozen=True)
+class StudioEvalConfig(StudioCounts):
+    """How much is measured of a world that reads prompts, and from which seed.
+
+    Attributes:
+        clips: held-out clips that are extended, connected and looped.
+        num_steps: network calls per window.
+        seed: of clips, prompts and noise.
+    """
+
+    clips: int = 24
+    num_steps: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_int("clips", self.clips, 2)
+        check_int("num_steps", self.num_steps, 1)
+        check_int("seed", self.seed, 0)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

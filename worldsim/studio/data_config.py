@@ -161,6 +161,8 @@ class GalleryConfig:
         out: folder of the page and its clips.
         seed: of the recordings and the noise.
         device: where the world runs.
+        c2pa: sign a manifest in each clip, which says that it is generated; the metadata say so, too. There is no watermark, as
+            half of each picture is the game's.
     """
 
     world: Positional[Annotated[str, arg(metavar="WORLD")]] = "doom/studio"
@@ -168,6 +170,7 @@ class GalleryConfig:
     out: Path = Path("gallery")
     seed: int = 0
     device: Device = "auto"
+    c2pa: bool = True
 
     def __post_init__(self) -> None:
         check_int("seed", self.seed, 0, LARGEST_SEED)

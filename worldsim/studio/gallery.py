@@ -64,9 +64,9 @@ def make_gallery(config: GalleryConfig) -> list[Piece]:
     pieces = list(tqdm(prompted(studio, shown, config.seed), desc="prompts", total=len(shown), unit="clip"))
     pieces += tqdm(joined(studio, held, config.seed), desc="tasks", unit="clip")
     config.out.mkdir(parents=True, exist_ok=True)
-    claim = claim_of(studio.world, config.seed, composite=True)
+    claim, marks = claim_of(studio.world, config.seed, composite=True), MarkOptions(config.c2pa, watermark=False)
     for piece in pieces:
-        with ClipWriter(config.out / f"{piece.name}.gif", studio.config.fps, SCALE, claim, MarkOptions(watermark=False)) as clip:
+        with ClipWriter(config.out / f"{piece.name}.gif", studio.config.fps, SCALE, claim, marks) as clip:
             for frame in beside(piece.real, piece.made):
                 clip.append(frame)
     about = "" if studio.world.folder is None else f" (hash {world_hash(studio.world.folder)[:8]})"
