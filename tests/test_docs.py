@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORTER = {
     "num_envs=32": "num_envs=2",
     'world="atari/pong/world"': "world=TINY_WORLD",
-    '"runs/doom/studio/world"': "TINY_STUDIO",
+    'from_pretrained("doom/studio")': "from_pretrained(TINY_STUDIO)",
 }
 
 

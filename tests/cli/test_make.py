@@ -91,7 +91,6 @@ def test_clips_say_what_they_are_and_given_frames_stay(tiny_studio_path: Path, t
 
 def test_what_is_wrong_is_one_line(failure: Failure, tiny_studio_path: Path) -> None:
     world = ("--world", str(tiny_studio_path))
-    assert "does not come with the package yet; train it with worldsim train doom/studio" in failure("generate", "a room")
     assert "ends in .mp4 or .gif or .png" in failure("generate", *world, "--out", "clip.avi")
     assert "there is no file no.png" in failure("animate", "no.png", *world)
     assert "give a multiple of 16" in failure("image", "a room", "--size", "50x32", *world)

@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 import worldsim  # noqa: F401 (registers)
 from worldsim.envs.dream import DreamEnv
-from worldsim.envs.games import GAMES
+from worldsim.envs.games import GAMES, find_game
 from worldsim.envs.registration import env_id
 from worldsim.errors import WorldError
 from worldsim.world import find_world, read_config
@@ -51,7 +51,8 @@ def test_any_folder_becomes_an_environment_with_or_without_the_prefix(tiny_world
 def test_specs_say_when_an_episode_ends_and_when_a_game_is_solved() -> None:
     for name in shipped_worlds():
         for id in (env_id(name), env_id(name, real=True)):
-            assert gymnasium.spec(id).max_episode_steps == 2100 // read_config(find_world(name)).frame_skip
+            config = read_config(find_world(name))
+            assert gymnasium.spec(id).max_episode_steps == find_game(config.game).max_tics // config.frame_skip
     for game, solved in (("doom/take-cover", 750.0), ("toy/dodge", 180.0), ("doom/my-way-home", None)):
         assert gymnasium.spec(env_id(game, real=True)).reward_threshold == solved
 

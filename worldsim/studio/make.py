@@ -14,7 +14,6 @@ from worldsim.files import read_text
 from worldsim.studio import tasks
 from worldsim.studio.clip import check_clip
 from worldsim.studio.config import (
-    STUDIO,
     AnimateConfig,
     ConnectConfig,
     EditConfig,
@@ -29,7 +28,6 @@ from worldsim.studio.pictures import read_clip, read_picture, sized
 from worldsim.studio.pipeline import OVERLAP, POLICY, Made, Studio
 from worldsim.studio.tasks import Canvas
 from worldsim.world import find_world, read_config
-from worldsim.worlds import shipped_worlds
 
 DRAFT_CALLS = 4  # times fewer in a draft
 SHORT = 6  # words; a prompt with fewer is expanded
@@ -93,24 +91,6 @@ def edit(config: EditConfig, options: MakeOptions) -> Path:
         return write(make(studio, tasks.edit(clip, config.strength), options), options)
 
 
-def find_studio(name: str) -> Path:
-    """Folder of a world by name; that of the studio is also looked for where `worldsim train` writes it.
-
-    Raises:
-        StudioError: if it is not there yet.
-        WorldError: if there is no such world.
-    """
-    trained = Path("runs") / STUDIO / "world"
-    if name != STUDIO or name in shipped_worlds():
-        return find_world(name)
-    if not trained.is_dir():
-        raise StudioError(
-            f"{STUDIO} does not come with the package yet; train it with worldsim train {STUDIO}, or name another world "
-            "with --world."
-        )
-    return trained
-
-
 @contextmanager
 def opened(options: MakeOptions, size: str | None, source: str | None, frames: int) -> Iterator[tuple[Studio, tuple[int, int]]]:
     """Checks where the clip goes, then loads the world.
@@ -124,7 +104,7 @@ def opened(options: MakeOptions, size: str | None, source: str | None, frames: i
     Yields:
         The studio, and `(width, height)` of the clip.
     """
-    folder = find_studio(options.world)
+    folder = find_world(options.world)
     config = read_config(folder)
     usual, factor = (config.width, config.height), config.tokenizer.factor
     wanted = parse_size(size)
