@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from worldsim.cli.options import FLAT, NO_OUTPUT, Output
@@ -91,19 +90,17 @@ def study(config: Annotated[StudyConfig, FLAT], output: Annotated[Output, FLAT] 
 def detector(config: Annotated[DetectorConfig, FLAT] = DETECTOR, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Trains and measures the detector of dreams."""
     from worldsim.studio.detecting import format_measured, make_detector
-    from worldsim.studio.make import find_studio
 
-    figures = make_detector(replace(config, world=str(find_studio(config.world))))
+    figures = make_detector(config)
     print(format_measured(figures))
     output.write(figures)
 
 
 def watermark(config: Annotated[WatermarkConfig, FLAT] = WATERMARK, output: Annotated[Output, FLAT] = NO_OUTPUT) -> None:
     """Measures the watermark."""
-    from worldsim.studio.make import find_studio
     from worldsim.studio.watermarking import format_measured, measure_watermark
 
-    figures = measure_watermark(replace(config, world=str(find_studio(config.world))))
+    figures = measure_watermark(config)
     print(format_measured(figures))
     output.write(figures)
 
