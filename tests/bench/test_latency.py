@@ -11,8 +11,9 @@ import pytest
 
 from worldsim.bench import display
 from worldsim.bench.config import LatencyConfig
-from worldsim.bench.display import INSTALL, check_display, virtual_screen
-from worldsim.bench.latency import Line, bench_latency, format_latencies
+from worldsim.bench.display import INSTALL, Watch, check_display, virtual_screen
+from worldsim.bench.latency import Line, bench_latency, format_latencies, time_presses
+from worldsim.bench.page import survived
 from worldsim.cli import main
 from worldsim.errors import DisplayError, GameError, WorldError, WorldsimError
 
@@ -84,6 +85,38 @@ def test_a_line_is_held_while_its_pixels_are_bright() -> None:
     assert not line.is_held(), "other pixels do not count"
     pixels[1:3, 3] = 235
     assert line.is_held()
+
+
+class Keyboard:
+    """A line that shows a key at once."""
+
+    held = False
+
+    def key(self, name: str, down: bool) -> None:
+        self.held = down
+
+    def is_held(self) -> bool:
+        return self.held
+
+
+def test_presses_in_whose_time_an_episode_ends_are_repeated() -> None:
+    keyboard, frames = Keyboard(), iter([5, 9, None, 3, 7, 1, 2, 2])  # before and after each press
+    watch = Watch(lambda: None, lambda: next(frames))
+    times = time_presses(keyboard, keyboard, "a", LatencyConfig(presses=2), 1e-4, watch)  # type: ignore[arg-type]
+    assert len(times) == 2 and next(frames, "no more") == "no more"
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ("dream\nscore 1.0, 17 frames\n17 of 17.5 frames/s\nheld: a", 17),
+        ("dream, paused\n1 frame\n9 of 17.5 frames/s", 1),
+        ("dream\nscore 8.0, 4 frames, over\n9 of 17.5 frames/s", None),
+        ("", None),
+    ],
+)
+def test_the_page_says_how_long_an_episode_lasts(figures: str, expected: int | None) -> None:
+    assert survived(figures) == expected
 
 
 def test_what_cannot_be_measured_is_said_first(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,24 @@ def check_display() -> None:
     missing += [f"lib{name}" for name in ("X11", "Xtst") if ctypes.util.find_library(name) is None]
     if missing:
         raise DisplayError(f"{', '.join(missing)} not found; {INSTALL}.")
+
+
+def going_on() -> int:
+    """Of players of whom no more than the screen is known."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a player on a screen is watched.
+
+    Attributes:
+        alive: raises once it has ended.
+        survived: frames since the start of the episode; None while it is over.
+    """
+
+    alive: Callable[[], None]
+    survived: Callable[[], int | None] = going_on
 
 
 class VirtualScreen:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from worldsim.bench.chromium import check_browser
 from worldsim.bench.config import LatencyConfig
-from worldsim.bench.display import VirtualScreen, check_display, virtual_screen
+from worldsim.bench.display import VirtualScreen, Watch, check_display, virtual_screen
 from worldsim.bench.page import page_player
 from worldsim.bench.stream import format_machine
 from worldsim.envs.games import recorded_game
@@ -68,13 +68,13 @@ def bench_latency(config: LatencyConfig) -> dict[str, Any]:
 def measure_source(config: LatencyConfig, world: WorldConfig, source: str, key: str) -> dict[str, Any]:
     """Figures of the dream or the real game."""
     player = page_player if config.browser else _player
-    with virtual_screen() as screen, player(config, screen) as alive:
-        _open(screen, alive)
+    with virtual_screen() as screen, player(config, screen) as watch:
+        _open(screen, watch.alive)
         if source == "real":
             _press(screen, "Tab")
             time.sleep(5)  # the game starts
-        line = find_line(screen, key, max(0.4, 3 / world.fps), alive)
-        times = time_presses(line, screen, key, config, 1 / world.fps, alive)
+        line = find_line(screen, key, max(0.4, 3 / world.fps), watch.alive)
+        times = time_presses(line, screen, key, config, 1 / world.fps, watch)
     milliseconds = {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in PERCENTILES}
     return {
         "world": config.world,
@@ -138,20 +138,24 @@ def find_line(screen: VirtualScreen, key: str, pause: float, alive: Callable[[],
     raise WorldsimError(f"nothing in the window follows the key {key!r}; give another --key that the world listens to.")
 
 
-def time_presses(
-    line: Line, screen: VirtualScreen, key: str, config: LatencyConfig, period: float, alive: Callable[[], None]
-) -> list[float]:
-    """Seconds from each press to the picture that shows it; presses come at any moment of a frame's `period`."""
+def time_presses(line: Line, screen: VirtualScreen, key: str, config: LatencyConfig, period: float, watch: Watch) -> list[float]:
+    """Seconds from each press to the picture that shows it; presses come at any moment of a frame's `period`.
+
+    A press in whose time an episode ended, as far as that is known, does not count, and is repeated: until another begins, no
+    picture comes.
+    """
     pauses = random.Random(config.seed)
-    times = []
-    for _ in range(config.presses):
+    times: list[float] = []
+    while len(times) < config.presses:
         time.sleep((2 + pauses.random()) * period)
-        begun = time.perf_counter()
+        before, begun = watch.survived(), time.perf_counter()
         screen.key(key, True)
-        _until(line.is_held, alive)
-        times.append(time.perf_counter() - begun)
+        _until(line.is_held, watch.alive)
+        seconds, after = time.perf_counter() - begun, watch.survived()
+        if before is not None and after is not None and after >= before:
+            times.append(seconds)
         screen.key(key, False)
-        _until(lambda: not line.is_held(), alive)
+        _until(lambda: not line.is_held(), watch.alive)
     return times
 
 
@@ -208,8 +212,8 @@ def _is_playable(world: WorldConfig, must: bool) -> bool:
 
 
 @contextmanager
-def _player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Callable[[], None]]:
-    """`worldsim play` on a screen; gives a function that raises once it has ended."""
+def _player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Watch]:
+    """`worldsim play` on a screen."""
     command = [sys.executable, "-m", "worldsim", "play", str(find_world(config.world).resolve())]
     command += ["--device", config.device, "--runtime", config.runtime]
     with tempfile.TemporaryDirectory(prefix="worldsim-") as folder, (Path(folder) / "said").open("w+") as said:
@@ -223,7 +227,7 @@ def _player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Callable[[
                 raise WorldsimError(f"worldsim play {config.world} ended: {lines[-1]}")
 
         try:
-            yield alive
+            yield Watch(alive)
         finally:
             player.terminate()
             player.wait()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from worldsim.bench.chromium import open_browser
 from worldsim.bench.config import LatencyConfig
-from worldsim.bench.display import SIZE, VirtualScreen
+from worldsim.bench.display import SIZE, VirtualScreen, Watch
 from worldsim.errors import WorldsimError
 from worldsim.world import find_world
 
@@ -20,9 +21,12 @@ BEGINS = 300.0  # seconds in which the first frame is there
 HIDE_HELP = "document.querySelector('#help').hidden || document.querySelector('[data-command=show_help]').click()"
 
 
+FIGURES = "document.querySelector('#figures').textContent"
+
+
 @contextmanager
-def page_player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Callable[[], None]]:
-    """A server, and a browser that plays on it and fills the screen; gives a function that raises once one of them has ended.
+def page_player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Watch]:
+    """A server, and a browser that plays on it and fills the screen.
 
     Raises:
         DisplayError: without Chromium.
@@ -50,7 +54,13 @@ def page_player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Callab
                 browser.wait_for("document.querySelector('#figures').textContent.includes('held')", BEGINS)
                 browser.evaluate(HIDE_HELP)
                 browser.evaluate("document.querySelector('#stage').focus()")
-                yield alive
+                yield Watch(alive, lambda: survived(str(browser.evaluate(FIGURES))))
         finally:
             server.terminate()
             server.communicate()
+
+
+def survived(figures: str) -> int | None:
+    """Frames since the start of the episode, as the page says; None once it is over, when nothing shows a key."""
+    frames = re.search(r"([0-9]+) frames?(, over)?$", figures, re.MULTILINE)
+    return None if frames is None or frames[2] else int(frames[1])
