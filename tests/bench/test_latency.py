@@ -13,7 +13,6 @@ from worldsim.bench import display
 from worldsim.bench.config import LatencyConfig
 from worldsim.bench.display import INSTALL, Watch, check_display, virtual_screen
 from worldsim.bench.latency import Line, bench_latency, format_latencies, time_presses
-from worldsim.bench.page import survived
 from worldsim.cli import main
 from worldsim.errors import DisplayError, GameError, WorldError, WorldsimError
 
@@ -100,23 +99,10 @@ class Keyboard:
 
 
 def test_presses_in_whose_time_an_episode_ends_are_repeated() -> None:
-    keyboard, frames = Keyboard(), iter([5, 9, None, 3, 7, 1, 2, 2])  # before and after each press
+    keyboard, frames = Keyboard(), iter([5, 5, None, 6, 6, 7, 7, 7])  # before and after each press
     watch = Watch(lambda: None, lambda: next(frames))
     times = time_presses(keyboard, keyboard, "a", LatencyConfig(presses=2), 1e-4, watch)  # type: ignore[arg-type]
     assert len(times) == 2 and next(frames, "no more") == "no more"
-
-
-@pytest.mark.parametrize(
-    ("figures", "expected"),
-    [
-        ("dream\nscore 1.0, 17 frames\n17 of 17.5 frames/s\nheld: a", 17),
-        ("dream, paused\n1 frame\n9 of 17.5 frames/s", 1),
-        ("dream\nscore 8.0, 4 frames, over\n9 of 17.5 frames/s", None),
-        ("", None),
-    ],
-)
-def test_the_page_says_how_long_an_episode_lasts(figures: str, expected: int | None) -> None:
-    assert survived(figures) == expected
 
 
 def test_what_cannot_be_measured_is_said_first(tiny_world_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

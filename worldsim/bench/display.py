@@ -36,7 +36,7 @@ def check_display() -> None:
         raise DisplayError(f"{', '.join(missing)} not found; {INSTALL}.")
 
 
-def going_on() -> int:
+def no_end() -> int:
     """Of players of whom no more than the screen is known."""
     return 0
 
@@ -47,11 +47,11 @@ class Watch:
 
     Attributes:
         alive: raises once it has ended.
-        survived: frames since the start of the episode; None while it is over.
+        ends: of episodes, so far; None while one is over and the next has not begun.
     """
 
     alive: Callable[[], None]
-    survived: Callable[[], int | None] = going_on
+    ends: Callable[[], int | None] = no_end
 
 
 class VirtualScreen:

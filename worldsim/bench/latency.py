@@ -34,7 +34,7 @@ from worldsim.world import find_world, read_config
 from worldsim.world.config import WorldConfig
 
 OPENS, TEACHES, CHANGES = 300.0, 180.0, 30.0  # seconds in which a window opens, its line is found, and a key shows
-TEACHING = 3  # long presses that teach where the picture changes
+TEACHING, SLOWEST = 3, 1.0  # long presses that teach where the picture changes; and seconds that each of them takes at most
 BRIGHT, DARK = 140, 100  # text, and what lies behind it
 POLL = 0.0005  # seconds between two looks at the screen
 PERCENTILES = (50, 90, 99)
@@ -73,7 +73,7 @@ def measure_source(config: LatencyConfig, world: WorldConfig, source: str, key: 
         if source == "real":
             _press(screen, "Tab")
             time.sleep(5)  # the game starts
-        line = find_line(screen, key, max(0.4, 3 / world.fps), watch.alive)
+        line = find_line(screen, key, max(0.4, 3 / world.fps), watch)
         times = time_presses(line, screen, key, config, 1 / world.fps, watch)
     milliseconds = {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in PERCENTILES}
     return {
@@ -106,15 +106,15 @@ class Line:
         return bool(self.pixels[self.rows, self.columns, 1].mean() > (BRIGHT + DARK) / 2)
 
 
-def find_line(screen: VirtualScreen, key: str, pause: float, alive: Callable[[], None]) -> Line:
+def find_line(screen: VirtualScreen, key: str, pause: float, watch: Watch) -> Line:
     """Holds and releases a key a few times, and keeps the pixels that follow it without exception.
 
     Args:
         screen: with the window.
         key: to press.
         pause: seconds after which a key has certainly reached the picture; prolonged while there are no such pixels,
-            as while the help covers them.
-        alive: raises if the player has ended.
+            as while the help covers them. Rounds in which an episode ended do not count.
+        watch: of the player.
 
     Raises:
         WorldsimError: if no pixel follows the key.
@@ -122,20 +122,27 @@ def find_line(screen: VirtualScreen, key: str, pause: float, alive: Callable[[],
     deadline = time.monotonic() + TEACHES
     while time.monotonic() < deadline:
         low = np.full(screen.pixels.shape[:2], 255, np.uint8)
-        high = np.zeros_like(low)
+        high, before = np.zeros_like(low), watch.ends()
         for down in (True, False) * TEACHING:
             screen.key(key, down)
             time.sleep(pause)
             for _ in range(5):
-                alive()
+                watch.alive()
                 green = screen.pixels[..., 1]  # text is white
                 low, high = (np.minimum(low, green), high) if down else (low, np.maximum(high, green))
                 time.sleep(0.03)
         rows, columns = np.nonzero((low > BRIGHT) & (high < DARK))
+        if not went_on(before, watch.ends()):  # other things changed too
+            continue
         if len(rows):
             return Line(screen.pixels, rows[:64], columns[:64])
-        pause = min(2 * pause, CHANGES / 3)
+        pause = min(2 * pause, SLOWEST)
     raise WorldsimError(f"nothing in the window follows the key {key!r}; give another --key that the world listens to.")
+
+
+def went_on(before: int | None, after: int | None) -> bool:
+    """Whether no episode ended between two looks at how many had ended."""
+    return before is not None and before == after
 
 
 def time_presses(line: Line, screen: VirtualScreen, key: str, config: LatencyConfig, period: float, watch: Watch) -> list[float]:
@@ -148,11 +155,11 @@ def time_presses(line: Line, screen: VirtualScreen, key: str, config: LatencyCon
     times: list[float] = []
     while len(times) < config.presses:
         time.sleep((2 + pauses.random()) * period)
-        before, begun = watch.survived(), time.perf_counter()
+        before, begun = watch.ends(), time.perf_counter()
         screen.key(key, True)
         _until(line.is_held, watch.alive)
-        seconds, after = time.perf_counter() - begun, watch.survived()
-        if before is not None and after is not None and after >= before:
+        seconds, after = time.perf_counter() - begun, watch.ends()
+        if went_on(before, after):
             times.append(seconds)
         screen.key(key, False)
         _until(lambda: not line.is_held(), watch.alive)

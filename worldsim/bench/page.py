@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,16 @@ BEGINS = 300.0  # seconds in which the first frame is there
 HIDE_HELP = "document.querySelector('#help').hidden || document.querySelector('[data-command=show_help]').click()"
 
 
-FIGURES = "document.querySelector('#figures').textContent"
+# Counts the ends of episodes, as the page shows them.
+COUNT = """
+window.ends = 0; window.over = false;
+new MutationObserver(() => {
+  const over = document.querySelector("#figures").textContent.includes(", over");
+  if (over && !window.over) window.ends += 1;
+  window.over = over;
+}).observe(document.querySelector("#figures"), { childList: true, characterData: true, subtree: true });
+"""
+ENDS = "window.over ? null : window.ends"
 
 
 @contextmanager
@@ -54,13 +62,8 @@ def page_player(config: LatencyConfig, screen: VirtualScreen) -> Iterator[Watch]
                 browser.wait_for("document.querySelector('#figures').textContent.includes('held')", BEGINS)
                 browser.evaluate(HIDE_HELP)
                 browser.evaluate("document.querySelector('#stage').focus()")
-                yield Watch(alive, lambda: survived(str(browser.evaluate(FIGURES))))
+                browser.evaluate(COUNT)
+                yield Watch(alive, lambda: browser.evaluate(ENDS))
         finally:
             server.terminate()
             server.communicate()
-
-
-def survived(figures: str) -> int | None:
-    """Frames since the start of the episode, as the page says; None once it is over, when nothing shows a key."""
-    frames = re.search(r"([0-9]+) frames?(, over)?$", figures, re.MULTILINE)
-    return None if frames is None or frames[2] else int(frames[1])
