@@ -52,7 +52,8 @@ def test_specs_say_when_an_episode_ends_and_when_a_game_is_solved() -> None:
     for name in shipped_worlds():
         for id in (env_id(name), env_id(name, real=True)):
             config = read_config(find_world(name))
-            assert gymnasium.spec(id).max_episode_steps == find_game(config.game).max_tics // config.frame_skip
+            tics = find_game(config.game).max_tics
+            assert tics is not None and gymnasium.spec(id).max_episode_steps == tics // config.frame_skip
     for game, solved in (("doom/take-cover", 750.0), ("toy/dodge", 180.0), ("doom/my-way-home", None)):
         assert gymnasium.spec(env_id(game, real=True)).reward_threshold == solved
 

@@ -73,7 +73,7 @@ def measure_source(config: LatencyConfig, world: WorldConfig, source: str, key: 
         if source == "real":
             _press(screen, "Tab")
             time.sleep(5)  # the game starts
-        line = find_line(screen, key, max(0.4, 3 / world.fps), watch)
+        line = find_line(screen, key, max(0.25, 3 / world.fps), watch)
         times = time_presses(line, screen, key, config, 1 / world.fps, watch)
     milliseconds = {f"p{q}": float(np.percentile(times, q)) * 1e3 for q in PERCENTILES}
     return {
