@@ -159,8 +159,8 @@ SEEN = "document.querySelector('#panes canvas').getContext('2d').getImageData(4,
 
 
 @needs_browser
-def test_a_picture_of_the_player_begins_a_dream(shared: Served, browser: Browser) -> None:
-    begin(browser, shared)
+def test_a_picture_of_the_player_begins_a_dream(serve: Serve, browser: Browser) -> None:
+    begin(browser, serve())
     browser.press("KeyP")
     browser.wait_for("document.querySelector('#figures').textContent.startsWith('dream, paused')")
     browser.evaluate(RED)

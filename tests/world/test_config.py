@@ -47,7 +47,7 @@ def changed(fields: dict[str, Any], path: str, value: Any) -> str:
         ("dynamics.depth", 10**6, r"dynamics\.depth was 1000000; give a whole number from 1 to 512\."),
         ("dynamics.width", "{0.__class__}%s", r"dynamics\.width was '\{0\.__class__\}%s'; give a whole number"),
         ("dynamics.heads", True, r"dynamics\.heads was True; give a whole number"),
-        ("dynamics.heads", 3, r"dynamics\.width was 32; give a multiple of 16 \* heads, 48\."),
+        ("dynamics.heads", 3, r"dynamics\.width was 32; with 3 heads give 48, 96, 192, 384\."),
         ("dynamics.kv_heads", 0, r"dynamics\.kv_heads was 0; give"),
         ("dynamics.window", 4.0, r"dynamics\.window was 4\.0; give a whole number from 1 to 4,096"),
         ("dynamics.reward_bins", 40, r"dynamics\.reward_bins was 40; give an odd number"),
@@ -164,7 +164,7 @@ def test_any_config_loads_or_is_refused(copy: Path, fields: dict[str, Any], data
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DiTConfig(width=100), "^width was 100; give a multiple of 16"),
+        (lambda: DiTConfig(width=100), "^width was 100; with 4 heads give 64, 128, 256, 512"),
         (lambda: NoiseConfig(finest=3), "^finest was 3; give a power of two"),
         (lambda: NoiseConfig(ramp=float("nan")), "^ramp was nan; give a number of at least 0 and at most 1"),
         (lambda: NoiseConfig(context_share=0.6, pure_share=0.6), "^pure_share was 0.6; with context_share, 0.6"),
