@@ -214,6 +214,17 @@ def test_the_page_comes_back_after_a_lost_connection(shared: Served, browser: Br
 
 
 @needs_browser
+def test_who_leaves_the_page_leaves_the_world(serve: Serve, browser: Browser) -> None:
+    served = serve()
+    begin(browser, served)
+    browser.open("about:blank")
+    deadline = time.monotonic() + 60
+    while served.figure("worldsim_connections") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert served.figure("worldsim_connections") == 0
+
+
+@needs_browser
 def test_shipped_worlds_are_in_the_menu(serve: Serve, browser: Browser) -> None:
     served = serve("doom/take-cover", "doom/take-cover-strip")
     browser.open(served.address)

@@ -9,6 +9,8 @@ export class Connection {
     this.tries = 0;
     this.wanted = true;
     this.beat = setInterval(() => this.send({ type: "ping", at: Math.round(performance.now()) }), 1000);
+    this.leave = () => this.socket.close(1000); // a page that is kept for "back" would keep the place, too
+    addEventListener("pagehide", this.leave);
     this.open();
   }
 
@@ -55,6 +57,7 @@ export class Connection {
 
   close() {
     this.wanted = false;
+    removeEventListener("pagehide", this.leave);
     clearInterval(this.beat);
     clearTimeout(this.timer);
     this.socket.close(1000);
