@@ -180,7 +180,7 @@ def open_browser(
     """Starts a Chromium of its own, with nothing kept from before, and ends it.
 
     Args:
-        address: of the first page.
+        address: of the first page; with a window one that begins with http.
         environment: with the display to open a window on, which fills it; None for no window.
         size: of the page, in pixels.
 
@@ -192,7 +192,8 @@ def open_browser(
     from websockets.sync.client import connect
 
     with tempfile.TemporaryDirectory(prefix="worldsim-", ignore_cleanup_errors=True) as folder:
-        window = ["--app=about:blank", "--window-position=0,0"] if environment else ["--headless=new", "about:blank"]
+        # A window without an address bar, which would take the keys; for that the address has to be one of the web.
+        window = [f"--app={address}", "--window-position=0,0"] if environment else ["--headless=new", "about:blank"]
         flags = [*FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
         where = [f"--user-data-dir={folder}", "--remote-debugging-port=0", f"--window-size={size[0]},{size[1]}"]
         command = [find_chromium(), *flags, *where, *window]
@@ -204,7 +205,8 @@ def open_browser(
             with connect(endpoint, max_size=None, compression=None, open_timeout=STARTS) as socket:
                 browser = Browser(socket)
                 try:
-                    browser.open(address)
+                    if not environment:
+                        browser.open(address)
                     yield browser
                 finally:
                     with suppress(WorldsimError, OSError, ConnectionClosed):
