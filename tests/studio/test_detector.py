@@ -37,5 +37,5 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "b.safetensors").write_bytes(b"junk")
     with pytest.raises(WorldError, match=r"b\.safetensors"):
         Detector.load(tmp_path / "b.safetensors")
-    with pytest.raises(WorldError, match="holds no detector; train one with worldsim studio detector"):
+    with pytest.raises(WorldError, match="holds no detector of this version; train one with worldsim studio detector"):
         Detector.load(SHIPPED / "judge.safetensors")

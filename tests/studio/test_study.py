@@ -38,8 +38,8 @@ def test_a_world_is_compared_at_each_budget_and_a_second_run_trains_nothing(
     assert list(figures["trials"]) == ["small-0.2s", "small-0.3s"]
     assert all(trial["parameters"] > 0 and np.isfinite(trial["loss"]) for trial in figures["trials"].values())
     assert "held-out loss" in format_study(figures)
-    assert "minutes of training" in "".join(ElementTree.parse(tmp_path / "out" / "study.svg").getroot().itertext())
-    assert (tmp_path / "out" / "study.png").exists()
+    assert "minutes of training" in "".join(ElementTree.parse(tmp_path / "out" / "scaling" / "study.svg").getroot().itertext())
+    assert (tmp_path / "out" / "scaling" / "study.png").exists()
     monkeypatch.setattr(study, "train_trial", lambda *given: pytest.fail("trained again"))
     again = run_study({"small": CONFIG}, config)["trials"]
     assert [(key, trial["loss"]) for key, trial in again.items()] == [
@@ -50,7 +50,7 @@ def test_a_world_is_compared_at_each_budget_and_a_second_run_trains_nothing(
 def test_squares_are_the_middle_of_frames(data: Path, tiny_studio_path: Path, tmp_path: Path) -> None:
     config = StudyConfig("shapes", str(tiny_studio_path), data, tmp_path / "out", ("0.2s", "9s"), device="cpu")
     figures = run_study({"native": CONFIG, "square": replace(CONFIG, square=True)}, config)
-    assert list(figures["trials"]) == ["native-0.2s", "square-0.2s"] and not (tmp_path / "out" / "study.svg").exists()
+    assert list(figures["trials"]) == ["native-0.2s", "square-0.2s"] and not (tmp_path / "out" / "shapes" / "study.svg").exists()
     assert all(np.isfinite(trial["loss"]) for trial in figures["trials"].values())
 
 
@@ -58,6 +58,13 @@ def test_studies_differ_in_one_thing() -> None:
     shapes = studio_study("shapes")
     assert shapes["native"] == doom_studio() and replace(shapes["square"], square=False) == doom_studio()
     assert all(replace(config, model=doom_studio().model) == doom_studio() for config in studio_study("scaling").values())
+
+
+def test_missing_recordings_are_named_before_anything_is_trained(tiny_studio_path: Path, tmp_path: Path) -> None:
+    config = StudyConfig("scaling", str(tiny_studio_path), tmp_path / "none", tmp_path / "out", ("1s",), device="cpu")
+    with pytest.raises(DataError, match=r"no dataset at .*none-eval or in it; record one with worldsim studio collect"):
+        run_study({"small": CONFIG}, config)
+    assert not (tmp_path / "out" / "scaling").exists()
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

@@ -53,9 +53,8 @@ def evaluate(
 
 def measure_studio(options: EvalOptions, config: EvalConfig, made: StudioCounts, output: Output) -> None:
     """Measures the tasks of the studio."""
-    from worldsim.studio.data_config import StudioCollectConfig
+    from worldsim.studio.data_config import StudioCollectConfig, held_out_of
     from worldsim.studio.evaluate import evaluate_studio
-    from worldsim.studio.train import held_out_of
 
     num_steps = config.num_steps or StudioEvalConfig.num_steps
     measured = StudioEvalConfig(**vars(made), clips=config.clips, num_steps=num_steps, seed=config.seed)

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from worldsim.envs.games.studio import KINDS, PLACES, WEAPONS
-from worldsim.errors import DataError, WorldError
-from worldsim.files import write_bytes
+from worldsim.errors import DataError
 from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT, LEFT, RIGHT, SEEN, Scene, Thing, side_of
-from worldsim.world.folder import readable
+from worldsim.studio.weights import load_weights, save_weights
 
 WIDTHS = (32, 64, 64, 128, 128)  # channels of each convolution
 STRIDES = (2, 2, 1, 2, 1)
@@ -127,21 +124,13 @@ class Judge:
         Raises:
             WorldError: if the file is missing, damaged, or of other places and things.
         """
-        path = Path(str(files("worldsim.studio") / WEIGHTS)) if path is None else Path(path)
         net = AttributeNet()
-        with readable(path):
-            state = {name: value.float() for name, value in load_file(path).items()}
-        wanted = {name: value.shape for name, value in net.state_dict().items() if value.is_floating_point()}
-        given = {name: value.shape for name, value in state.items()}
-        if given != wanted or not all(value.isfinite().all() for value in state.values()):
-            raise WorldError(f"{path} holds no judge of these places and things; train one with worldsim studio judge.")
-        net.load_state_dict(state, strict=False)
+        load_weights(net, path, WEIGHTS, "judge")
         return cls(net)
 
     def save(self, path: str | Path) -> None:
         """Writes the weights as bf16 safetensors."""
-        floats = {name: value for name, value in self.net.state_dict().items() if value.is_floating_point()}
-        write_bytes(path, save({name: value.bfloat16().contiguous() for name, value in floats.items()}))
+        save_weights(self.net, path)
 
     @property
     def thresholds(self) -> NDArray[np.float32]:

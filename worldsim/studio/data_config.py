@@ -15,6 +15,11 @@ from worldsim.files import check_writable, check_writable_folder
 from worldsim.train.options import parse_duration
 
 
+def held_out_of(data: Path) -> Path:
+    """Where the held-out recordings of a folder lie: beside it."""
+    return data.with_name(f"{data.name}-eval")
+
+
 @dataclass(frozen=True)
 class StudioCollectConfig:
     """How the studio's data is recorded: one dataset per picture size in a folder, and held-out ones in another.
@@ -110,7 +115,7 @@ class JudgeConfig:
     @property
     def held_out(self) -> Path:
         """Folder of the held-out data."""
-        return self.data.with_name(f"{self.data.name}-eval") if self.eval_data is None else self.eval_data
+        return self.eval_data or held_out_of(self.data)
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class StudyConfig:
             to squares, for the first budget.
         world: whose tokenizer and word vectors all of them use; name, folder or Hub id.
         data: folder of captioned datasets, one for each size of frames; held-out ones lie beside it.
-        out: folder of the runs, the figures, the plot and the sheet.
+        out: folder in which each kind of study has one of its own, with the runs, the figures, the plot and the sheet.
         budgets: of training, such as 5m or 20m.
         prompts: held-out prompts that each world is asked for.
         compile: compile the networks, which takes some minutes of each run beyond its budget.

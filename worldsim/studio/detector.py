@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from worldsim.errors import WorldError
-from worldsim.files import write_bytes
-from worldsim.world.folder import readable
+from worldsim.studio.weights import load_weights, save_weights
 
 WIDTHS, STRIDES = (24, 32, 48, 64), (1, 2, 2, 2)  # channels and stride of each convolution
 PIXELS = 96 * 72  # to which frames are scaled
@@ -64,20 +60,13 @@ class Detector:
         Raises:
             WorldError: if the file is missing or damaged.
         """
-        path = Path(str(files("worldsim.studio") / WEIGHTS)) if path is None else Path(path)
         net = DetectorNet()
-        with readable(path):
-            state = {name: value.float() for name, value in load_file(path).items()}
-        wanted = {name: value.shape for name, value in net.state_dict().items() if value.is_floating_point()}
-        if {name: value.shape for name, value in state.items()} != wanted or not all(v.isfinite().all() for v in state.values()):
-            raise WorldError(f"{path} holds no detector; train one with worldsim studio detector.")
-        net.load_state_dict(state, strict=False)
+        load_weights(net, path, WEIGHTS, "detector")
         return cls(net)
 
     def save(self, path: str | Path) -> None:
         """Writes the weights as bf16 safetensors."""
-        floats = {name: value for name, value in self.net.state_dict().items() if value.is_floating_point()}
-        write_bytes(path, save({name: value.bfloat16().contiguous() for name, value in floats.items()}))
+        save_weights(self.net, path)
 
     @property
     def threshold(self) -> float:

@@ -21,6 +21,7 @@ from worldsim.studio import tasks
 from worldsim.studio.acting import format_acting, measure_acting
 from worldsim.studio.attributes import Judge
 from worldsim.studio.backward import find_pasts, format_backward, measure_backward
+from worldsim.studio.captioning import datasets_in
 from worldsim.studio.captions import read_prompt
 from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.figures import interval, psnr, said
@@ -78,8 +79,7 @@ def evaluate_studio(world: str, data: Path, out: Path, config: StudioEvalConfig,
         figures["hash"] = world_hash(studio.world.folder)
     figures["joins"] = measure_joins(studio, held, config, out)
     print(format_joins(figures["joins"]), flush=True)
-    roots = [root for root in sorted(data.iterdir()) if (root / "meta").is_dir()]
-    judge, shown = Judge.load(), examples(roots, config.prompts, config.seed)
+    judge, shown = Judge.load(), examples(datasets_in(data), config.prompts, config.seed)
 
     def make(prompt: str, frames: int, size: tuple[int, int], seed: int) -> Frames:
         about = {"num_steps": config.num_steps, "guidance": config.guidance, "seed": seed}
@@ -99,7 +99,7 @@ def evaluate_studio(world: str, data: Path, out: Path, config: StudioEvalConfig,
 def measure_understanding(
     studio: Studio, judge: Judge, shown: Sequence[Example], root: Path, config: StudioEvalConfig, out: Path
 ) -> dict[str, Any]:
-    """What the world knows of space, time and deeds: turns away and back, pasts, its own play, and other sizes; each unless its
+    """What the world knows of space, time and actions: turns away and back, pasts, its own play, and other sizes; each unless its
     count is 0.
     """
     figures: dict[str, Any] = {}

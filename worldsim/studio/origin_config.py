@@ -12,6 +12,7 @@ from worldsim.choices import LARGEST_SEED, Device
 from worldsim.errors import check_int
 from worldsim.files import check_writable
 from worldsim.studio.config import STUDIO
+from worldsim.studio.data_config import held_out_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class DetectorConfig:
     @property
     def held_out(self) -> Path:
         """Folder of the held-out data."""
-        return self.data.with_name(f"{self.data.name}-eval") if self.eval_data is None else self.eval_data
+        return self.eval_data or held_out_of(self.data)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.plotting import check_plotting, svg_figure
 from worldsim.studio.attributes import Judge
-from worldsim.studio.data_config import StudyConfig
+from worldsim.studio.captioning import datasets_in
+from worldsim.studio.data_config import StudyConfig, held_out_of
 from worldsim.studio.figures import said
 from worldsim.studio.following import Example, examples, measure_following
 from worldsim.studio.objective import losses, make_clips
@@ -36,7 +37,6 @@ from worldsim.studio.train import (
     encode,
     export,
     find_words,
-    held_out_of,
     name_of,
     open_buckets,
     pick,
@@ -83,16 +83,18 @@ def run_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[s
     Returns:
         "machine", "kind", and under "trials" for each world: its `name`, `seconds`, `parameters`, `loss` on held-out clips of
         native shapes, and what `measure_following` says of it under `following`.
+
+    Raises:
+        WorldsimError: if matplotlib, the world or the recordings are missing; before anything is trained.
     """
     check_plotting()
     begun = load_start(study.world)
     device = pick_device(study.device)
     tokenizer = begun.tokenizer.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    held = held_out_of(study.data)
-    roots = [root for root in sorted(held.iterdir()) if (root / "meta").is_dir()]
-    shown = examples(roots, study.prompts)
+    held, out = held_out_of(study.data), study.out / study.kind
+    shown = examples(datasets_in(held), study.prompts)
     budgets = study.seconds if study.kind == "scaling" else study.seconds[:1]
-    path, clips = study.out / FIGURES, {}
+    path, clips = out / FIGURES, {}
     figures: dict[str, Any] = {"machine": describe_machine(), "kind": study.kind, "trials": {}}
     before = read_json(path)["trials"] if path.exists() else {}
     for seconds in sorted(budgets):
@@ -100,12 +102,12 @@ def run_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[s
             trial = Trial(name, config, seconds)
             dataset = Dataset(held / name_of(config.size), "eval")
             words = find_words(study.world)
-            run = StudioRun(config, words, dataset, study.out / trial.key, device, study.compile, study.out / "latents")
+            run = StudioRun(config, words, dataset, out / trial.key, device, study.compile, out / "latents")
             known = before.get(trial.key) or train_trial(trial, run, study.data, tokenizer) | follow(run, shown)
             figures["trials"][trial.key] = known
             write_json(path, {**figures, "trials": before | figures["trials"]})
             clips[trial.key] = pictured(Studio.from_pretrained(run.folder / "world", study.device), shown)
-    draw(figures, clips, study.out)
+    draw(figures, clips, out)
     return figures
 
 

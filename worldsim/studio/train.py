@@ -22,6 +22,7 @@ from worldsim.model.noise import schedule
 from worldsim.model.sampler import denoise
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.studio.captioning import Captions
+from worldsim.studio.data_config import held_out_of
 from worldsim.studio.objective import StudioObjective, losses, make_clips
 from worldsim.train.checks import check_fields
 from worldsim.train.config import TokenizerStage
@@ -176,11 +177,6 @@ def find_words(start: str | Path | None) -> Words:
     """Word vectors of the world to start from, or those that come with the package."""
     path = WORDS if start is None else find_world(start) / WORDS_FILE
     return Words.load(path)
-
-
-def held_out_of(data: Path) -> Path:
-    """Where the held-out recordings of a folder lie."""
-    return data.with_name(f"{data.name}-eval")
 
 
 def name_of(size: tuple[int, int]) -> str:
