@@ -97,8 +97,8 @@ def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> Train
     """A game in which small things matter, such as the ball of Pong: a mean over pixels hardly sees them, so the few patches
     with the largest errors, where they are, count much more, in the tokenizer's pixels and in the dynamics' latents. At last
     the dynamics sees pasts that it imagined itself, in which such things are missing, and learns to bring them back. After some
-    250 steps of 32 images, Pong's ball had half its brightness or more in 55% of the tokenizer's reconstructions; in those of
-    `any_game`, in 2%.
+    250 steps of 32 images of the tokenizer of `any_game`, Pong's ball had half its brightness or more in 55% of the
+    reconstructions with these weights, and in 2% without. The networks are smaller than those of `any_game`.
 
     Args:
         spec, window, frames: as for `any_game`.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from worldsim.envs.games.studio import CONTROLS
-from worldsim.studio.acting import DEEDS, format_acting, measure_acting
+from worldsim.studio.acting import ACTIONS, format_acting, measure_acting
 from worldsim.studio.captions import read_prompt
 from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.controls import parse_controls
@@ -25,19 +25,19 @@ class Actor:
         self.obeys = obeys
 
     def __call__(self, prompt: str, *, frames: int, **_: object) -> SimpleNamespace:
-        deed = next(name for name, text in DEEDS.items() if prompt.startswith(f"{text} in")) if self.obeys else "stand"
-        held = CONTROLS.to_vectors(parse_controls(CONTROLS, f".,{OBEYS[deed]}", frames), frames)
+        action = next(name for name, text in ACTIONS.items() if prompt.startswith(f"{text} in")) if self.obeys else "stand"
+        held = CONTROLS.to_vectors(parse_controls(CONTROLS, f".,{OBEYS[action]}", frames), frames)
         return SimpleNamespace(controls=np.asarray(held, np.float32))
 
 
 def test_a_world_that_does_what_it_is_told_is_told_from_one_that_stands() -> None:
     good = measure_acting(Actor(True), StudioEvalConfig(acts=20))  # type: ignore[arg-type]
-    assert good["done"]["value"] == 1 and good["other"]["value"] == 0 and set(good["deeds"].values()) == {1.0}
+    assert good["done"]["value"] == 1 and good["other"]["value"] == 0 and set(good["actions"].values()) == {1.0}
     bad = measure_acting(Actor(False), StudioEvalConfig(acts=20))  # type: ignore[arg-type]
-    assert bad["done"]["value"] == 0.1 and bad["deeds"]["stand"] == 1
+    assert bad["done"]["value"] == 0.1 and bad["actions"]["stand"] == 1
     assert "look around" in format_acting(bad)
 
 
 def test_prompts_say_what_is_asked_for() -> None:
-    for deed, text in DEEDS.items():
-        assert deed in read_prompt(text).doing, text
+    for action, text in ACTIONS.items():
+        assert action in read_prompt(text).doing, text

@@ -22,7 +22,6 @@ def test_every_task_has_a_clip_beside_the_game(tiny_studio_path: Path, tmp_path:
     clips = rng.integers(0, 255, (7, 2 * GIVEN + 3, 32, 48, 3), np.uint8)
     monkeypatch.setattr(gallery, "read_held", lambda *given: Held(clips, np.zeros((*clips.shape[:2], 5), np.float32), 80.0))
     monkeypatch.setattr(gallery, "examples", lambda *given: [Example("a red room", Scene("basic"), clips[0][:6])])
-    monkeypatch.setattr(gallery, "POLICY", None)  # which this world has not
     (tmp_path / "data" / "48x32" / "meta").mkdir(parents=True)
     out = tmp_path / "gallery"
     main(["studio", "gallery", str(tiny_studio_path), "--data", str(tmp_path / "data"), "--out", str(out), "--device", "cpu"])

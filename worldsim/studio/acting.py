@@ -14,7 +14,7 @@ from worldsim.studio.pipeline import POLICY, Studio
 from worldsim.studio.scene import told_actions
 
 FRAMES = 24
-DEEDS = {  # what is asked -> how
+ACTIONS = {  # what is asked -> how
     "forward": "the player walks forward",
     "backward": "the player walks backward",
     "left": "the player strafes left",
@@ -34,23 +34,23 @@ def measure_acting(studio: Studio, config: StudioEvalConfig) -> dict[str, Any]:
 
     Returns:
         `count`; `done`, the share of clips whose controls do what the prompt says; `other`, the share that do what another
-        prompt says; and the share `done` of each deed under `deeds`.
+        prompt says; and the share `done` of each action under `actions`.
     """
     names, size = studio.world.control_spec.names, (studio.config.width, studio.config.height)
-    deeds, does, steps = list(DEEDS), [], studio.config.num_steps
+    actions, does, steps = list(ACTIONS), [], studio.config.num_steps
     for i in trange(config.acts, desc="acting", unit="clip"):
-        prompt = f"{DEEDS[deeds[i % len(deeds)]]} in {PLACES[i // len(deeds) % len(PLACES)]}"
+        prompt = f"{ACTIONS[actions[i % len(actions)]]} in {PLACES[i // len(actions) % len(PLACES)]}"
         about = {"frames": FRAMES, "size": size, "controls": POLICY, "num_steps": steps, "seed": config.seed + i}
         made = studio(prompt, **about)  # type: ignore[arg-type]
         does.append(told_actions(made.controls[1:], names))
-    done = [float(deeds[i % len(deeds)] in done) for i, done in enumerate(does)]
-    other = [float(deeds[(i + k) % len(deeds)] in done) for i, done in enumerate(does) for k in range(1, len(deeds))]
-    by_deed = {deed: float(np.mean(done[k :: len(deeds)])) for k, deed in enumerate(deeds) if done[k :: len(deeds)]}
-    return {"count": config.acts, "done": interval(done), "other": interval(other), "deeds": by_deed}
+    done = [float(actions[i % len(actions)] in done) for i, done in enumerate(does)]
+    other = [float(actions[(i + k) % len(actions)] in done) for i, done in enumerate(does) for k in range(1, len(actions))]
+    by_action = {action: float(np.mean(done[k :: len(actions)])) for k, action in enumerate(actions) if done[k :: len(actions)]}
+    return {"count": config.acts, "done": interval(done), "other": interval(other), "actions": by_action}
 
 
 def format_acting(figures: dict[str, Any]) -> str:
     """A table."""
     rows = [("what the prompt says", said(figures["done"])), ("what another prompt says", said(figures["other"]))]
-    rows += [(f"  {deed}", f"{share:.2f}") for deed, share in figures["deeds"].items()]
+    rows += [(f"  {action}", f"{share:.2f}") for action, share in figures["actions"].items()]
     return text_table((f"the world plays itself, {figures['count']} clips", "done"), rows)

@@ -83,7 +83,7 @@ def prompted(studio: Studio, shown: Sequence[Example], seed: int) -> Iterator[Pi
 
 
 def joined(studio: Studio, held: Held, seed: int) -> Iterator[Piece]:
-    """Clips of all other tasks, each of another held-out recording."""
+    """Clips of all other tasks, each of another held-out recording; of its own play only by a world that foresees controls."""
     clips, n = held.clips, held.clips.shape[1] - 2 * GIVEN
 
     def made(canvas: tasks.Canvas, i: int, prompt: str = "", known: bool = True) -> Frames:
@@ -110,6 +110,8 @@ def joined(studio: Studio, held: Held, seed: int) -> Iterator[Piece]:
     clip = clips[5][: studio.window]
     text = f"Edited at strength 0.9 with the words \u201c{EDITED}\u201d"
     yield Piece("edit", text, clip, made(tasks.edit(clip, 0.9), 5, EDITED, known=False))
+    if not studio.config.dynamics.policy_bins:
+        return
     clip = clips[6]
     canvas = tasks.extend(clip[:GIVEN], after=len(clip) - GIVEN)
     played = studio.render(canvas, PLAYED, controls=POLICY, num_steps=studio.config.num_steps, seed=seed).frames
