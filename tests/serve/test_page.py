@@ -81,10 +81,10 @@ def figures(browser: Browser) -> str:
     return str(browser.evaluate("document.querySelector('#figures').textContent"))
 
 
-def begin(browser: Browser, served: Served) -> None:
+def begin(browser: Browser, served: Served, *, phone: bool = False) -> None:
     """Opens the menu, and the first world in it."""
     browser.events.clear()
-    browser.resize(1000, 700)
+    browser.resize(*((400, 800) if phone else (1000, 700)), phone=phone)
     browser.open("about:blank")
     browser.open(served.address)
     browser.wait_for("!!document.querySelector('.card img')?.complete")
@@ -175,17 +175,18 @@ def test_a_picture_of_the_player_begins_a_dream(serve: Serve, browser: Browser) 
 
 @needs_browser
 def test_a_phone_has_buttons_for_fingers_and_nothing_is_cut_off(shared: Served, browser: Browser) -> None:
-    begin(browser, shared)
-    browser.resize(400, 800, phone=True)
+    begin(browser, shared, phone=True)
     browser.wait_for("!document.querySelector('#touch').hidden")
-    browser.press("KeyH")  # the help, which was open
-    time.sleep(0.3)
+    assert browser.evaluate("document.querySelector('#help').hidden") is True, "there is no room for it"
     wide = "[...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > 401)"
     assert browser.evaluate(f"{wide}.map(e => e.id || e.className).join()") == ""
     place = "document.querySelector('#pad button').getBoundingClientRect()"
     x, y = browser.evaluate(f"[{place}.x + 10, {place}.y + 10]")
     browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
     browser.wait_for("document.querySelector('#figures').textContent.includes('held: a')")
+    browser.press("Period", ".")
+    browser.wait_for("document.querySelector('#message').textContent.startsWith('temperature')")
+    assert browser.evaluate(f"[{place}.x + 10, {place}.y + 10]") == [x, y], "a message does not move it from under the finger"
     browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     browser.wait_for("document.querySelector('#figures').textContent.includes('held: -')")
     small = (
