@@ -253,12 +253,3 @@ def test_file_systems_without_locks_are_announced(
         pass
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "cannot be locked" in message and "nothing else is recording into it" in message
-
-
-def test_tables_are_aligned() -> None:
-    rows = [["a", "1.25"], ["longer", "10"]]
-    assert files.text_table(["name", "value"], rows) == "name    value\na        1.25\nlonger     10"
-    assert files.text_table(["name", "value"], rows, left=(0, 1)) == "name    value\na       1.25\nlonger  10"
-    assert files.text_row(["a", "b"], [3, 3]) == "a      b"
-    assert files.text_table(["only", "titles"], []) == "only  titles"
-    assert files.markdown_table(["a", "b|c"], [["1", "2"]]) == "| a | b\\|c |\n| --- | --- |\n| 1 | 2 |"

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "worldsim").rglob("*.py"), *(ROOT / "envs").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")])
 
-BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine", "provenance")
+BASE = ("choices", "controls", "device", "errors", "files", "hub", "machine", "provenance", "tables")
 BELOW = (
     *BASE,
     "scale",
@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "choices": (),
     "files": ("errors",),
+    "tables": (),
     "machine": (),
     "provenance": ("errors", "files"),
     "scale": ("errors",),
@@ -44,7 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device": ("errors", "files", "machine"),
     "model": (*BASE, "kernels"),
     "world": (*BASE, "model", "worlds"),
-    "data": ("choices", "controls", "errors", "files", "hub", "machine", "provenance", "scale"),
+    "data": ("choices", "controls", "errors", "files", "hub", "machine", "provenance", "scale", "tables"),
     "data.importers": ("data", "controls", "errors", "files", "envs.games"),
     "data.exporters": ("data", "data.importers", "controls", "errors", "files", "provenance"),
     "capture": ("choices", "controls", "errors", "files", "machine", "data"),

@@ -1,4 +1,4 @@
-"""Files: whole or not at all. Atomic writing, JSON, locks on folders, and tables of text.
+"""Files: whole or not at all. Atomic writing, JSON, and locks on folders.
 
 A file is written under a temporary name beside its final one, flushed to disk, and renamed. Whoever reads it sees the
 old content or the new, never a part. Everything that the operating system refuses becomes one `FileError`.
@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -294,30 +294,6 @@ def lock(folder: str | Path, what: str) -> Lock:
             return _no_lock(folder, what, error.strerror)
         raise FileError(f"cannot lock {folder}: {error.strerror}.") from error
     return Lock(handle)
-
-
-def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> str:
-    """Aligned lines, the first with the titles.
-
-    Args:
-        titles: of the columns.
-        rows: of cells.
-        left: columns that are aligned to the left; the others are to the right.
-    """
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    return "\n".join(text_row(row, widths, left) for row in (titles, *rows))
-
-
-def text_row(cells: Sequence[str], widths: Sequence[int], left: Container[int] = (0,)) -> str:
-    """One line of a table with columns of given widths, for tables that are printed while they grow."""
-    aligned = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]
-    return "  ".join(aligned).rstrip()
-
-
-def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from typing import Any
 
 from worldsim.bench.config import DreamsBenchConfig
 from worldsim.envs.games import known_game
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
 from worldsim.scale.cluster import Cluster, opened
 from worldsim.scale.config import RayOptions
 from worldsim.scale.folders import read_files
+from worldsim.tables import text_table
 from worldsim.transfer.config import Randomness, TransferConfig
 from worldsim.transfer.envs import VecEnv, VecEnvWrapper, dream_envs
 from worldsim.transfer.policies import train_ppo

@@ -16,8 +16,8 @@ from worldsim.bench.diamond import bench_diamond
 from worldsim.bench.stream import PARTS, WARM_UP, format_machine, in_own_process, run, time_step
 from worldsim.device import pick_device
 from worldsim.envs.vector import DreamVectorEnv
-from worldsim.files import text_row
 from worldsim.machine import describe_machine, resident_bytes
+from worldsim.tables import text_row
 from worldsim.world import find_world
 
 

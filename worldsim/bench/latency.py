@@ -28,8 +28,8 @@ from worldsim.bench.page import page_player
 from worldsim.bench.stream import format_machine
 from worldsim.envs.games import recorded_game
 from worldsim.errors import GameError, WorldsimError
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
+from worldsim.tables import text_table
 from worldsim.world import find_world, read_config
 from worldsim.world.config import WorldConfig
 

@@ -15,8 +15,8 @@ from worldsim.controls import ControlSpec
 from worldsim.data import Dataset
 from worldsim.envs.games import Game, make
 from worldsim.envs.record import RecordDataset
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
+from worldsim.tables import text_table
 
 SIZE = (120, 160)  # height and width of ViZDoom's smallest picture
 WARM_UP = 50

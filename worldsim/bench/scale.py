@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from worldsim.bench.config import ScalePlanConfig
-from worldsim.files import text_table
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.presets import find_stream
+from worldsim.tables import text_table
 from worldsim.train.config import DynamicsStage
 from worldsim.train.loop import TRUNK
 from worldsim.train.stages import training_flops

@@ -17,9 +17,10 @@ import torch
 
 from worldsim.bench.config import TrainStepsConfig
 from worldsim.bench.train import training_loop
-from worldsim.files import read_json, text_table, write_json
+from worldsim.files import read_json, write_json
 from worldsim.machine import describe_machine
 from worldsim.presets import find_preset
+from worldsim.tables import text_table
 from worldsim.train import distributed
 from worldsim.train.config import TrainConfig
 from worldsim.train.launch import launch, reported

@@ -29,10 +29,10 @@ from websockets.exceptions import ConnectionClosed
 from worldsim.bench.config import ServeBenchConfig
 from worldsim.bench.stream import format_machine
 from worldsim.errors import ServeError
-from worldsim.files import text_row
 from worldsim.machine import describe_machine
 from worldsim.serve.config import TOKEN
 from worldsim.serve.protocol import unpack_frame
+from worldsim.tables import text_row
 from worldsim.world import find_world
 from worldsim.worlds import shipped_worlds
 

@@ -22,8 +22,8 @@ from worldsim.bench.config import StartConfig
 from worldsim.bench.display import check_display, virtual_screen
 from worldsim.bench.stream import format_machine
 from worldsim.errors import DisplayError, WorldsimError
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
+from worldsim.tables import text_table
 from worldsim.world.runtimes import openvino_found
 from worldsim.worlds import find_world
 

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from worldsim.bench.config import SPAN, StreamConfig
 from worldsim.device import pick_device
-from worldsim.files import text_row
 from worldsim.machine import describe_machine, resident_bytes
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
 from worldsim.presets import find_stream
+from worldsim.tables import text_row
 from worldsim.world import World, find_world
 from worldsim.world.config import WorldConfig
 from worldsim.worlds import shipped_worlds

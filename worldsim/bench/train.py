@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from worldsim.bench.config import TrainStepsConfig
 from worldsim.device import autocast, compute_dtype, matmul_rate, pick_device
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
 from worldsim.presets import find_preset
+from worldsim.tables import text_table
 from worldsim.train import dynamics
 from worldsim.train.config import TokenizerStage, TrainConfig
 from worldsim.train.loop import Loop, Losses

@@ -5,7 +5,7 @@ from __future__ import annotations
 from worldsim.data.coverage import coverage, format_coverage
 from worldsim.data.dataset import Dataset
 from worldsim.errors import printable
-from worldsim.files import markdown_table
+from worldsim.tables import markdown_table
 
 HEAD = """\
 tags:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from worldsim.data.coverage import coverage, format_coverage
 from worldsim.data.dataset import Dataset
-from worldsim.files import text_table
+from worldsim.tables import text_table
 
 PARTS = ("videos", "data", "meta")
 GAP = 2  # pixels between the pictures of a sheet

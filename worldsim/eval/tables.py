@@ -10,7 +10,7 @@ from worldsim.errors import printable
 from worldsim.eval.fidelity import Estimate
 from worldsim.eval.parts import FORCED, FREE, MODES, REAL, TOKENIZER
 from worldsim.eval.things import NEAR
-from worldsim.files import text_table
+from worldsim.tables import text_table
 
 PARTS = ("visible", "elsewhere", "at_most_one")
 MARKS = ("made", "stays", "left_alone")

@@ -9,7 +9,8 @@ from typing import Any
 from worldsim.data import Dataset
 from worldsim.envs.games import GameSpec
 from worldsim.envs.games.infer import controls_of
-from worldsim.files import markdown_table, write_text
+from worldsim.files import write_text
+from worldsim.tables import markdown_table
 from worldsim.world import read_config
 
 ROWS = ("tokenizer ceiling", "copy-last-frame", "model", "model, expected", "shuffled controls, expected")

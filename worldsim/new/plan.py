@@ -11,8 +11,8 @@ from worldsim.bench.train import time_steps
 from worldsim.device import pick_device
 from worldsim.envs.games import GameSpec
 from worldsim.envs.games.policies import StickyRandom
-from worldsim.files import text_table
 from worldsim.presets import Collection
+from worldsim.tables import text_table
 from worldsim.train.config import TrainConfig
 from worldsim.train.plan import duration
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from tqdm import trange
 
-from worldsim.files import text_table
 from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.figures import interval, said
 from worldsim.studio.pipeline import POLICY, Studio
 from worldsim.studio.scene import told_actions
+from worldsim.tables import text_table
 
 FRAMES = 24
 ACTIONS = {  # what is asked -> how

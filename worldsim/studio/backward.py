@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from worldsim.data import Dataset
 from worldsim.envs.games.studio import KINDS
-from worldsim.files import text_table
 from worldsim.studio import tasks
 from worldsim.studio.attributes import Judge
 from worldsim.studio.config import StudioEvalConfig
@@ -24,6 +23,7 @@ from worldsim.studio.figures import interval, psnr, said
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 
 GIVEN, BEFORE, CHECKED = 6, 8, 4  # frames that are given, made before them, and compared when played forward again
 THROWERS = ("imp", "cacodemon")

@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.data.dataset import Dataset
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
 from worldsim.studio.captioning import datasets_in
 from worldsim.studio.detector import Detector, DetectorNet, scaled
@@ -24,6 +23,7 @@ from worldsim.studio.figures import interval
 from worldsim.studio.origin_config import DetectorConfig
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 from worldsim.world import world_hash
 
 RATE, BATCH = 2e-3, 8  # pairs of clips, of which one frame each is learned from

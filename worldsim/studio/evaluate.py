@@ -15,7 +15,7 @@ from tqdm import tqdm
 from worldsim.data import Dataset
 from worldsim.data.images import save_png
 from worldsim.errors import DataError
-from worldsim.files import text_table, write_text
+from worldsim.files import write_text
 from worldsim.machine import describe_machine
 from worldsim.studio import tasks
 from worldsim.studio.acting import format_acting, measure_acting
@@ -32,6 +32,7 @@ from worldsim.studio.revisits import format_revisits, measure_revisits
 from worldsim.studio.seams import changes, crossfade, seam_ratio
 from worldsim.studio.sizes import format_sizes, measure_sizes
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 from worldsim.world import world_hash
 
 SEAM_BAR = 1.3  # the largest change across a seam, as a multiple of the median change inside real clips

@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from worldsim.envs.games.studio import KINDS
-from worldsim.files import text_table
 from worldsim.studio import tasks
 from worldsim.studio.attributes import Judge
 from worldsim.studio.backward import BEFORE, Past
@@ -17,6 +16,7 @@ from worldsim.studio.config import StudioEvalConfig
 from worldsim.studio.figures import interval, said
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 
 GIVEN = BEFORE + 2  # frames that are given; the fireball is seen from the last but one on
 ROWS = ("game", "world", "copied")

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from worldsim.data.dataset import Dataset
 from worldsim.errors import DataError
-from worldsim.files import text_table
 from worldsim.studio.attributes import Attributes, Judge, agreement, join
 from worldsim.studio.captioning import SEGMENT, Captions, game_scenes, segments
 from worldsim.studio.captions import read_prompt
 from worldsim.studio.scene import Scene
+from worldsim.tables import text_table
 
 LEVEL = 2  # of detail of the prompts
 RESAMPLES = 500

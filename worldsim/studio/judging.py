@@ -18,10 +18,10 @@ from tqdm import tqdm
 from worldsim.data.dataset import Dataset
 from worldsim.envs.games.studio import KINDS, PLACES
 from worldsim.errors import DataError
-from worldsim.files import text_table
 from worldsim.studio.attributes import AttributeNet, Attributes, Judge, agreement, join, loss, targets
 from worldsim.studio.captioning import game_scenes, segments
 from worldsim.studio.scene import Scene, colours, told_actions
+from worldsim.tables import text_table
 
 SPACING = 3  # of the frames that are learned from: neighbours look alike
 RATE = 3e-3

@@ -17,7 +17,6 @@ from worldsim.controls import Controls
 from worldsim.envs.games import find_game
 from worldsim.envs.games.spec import Game
 from worldsim.envs.games.studio import CONTROLS, KINDS, PLACES, SLOTS
-from worldsim.files import text_table
 from worldsim.studio import tasks
 from worldsim.studio.attributes import Judge
 from worldsim.studio.config import StudioEvalConfig
@@ -25,6 +24,7 @@ from worldsim.studio.figures import interval, psnr, said
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.scene import LEAST_HEIGHT
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 
 GIVEN = 4  # frames before the turn
 STEP = 18.0  # degrees of turn per frame

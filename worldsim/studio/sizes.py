@@ -7,7 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from worldsim.files import text_table
 from worldsim.studio.attributes import Judge, join
 from worldsim.studio.collect import SIZES
 from worldsim.studio.config import StudioEvalConfig
@@ -15,6 +14,7 @@ from worldsim.studio.figures import said
 from worldsim.studio.following import Example, intervals
 from worldsim.studio.pipeline import MOST_TOKENS, Studio
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 
 OTHERS = ((64, 64), (128, 64), (64, 128), (128, 96), (192, 128))  # never trained on
 

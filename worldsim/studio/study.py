@@ -16,7 +16,7 @@ import torch
 from worldsim.data import Dataset
 from worldsim.data.images import save_png
 from worldsim.device import autocast, pick_device
-from worldsim.files import read_json, text_table, write_json
+from worldsim.files import read_json, write_json
 from worldsim.machine import describe_machine
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
@@ -42,6 +42,7 @@ from worldsim.studio.train import (
     pick,
     train_dynamics,
 )
+from worldsim.tables import text_table
 from worldsim.train.start import load_start
 
 BATCHES = 32  # of held-out clips, on which the loss is measured

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from worldsim.data.dataset import Dataset
-from worldsim.files import text_table
 from worldsim.machine import describe_machine
 from worldsim.provenance.watermark import BITS, GRID, SURE, embed, find
 from worldsim.studio.captioning import datasets_in
@@ -20,6 +19,7 @@ from worldsim.studio.figures import psnr
 from worldsim.studio.origin_config import WatermarkConfig
 from worldsim.studio.pipeline import Studio
 from worldsim.studio.tasks import Frames
+from worldsim.tables import text_table
 from worldsim.world import world_hash
 
 Way = Callable[[Frames, float, Path], Frames]

@@ -14,9 +14,9 @@ from torch import nn
 
 from worldsim.device import autocast, compute_dtype
 from worldsim.errors import TrainingError
-from worldsim.files import text_table
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer, to_images
+from worldsim.tables import text_table
 from worldsim.train import distributed, saving
 from worldsim.train.cache import is_current
 from worldsim.train.config import Run

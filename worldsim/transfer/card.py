@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldsim.files import markdown_table, write_text
+from worldsim.files import write_text
 from worldsim.plotting import svg_figure
+from worldsim.tables import markdown_table
 from worldsim.transfer.config import REFIT
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.errors import printable
-from worldsim.files import markdown_table, read_text
+from worldsim.files import read_text
+from worldsim.tables import markdown_table
 from worldsim.world.config import WorldConfig
 from worldsim.world.shelf import describe_world
 

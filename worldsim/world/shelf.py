@@ -12,8 +12,8 @@ from safetensors import safe_open
 
 from worldsim.controls import Controls
 from worldsim.errors import FileError, printable
-from worldsim.files import text_table
 from worldsim.hub import downloaded
+from worldsim.tables import text_table
 from worldsim.world.config import LONGEST
 from worldsim.world.folder import FILES, files_of, read_config, readable, world_hash
 from worldsim.world.runtimes.cache import cache_folder, keep_json, kept_json, processor_name
