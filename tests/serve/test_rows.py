@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from worldsim.serve.rows import Move, Rows
-from worldsim.serve.seat import Start
+from worldsim.serve.start import Start
 from worldsim.world import World
 
 STILL = np.zeros(5, np.float32)

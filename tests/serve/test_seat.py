@@ -9,7 +9,8 @@ from conftest import TINY_SPEC
 
 from worldsim.data.video import video_shape
 from worldsim.errors import ControlError, FileError, ServeError
-from worldsim.serve.seat import CLIP_BYTES, Seat, Start
+from worldsim.serve.seat import CLIP_BYTES, Seat
+from worldsim.serve.start import Start
 
 BLACK = np.zeros((32, 48, 3), np.uint8)
 

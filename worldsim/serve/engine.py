@@ -19,8 +19,9 @@ from worldsim.errors import FullError, ServeError, WorldError, WorldsimError, ch
 from worldsim.player.pacing import Pacer
 from worldsim.serve.capacity import SHARE, Budget, Capacity
 from worldsim.serve.rows import Move, Rows
-from worldsim.serve.seat import Seat, check_start
+from worldsim.serve.seat import Seat
 from worldsim.serve.sizes import Sizes
+from worldsim.serve.start import check_start
 from worldsim.world import World
 
 LARGEST, MOST_PLAYERS = 32, 512  # players, unless a limit is given; and that can be given

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldsim.serve.seat import Start
+from worldsim.serve.start import Start
 from worldsim.world import World
 from worldsim.world.resize import resized
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
 from worldsim.data.images import ClipWriter
-from worldsim.errors import ServeError, WorldError, check_int, check_number
-from worldsim.model.ring import RingRows
+from worldsim.errors import ServeError, check_int, check_number
 from worldsim.player.latch import Latch
 from worldsim.player.pacing import Timings
 from worldsim.provenance import MARKS, Claim, MarkOptions
+from worldsim.serve.start import Past, Start, check_start
 from worldsim.world.checks import LARGEST_SEED
 
 MOST_STEPS, MOST_TEMPERATURE = 16, 10.0
@@ -78,45 +78,6 @@ class Clip(NamedTuple):
         with ClipWriter(path, self.fps, scale, claim, marks) as writer:
             for frame in self.frames:
                 writer.append(frame)
-
-
-class Past(NamedTuple):
-    """Frames from which a dream can go on, such as those of a real game.
-
-    Attributes:
-        ring: what a row of a ring holds after them.
-        image: the last one, uint8 `(H, W, 3)`.
-    """
-
-    ring: RingRows
-    image: NDArray[np.uint8]
-
-
-class Start(NamedTuple):
-    """A start that a player asked for.
-
-    Attributes:
-        seed: of everything that happens by chance.
-        context: index of the start context; None for one drawn from the seed.
-        past: what the dream goes on from instead of a start context of the world.
-        picture: that it begins with instead, uint8 `(H, W, 3)`.
-    """
-
-    seed: int
-    context: int | None
-    past: Past | None = None
-    picture: NDArray[np.uint8] | None = None
-
-
-def check_start(seed: int, start: int | None, starts: int) -> Start:
-    """A start that there is.
-
-    Raises:
-        WorldError: if the seed is not from 0 to 2**64 - 1, or there is no such start context.
-    """
-    if start is not None:
-        start = check_int("start", start, 0, starts - 1, WorldError)
-    return Start(check_int("seed", seed, 0, LARGEST_SEED, WorldError), start)
 
 
 class Seat:

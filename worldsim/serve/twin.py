@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from worldsim.envs.twin import TwinEnv
 from worldsim.errors import GameError, ServeError, WorldsimError
 from worldsim.player.pacing import Pacer
-from worldsim.serve.seat import Frame, Past, Seat
+from worldsim.serve.seat import Frame, Seat
+from worldsim.serve.start import Past
 from worldsim.world import World
 from worldsim.world.starts import Starts
 
