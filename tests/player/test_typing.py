@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pygame
-import pytest
 
 from worldsim.data.images import save_png
-from worldsim.player.config import PlayConfig
-from worldsim.player.pacing import Pacer
-from worldsim.player.session import Session
 from worldsim.player.window import Window
 
-Open = Callable[[Path], Window]
-
-
-@pytest.fixture
-def open_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    pygame.display.init()
-    opened: list[Window] = []
-
-    def open_window(world: Path) -> Window:
-        config = PlayConfig(str(world), device="cpu", recordings=tmp_path)
-        opened.append(Window(Session(config), config))
-        opened[-1].pacer = Pacer(1000, 0.0)
-        return opened[-1]
-
-    yield open_window
-    for window in opened:
-        window.scene.close()
-    pygame.quit()
+from .conftest import Open
 
 
 def post(window: Window, kind: int, **about: Any) -> None:

