@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pygame
 import numpy as np
+import pygame
 import pytest
 
 from worldsim.data import Dataset
