@@ -21,12 +21,12 @@ import worldsim  # noqa: F401 (registers the environments)
 class Args:
     """What to train, and how (Schulman et al. 2017, arXiv:1707.06347)."""
 
-    env: str = "WorldSim/DoomTakeCover-v0"
+    env: str = "WorldSim/DoomTakeCoverStrip-v0"
     num_envs: int = 32
     num_steps: int = 64
     total_steps: int = 16_384
     stack: int = 4
-    temperature: float = 1.0
+    temperature: float = 1.3
     learning_rate: float = 3e-4
     gamma: float = 0.99
     gae_lambda: float = 0.95

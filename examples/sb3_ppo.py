@@ -22,12 +22,12 @@ from worldsim.envs.sb3 import SB3VecEnv
 class Args:
     """What to train, and for how long."""
 
-    dream: str = "WorldSim/DoomTakeCover-v0"
-    real: str = "WorldSim/DoomTakeCover-Real-v0"
+    dream: str = "WorldSim/DoomTakeCoverStrip-v0"
+    real: str = "WorldSim/DoomTakeCoverStrip-Real-v0"
     num_envs: int = 32
     total_steps: int = 16_384
     stack: int = 4
-    temperature: float = 1.0
+    temperature: float = 1.3
     seed: int = 0
     device: str = "auto"
     real_episodes: int = 0
