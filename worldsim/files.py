@@ -369,7 +369,7 @@ def _check_length(path: Path) -> None:
 def _temporary_beside(path: Path) -> Path:
     ending = f".{secrets.token_hex(4)}.worldsim-tmp"
     name = path.name
-    while len(os.fsencode(name)) > _NAME_BYTES - len(ending) - 1:
+    while len(os.fsencode(name)) > _NAME_BYTES - len(ending) - 1 - 16:  # with room for who needs another name beside it
         name = name[:-1]
     return path.with_name(f".{name}{ending}")
 

@@ -73,3 +73,9 @@ def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(40))
     with pytest.raises(FileError, match="damaged"):
         read_claim(tmp_path / "b.mp4", ".mp4")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_longest_names_are_marked_too(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / ("n" * (255 - len(ending)) + ending), marks=MarkOptions(watermark=False))
+    assert read_claim(path, ending) == CLAIM

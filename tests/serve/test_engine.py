@@ -230,6 +230,17 @@ def test_the_fault_of_one_seat_ends_no_other(engine: Engine) -> None:
     assert engine.players == 1 and engine.figures()["faults"] == 1
 
 
+def test_a_start_that_fails_ends_one_seat_only(engine: Engine) -> None:
+    seats = [engine.join(seed=seed) for seed in (1, 2)]
+    for seat in seats:
+        next_frame(seat)
+    seats[0].restart(picture=np.zeros((8, 8, 3), np.uint8))
+    until(lambda: seats[0].reason is not None)
+    assert "lost by a fault" in str(seats[0].reason)
+    seen = seats[1].frames
+    until(lambda: seats[1].frames > seen)
+
+
 def test_a_dream_that_breaks_is_ended_and_no_other(engine: Engine) -> None:
     staying, breaking = engine.join(), engine.join()
     until(lambda: staying.frames > 2 and breaking.frames > 2)

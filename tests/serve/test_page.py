@@ -110,7 +110,9 @@ def test_the_page_plays_with_the_keyboard(shared: Served, browser: Browser) -> N
     before = figures(browser).splitlines()[1]
     browser.press("KeyN")
     browser.wait_for(f"document.querySelector('#figures').textContent.split('\\n')[1] !== {before!r}")
+    assert browser.evaluate("document.querySelector('[data-command=pause]').ariaPressed") == "true", "it is still paused"
     browser.press("KeyP")
+    browser.wait_for("!document.querySelector('#figures').textContent.startsWith('dream, paused')")
     browser.press("BracketRight", "]")
     browser.wait_for("document.querySelector('#calls').textContent === '4'")
     browser.press("Period", ".")

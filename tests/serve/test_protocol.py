@@ -24,7 +24,26 @@ VALID: dict[str, dict[str, Any]] = {
     "temperature": {"value": 0.5},
     "mode": {"name": "side by side"},
 }
-ODD: list[Any] = [None, True, 0, -1, 1.5, 10**40, 1e308, "", "a", "\x00", "x" * 600, [], ["a", "a"], ["é"], [[]], {}, {"a": 1}]
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**40,
+    10**400,
+    1e308,
+    "",
+    "a",
+    "\x00",
+    "x" * 600,
+    [],
+    ["a", "a"],
+    ["é"],
+    [[]],
+    {},
+    {"a": 1},
+]
 MANY = settings(max_examples=settings().max_examples * 3)
 
 

@@ -51,6 +51,14 @@ def test_dreams_go_on_where_they_were_in_a_batch_of_another_size(tiny_world: Wor
         assert rows.size == size and np.abs(moved.astype(int) - move(still, "a")["a"]).max() <= 2
 
 
+def test_other_sizes_have_the_usual_number_of_steps(tiny_world: World) -> None:
+    """They are timed with it, whatever the player of the first has chosen meanwhile."""
+    usual, rows = tiny_world.num_steps, make(tiny_world)
+    rows.start("a", Start(1, None))
+    rows.step({"a": Move(STILL, 7, 1.0)})
+    assert rows.make(2).num_steps == usual
+
+
 def test_those_who_are_left_out_stay_where_they_are(tiny_world: World) -> None:
     rows = make(tiny_world, 2)
     rows.resize(2)

@@ -175,6 +175,8 @@ def test_beyond_this_machine_the_token_is_needed(serve: Serve, monkeypatch: pyte
     assert "HttpOnly" in headers["set-cookie"] and "SameSite=lax" in headers["set-cookie"]
     cookie = {"Cookie": headers["set-cookie"].partition(";")[0]}
     assert served.get("/", cookie)[0] == 200
+    others = {"Cookie": f'prefs={{"a":1}}; {cookie["Cookie"]}; b=ä'.encode().decode("latin-1")}
+    assert served.get("/", others)[0] == 200, "cookies of other services of the same host"
     assert served.get("/metrics", {"Authorization": f"Bearer {token}"})[0] == 200
     assert served.get("/", {**cookie, "Host": "evil.example"})[0] == 421
     assert served.get("/", {**cookie, "Host": "play.example.org"})[0] == 200

@@ -29,7 +29,7 @@ def seat() -> Seat:
         allow=lambda seat, steps: None,
     )
     seat.wanted()
-    seat.begin(BLACK, 0)
+    seat.begin(BLACK, Start(0, None))
     return seat
 
 
@@ -70,7 +70,7 @@ def test_at_an_end_the_last_picture_stays(seat: Seat) -> None:
 def test_watchers_hear_of_frames_and_of_the_end(seat: Seat) -> None:
     heard: list[str | None] = []
     seat.watch(lambda: heard.append(seat.reason))
-    seat.begin(BLACK, 1)
+    seat.begin(BLACK, Start(1, None))
     seat.leave("enough.")
     seat.leave("again.")
     assert heard == [None, None, "enough."] and not seat.waits
@@ -90,8 +90,15 @@ def test_a_clip_holds_the_last_seconds_and_is_saved_whole_or_not_at_all(seat: Se
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+def test_a_clip_knows_which_frames_were_given(seat: Seat, tmp_path: Path) -> None:
+    seat.begin(BLACK, Start(1, None, picture=BLACK))
+    seat.follow(BLACK, np.zeros(5, np.float32), 0, 0.0, False)
+    clip = seat.clip()
+    assert clip.given.tolist() == [False, True, False]
+
+
 def test_a_clip_of_large_frames_is_bounded(seat: Seat) -> None:
     large = np.zeros((1024, 2048, 3), np.uint8)
     for _ in range(8):
-        seat.begin(large, 0)
+        seat.begin(large, Start(0, None))
     assert seat.clip().frames.nbytes <= CLIP_BYTES

@@ -8,6 +8,7 @@ import torch
 
 import worldsim.studio
 from worldsim.errors import WorldError
+from worldsim.studio.attributes import Judge
 from worldsim.studio.detector import PIXELS, WEIGHTS, Detector, DetectorNet, scaled
 
 SHIPPED = Path(worldsim.studio.__file__).parent
@@ -18,6 +19,17 @@ def test_the_detector_that_ships_is_small_and_scores_clips_of_any_size() -> None
     detector, rng = Detector.load(), np.random.default_rng(0)
     for size in ((64, 96), (256, 384), (40, 30), (17, 200)):
         assert np.isfinite(detector.score(rng.integers(0, 255, (70, *size, 3), np.uint8)))
+
+
+def test_defaults_of_the_user_change_nothing() -> None:
+    clip = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), np.uint8)
+    score, places = Detector.load().score(clip), Judge.load()(clip[None]).places
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            assert Detector.load().score(clip) == score and np.array_equal(Judge.load()(clip[None]).places, places)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_frames_are_scaled_to_the_size_it_learned_from() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -7,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from worldsim.errors import ConfigError, DataError
+from worldsim.errors import ConfigError, DataError, WorldError
 from worldsim.presets import doom_studio, studio_study
 from worldsim.studio import study
 from worldsim.studio.attributes import AttributeNet, Judge
@@ -45,6 +46,11 @@ def test_a_world_is_compared_at_each_budget_and_a_second_run_trains_nothing(
     assert [(key, trial["loss"]) for key, trial in again.items()] == [
         (k, trial["loss"]) for k, trial in figures["trials"].items()
     ]
+    shutil.copytree(data / "48x32", tmp_path / "less" / "48x32")
+    shutil.copytree(data.with_name("data-eval"), tmp_path / "less-eval")
+    for name, other in (("prompts", replace(config, prompts=9)), ("data", replace(config, data=tmp_path / "less"))):
+        with pytest.raises(WorldError, match=rf"figures\.json holds figures with other {name}; give another --out"):
+            run_study({"small": CONFIG}, other)
 
 
 def test_squares_are_the_middle_of_frames(data: Path, tiny_studio_path: Path, tmp_path: Path) -> None:

@@ -50,8 +50,11 @@ def test_policies_are_trained_once_for_a_key(tmp_path: Path) -> None:
         files, notes = store.policies("run", {"steps": 3}, counted.policies)
         assert [file.name for file in files] == ["000.safetensors", "001.safetensors"] and notes[1]["steps"] == 20
         assert files[1].read_bytes() == bytes([1, 1])
+    own = tmp_path / "policies" / "run" / "mine.safetensors"
+    own.write_bytes(b"of somebody else")
     files, _ = store.policies("run", {"steps": 4}, counted.policies)
-    assert files[1].read_bytes() == bytes([1, 2])
+    assert files[1].read_bytes() == bytes([1, 2]) and len(files) == 2 and own.read_bytes() == b"of somebody else"
+    assert store.policies("run", {"steps": 4}, counted.policies)[0] == files and counted.made == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "notes"])

@@ -81,17 +81,16 @@ class Browser:
         Raises:
             WorldsimError: if the browser refuses, or does not answer.
         """
+        from websockets.exceptions import ConnectionClosed
+
         number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         deadline = time.monotonic() + ANSWERS
-        while True:
-            try:
-                answer = json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))
-            except (TimeoutError, OSError) as error:
-                raise WorldsimError(f"the browser did not answer {method}.") from error
-            if answer.get("id") == number:
-                break
-            self.events.append(answer)
+        try:
+            self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+            while (answer := json.loads(self._socket.recv(max(0.0, deadline - time.monotonic())))).get("id") != number:
+                self.events.append(answer)
+        except (TimeoutError, OSError, ConnectionClosed) as error:
+            raise WorldsimError(f"the browser did not answer {method}.") from error
         if "error" in answer:
             raise _Refused(f"the browser refused {method}: {answer['error'].get('message')}")
         result: dict[str, Any] = answer["result"]

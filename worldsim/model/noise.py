@@ -55,7 +55,7 @@ class NoiseConfig:
             )
         if check_number("shift", self.shift, 0, math.inf) == 0:
             raise ConfigError("shift was 0; give a number above 0, such as 1.")
-        finest = check_int("finest", self.finest, 1, 2**16)
+        finest = check_int("finest", self.finest, 2, 2**16)
         if finest & (finest - 1):
             raise ConfigError(f"finest was {finest}; give a power of two, such as 4.")
 

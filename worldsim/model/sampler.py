@@ -84,7 +84,7 @@ class Replay:
                 function(*self.given)
         torch.cuda.current_stream().wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
             self.made = function(*self.given)
 
     def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:

@@ -239,9 +239,11 @@ class Session:
             self.recordings.start(self.sources)
 
     def claim(self) -> Claim | None:
-        """That the dream is generated, and how; None while only the real game is shown."""
-        world, origin = self.dream.world, self.dream.world.origins[0]
-        return claim_of(world, origin.seed if origin else None) if "dream" in self.panes else None
+        """That the dream is generated, and how; None while only the real game is shown, or a picture of the player's own."""
+        world, origin, pane = self.dream.world, self.dream.world.origins[0], self.panes.get("dream")
+        if pane is None or (self._picture is not None and not self._imagined and not pane.survived):
+            return None
+        return claim_of(world, origin.seed if origin else None)
 
     def close(self) -> None:
         """Saves a recording, and ends the game. Only now are graphs compiled: beside play that would halt the picture."""

@@ -143,7 +143,13 @@ class Cluster:
     def value(self, ref: Any) -> Any:
         """What a reference stands for; errors as for `Reply.get`."""
         errors = self._ray.exceptions
-        lost = (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError, errors.NodeDiedError)
+        lost = (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,
+            errors.NodeDiedError,
+        )
         try:
             return self._ray.get(ref)
         except errors.RayTaskError as error:
@@ -161,7 +167,7 @@ class Cluster:
     def _result(self, ref: Any) -> Any:
         try:
             return self.value(ref)
-        except (LostError, self._ray.exceptions.OutOfMemoryError) as error:
+        except LostError as error:
             raise ScaleError(
                 f"a task was lost {self.options.ray_retries + 1} times with its process or its machine: "
                 f"{str(error).splitlines()[0]} Give each more with --ray-cpus if memory is short, or raise --ray-retries."

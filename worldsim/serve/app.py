@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from worldsim.errors import ServeError
+from worldsim.errors import FileError, ServeError
 from worldsim.player.commands import COMMANDS
 from worldsim.serve.hall import Hall
 from worldsim.serve.metrics import CONTENT_TYPE, metrics_text
@@ -63,7 +63,10 @@ def make_app(hall: Hall) -> Starlette:
         return Response(offers[index].picture(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
 
     async def clip(request: Request) -> Response:
-        made = await hall.clip(request.path_params["key"])
+        try:
+            made = await hall.clip(request.path_params["key"])
+        except FileError:
+            return PlainTextResponse("the server cannot write clips at the moment.", 503)
         if made is None:
             return PlainTextResponse("there is nothing to download: play first, and stay connected.", 404)
         name, content = made

@@ -45,7 +45,7 @@ class Offer:
         self.line: deque[object] = deque()
         self._config, self._budget = config, budget
         self._parameters = sum(count_parameters(folder / f"{part}.safetensors") for part in ("tokenizer", "dynamics"))
-        self._lock = threading.Lock()
+        self._lock, self._looking = threading.Lock(), threading.Lock()
         self._engine: Engine | None = None
         self._picture: bytes | None = None
         self._playable = False
@@ -87,7 +87,7 @@ class Offer:
 
     def picture(self) -> bytes:
         """The last frame of the first start context, as a JPEG; black if it cannot be read."""
-        with self._lock:
+        with self._looking:  # not the lock of the engine, which takes seconds
             if self._picture is None:
                 try:
                     frame = start_picture(self.folder)

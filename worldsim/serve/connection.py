@@ -214,7 +214,7 @@ class Connection:
         if offer.running is None:
             await self._send({"type": "loading"})
         try:
-            return await asyncio.to_thread(offer.engine)
+            return await self.hall.engine(offer)
         except WorldsimError as error:
             self.hall.say(f"{offer.name} cannot be played: {error}")
             raise Ended(f"{offer.name} cannot be played here; the server says why.", GOING, "load") from None

@@ -159,7 +159,6 @@ class Engine:
             self._wake.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        atexit.unregister(self.close)
 
     def figures(self) -> dict[str, Any]:
         """What there is to watch: counts since the start, and times of the last thousand frames in seconds."""
@@ -262,7 +261,7 @@ class Engine:
         """Starts the episode that a seat asked for; returns whether it did."""
         start = seat.wanted()
         if start is not None:
-            self._guarded(seat, partial(seat.begin, self._rows.start(seat, start), start.seed))
+            self._guarded(seat, lambda: seat.begin(self._rows.start(seat, start), start))
         return start is not None
 
     def _frame(self) -> None:
@@ -319,6 +318,7 @@ class Engine:
 
     def _end(self, fault: str) -> None:
         """Ends all seats, and gives the world back."""
+        atexit.unregister(self.close)
         with self._wake:
             self.reason = self._closing = reason = self._closing or fault
             seats, self._seats = self._seats, []

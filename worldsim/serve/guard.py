@@ -11,10 +11,10 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -144,8 +144,5 @@ def _in_query(query: bytes) -> str:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    # Not http.cookies, which reads nothing where another service of the host has set a cookie that it does not like.
+    return cookie_parser(headers.get("cookie", "")).get(name, "")

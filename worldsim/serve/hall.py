@@ -6,16 +6,18 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.websockets import WebSocket
 
-from worldsim.errors import ServeError
-from worldsim.serve.catalog import Catalog
+from worldsim.errors import FileError, ServeError
+from worldsim.serve.catalog import Catalog, Offer
 from worldsim.serve.config import ServeConfig
 from worldsim.serve.connection import GOING, Connection
+from worldsim.serve.engine import Engine
 from worldsim.serve.metrics import Counts
 from worldsim.serve.play import RealGames
 
@@ -42,6 +44,8 @@ class Hall:
         self.closing = ""
         self._here: dict[str, Connection] = {}
         self._clips = asyncio.Semaphore(CLIPS)
+        self._loader = ThreadPoolExecutor(thread_name_prefix="loading")  # of its own, since players of a world wait for it
+        self._loading: dict[str, asyncio.Future[Engine]] = {}
 
     async def serve(self, socket: WebSocket) -> None:
         """Lets a browser play, until it leaves."""
@@ -58,8 +62,24 @@ class Hall:
             del self._here[connection.key]
             self.counts.connections -= 1
 
+    async def engine(self, offer: Offer) -> Engine:
+        """The engine of a world; who comes while it is made waits, in no thread.
+
+        Raises:
+            WorldsimError: if the world cannot be loaded.
+        """
+        loading = self._loading.get(offer.name)
+        if loading is None or loading.done():
+            loading = asyncio.get_running_loop().run_in_executor(self._loader, offer.engine)
+            self._loading[offer.name] = loading
+        return await asyncio.shield(loading)
+
     async def clip(self, key: str) -> tuple[str, bytes] | None:
-        """What a player saw last, as an mp4 with its name; None if there is no such player, or nothing was shown yet."""
+        """What a player saw last, as an mp4 with its name; None if there is no such player, or nothing was shown yet.
+
+        Raises:
+            FileError: if it cannot be written here.
+        """
         connection = self._here.get(key)
         play = None if connection is None else connection.play
         if play is None:
@@ -72,6 +92,9 @@ class Hall:
                     await asyncio.to_thread(play.save_clip, path, scale, self.config.marks)
                 except ServeError:
                     return None
+                except FileError as error:
+                    self.say(f"a clip could not be made: {error}")
+                    raise
                 content = path.read_bytes()
         self.counts.total["clips"] += 1
         name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in play.offer.name)
@@ -105,3 +128,4 @@ class Hall:
         while self._here and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         await asyncio.to_thread(self.catalog.close, text)
+        self._loader.shutdown(wait=False)

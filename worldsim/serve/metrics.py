@@ -52,7 +52,7 @@ def metrics_text(counts: Counts, catalog: Catalog, games: RealGames) -> str:
     lines = []
     for name, text in HELP.items():
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"]
-        lines += [f"{name}{_labels(labels)} {value:g}" for row, labels, value in rows if row == name]
+        lines += [f"{name}{_labels(labels)} {float(value)!r}" for row, labels, value in rows if row == name]
     return "\n".join(lines) + "\n"
 
 

@@ -158,7 +158,7 @@ class Play:
         runtime = self.engine.world.runtime.name
         return {
             "mode": self.mode,
-            "paused": self.seat.paused,
+            "paused": self.seat.paused or self._single,
             "calls": calls,
             "temperature": self.seat.temperature,
             "figures": f"{calls} network call{'s' if calls > 1 else ''} per frame, {runtime}",
@@ -224,8 +224,8 @@ class Play:
                 self.seat.restart()
 
     def save_clip(self, path: Path, scale: int, marks: MarkOptions = MARKS) -> None:
-        """Writes what the player saw of the dream last as an mp4, marked as generated; this takes a while, so not for the
-        thread of an event loop.
+        """Writes what the player saw of the dream last as an mp4, marked as generated, but for pictures of the player's
+        own; this takes a while, so not for the thread of an event loop.
 
         Raises:
             ServeError: before the first frame.
@@ -233,7 +233,8 @@ class Play:
         """
         seat, clip = self.seat, self.seat.clip()
         settings: dict[str, Any] = {"num_steps": seat.num_steps, "temperature": seat.temperature}
-        clip.save(path, scale, claim_of(self.engine.world, seat.seed, seat.prompt, **settings), marks)
+        claim = claim_of(self.engine.world, seat.seed, seat.prompt, composite=bool(clip.given.any()), **settings)
+        clip.save(path, scale, claim, marks)
 
     def close(self) -> None:
         """Gives the place back, and ends the real game."""
@@ -264,8 +265,8 @@ class Play:
     def _on_frame(self) -> None:
         """Called in the engine's thread after every frame."""
         if self._single:
-            self._single = False
             self.seat.pause(True)
+            self._single = False
         twin, newest = self._twin, self.seat.newest
         if twin is not None and newest is not None:
             twin.on_frame(newest)

@@ -60,7 +60,7 @@ class Rows(Generic[K]):
     """
 
     def __init__(self, world: World) -> None:
-        self._first_world = world
+        self._first_world, self._num_steps = world, world.num_steps
         self._worlds: dict[int, World] = {}
         self._rows: dict[K, int] = {}
         self.world = world
@@ -73,7 +73,10 @@ class Rows(Generic[K]):
     def make(self, size: int) -> World:
         """A world of another size, with something in all its rows. It is not used before `add`."""
         first = self._first_world
-        world = first if size == first.batch else resized(first, size)
+        world = first
+        if size != first.batch:
+            world = resized(first, size)
+            world.num_steps = self._num_steps  # those of the first may be a player's by now
         world.restart(seed=0, start=0)
         return world
 

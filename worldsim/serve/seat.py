@@ -39,6 +39,7 @@ class Frame:
         over: whether the episode ended here; nothing follows until `Seat.restart`.
         inputs: how many calls of `Seat.hold` and `Seat.release_all` count in its controls.
         made: `time.perf_counter()` when it was ready.
+        given: whether it was not generated, such as a picture that the dream begins with.
     """
 
     image: NDArray[np.uint8]
@@ -49,6 +50,7 @@ class Frame:
     over: bool
     inputs: int
     made: float
+    given: bool = False
 
 
 class Clip(NamedTuple):
@@ -57,11 +59,13 @@ class Clip(NamedTuple):
     Attributes:
         frames: uint8 `(N, H, W, 3)`.
         controls: float32 `(N, A)`, that led to each.
+        given: bool `(N,)`, which of them were not generated.
         fps: frames per second.
     """
 
     frames: NDArray[np.uint8]
     controls: NDArray[np.float32]
+    given: NDArray[np.bool_]
     fps: float
 
     def save(self, path: Path, scale: int = 1, claim: Claim | None = None, marks: MarkOptions = MARKS) -> None:
@@ -76,8 +80,8 @@ class Clip(NamedTuple):
             FileError: if the name ends otherwise, or no file can be written there.
         """
         with ClipWriter(path, self.fps, scale, claim, marks) as writer:
-            for frame in self.frames:
-                writer.append(frame)
+            for frame, given in zip(self.frames, self.given, strict=True):
+                writer.append(frame, not given)
 
 
 class Seat:
@@ -131,7 +135,7 @@ class Seat:
         self._newest: Frame | None = None
         self._unread = False
         self._watchers: list[Callable[[], None]] = []
-        self._kept: deque[tuple[NDArray[np.uint8], NDArray[np.float32]]] = deque()
+        self._kept: deque[Frame] = deque()
         self._timings = Timings(max(2, round(2 * fps)))
 
     def hold(self, keys: Iterable[str] = (), mouse: tuple[float, float] = (0.0, 0.0), buttons: Iterable[str] = ()) -> int:
@@ -287,7 +291,8 @@ class Seat:
             kept = list(self._kept)
         if not kept:
             raise ServeError("nothing was shown yet; ask for a clip after the first frame.")
-        return Clip(np.stack([image for image, _ in kept]), np.stack([vector for _, vector in kept]), self.fps)
+        images, controls = np.stack([frame.image for frame in kept]), np.stack([frame.controls for frame in kept])
+        return Clip(images, controls, np.array([frame.given for frame in kept]), self.fps)
 
     def rate(self) -> float:
         """Frames per second of the last two seconds; 0 while nothing moves."""
@@ -330,12 +335,12 @@ class Seat:
         with self._changed:
             return self.spec.to_vector(self._latch.take()), self.inputs
 
-    def begin(self, image: NDArray[np.uint8], seed: int) -> None:
+    def begin(self, image: NDArray[np.uint8], start: Start) -> None:
         """Shows the first frame of an episode."""
-        self.seed = seed
+        self.seed, given = start.seed, start.picture is not None or start.past is not None
         episode = 1 if self._newest is None else self._newest.episode + 1
         still = np.zeros(self.spec.size, np.float32)
-        self._show(Frame(image, still, 0, episode, 0.0, False, self.inputs, time.perf_counter()))
+        self._show(Frame(image, still, 0, episode, 0.0, False, self.inputs, time.perf_counter(), given))
 
     def follow(self, image: NDArray[np.uint8], controls: NDArray[np.float32], inputs: int, reward: float, over: bool) -> None:
         """Shows the next frame."""
@@ -343,7 +348,7 @@ class Seat:
         assert last is not None
         image = last.image if over else image
         number, score = last.number + 1, last.score + reward
-        self._show(Frame(image, controls, number, last.episode, score, over, inputs, time.perf_counter()))
+        self._show(Frame(image, controls, number, last.episode, score, over, inputs, time.perf_counter(), over and last.given))
 
     def end(self, reason: str) -> None:
         """Takes the place away."""
@@ -360,7 +365,7 @@ class Seat:
             self.skipped += self._unread
             self.frames += 1
             self._newest, self._unread = frame, True
-            self._kept.append((frame.image, frame.controls))
+            self._kept.append(frame)
             while len(self._kept) > longest:
                 self._kept.popleft()
             self._timings.add(frame.made, 0.0)

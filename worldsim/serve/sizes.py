@@ -63,7 +63,7 @@ class Sizes:
                         self._make(best)
                     return
                 holding = size, seconds
-        except WorldError as error:  # no memory for so many
+        except (WorldError, RuntimeError) as error:  # no memory for so many, or a fault of PyTorch's
             self._say(str(error))
 
     def _make(self, size: int) -> float:

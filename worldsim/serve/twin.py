@@ -105,8 +105,8 @@ class SideBySide:
             self._follow(env)
         except ServeError:  # the place is lost; whoever sends frames says so
             pass
-        except WorldsimError as error:
-            self.failure = str(error)
+        except Exception as error:  # of a library, too: the player is told, and the others play on
+            self.failure = str(error) if isinstance(error, WorldsimError) else f"the real game broke: {type(error).__name__}."
             self._wake()
         finally:
             if env is not None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from worldsim.envs.games.studio import KINDS, PLACES, WEAPONS
 from worldsim.errors import DataError
 from worldsim.studio.scene import COLUMNS, LEAST_HEIGHT, LEFT, RIGHT, SEEN, Scene, Thing, side_of
-from worldsim.studio.weights import load_weights, save_weights
+from worldsim.studio.weights import PLAIN, load_weights, save_weights
 
 WIDTHS = (32, 64, 64, 128, 128)  # channels of each convolution
 STRIDES = (2, 2, 1, 2, 1)
@@ -86,12 +86,12 @@ class AttributeNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inner, outer, stride in zip((3, *WIDTHS[:-1]), WIDTHS, STRIDES, strict=True):
-            layers += [nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
+            layers += [nn.Conv2d(inner, outer, 3, stride, 1, bias=False, **PLAIN), nn.BatchNorm2d(outer, **PLAIN), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.scene = nn.Linear(2 * WIDTHS[-1], len(PLACES) + len(WEAPONS))
-        self.things = nn.Conv2d(WIDTHS[-1], len(KINDS), 1)
+        self.scene = nn.Linear(2 * WIDTHS[-1], len(PLACES) + len(WEAPONS), **PLAIN)
+        self.things = nn.Conv2d(WIDTHS[-1], len(KINDS), 1, **PLAIN)
         nn.init.constant_(self.things.bias, -4.0)  # type: ignore[arg-type]  # most kinds are not seen in most frames
-        self.register_buffer("thresholds", torch.full((len(KINDS),), 0.5, dtype=torch.float32))
+        self.register_buffer("thresholds", torch.full((len(KINDS),), 0.5, **PLAIN))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `(B, P)` and `(B, W)`, and of a thing of each kind in each column `(B, K, w)`, of frames `(B, 3, H, W)` from 0

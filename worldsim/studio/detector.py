@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worldsim.studio.weights import load_weights, save_weights
+from worldsim.studio.weights import PLAIN, load_weights, save_weights
 
 WIDTHS, STRIDES = (24, 32, 48, 64), (1, 2, 2, 2)  # channels and stride of each convolution
 PIXELS = 96 * 72  # to which frames are scaled
@@ -27,10 +27,10 @@ class DetectorNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inner, outer, stride in zip((3, *WIDTHS[:-1]), WIDTHS, STRIDES, strict=True):
-            layers += [nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()]
+            layers += [nn.Conv2d(inner, outer, 3, stride, 1, bias=False, **PLAIN), nn.BatchNorm2d(outer, **PLAIN), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * WIDTHS[-1], 1)
-        self.register_buffer("threshold", torch.zeros(1, dtype=torch.float32))
+        self.head = nn.Linear(2 * WIDTHS[-1], 1, **PLAIN)
+        self.register_buffer("threshold", torch.zeros(1, **PLAIN))
 
     def forward(self, frames: Tensor) -> Tensor:
         """Logits `(B,)` of frames `(B, 3, H, W)` from 0 to 1: above 0 looks dreamed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,29 +47,40 @@ def inspect_file(path: Path) -> dict[str, Any]:
         signed = None if found is None else {**asdict(found), "claim": None if found.claim is None else found.claim.to_dict()}
     except FileError as error:
         signed = str(error)
-    frames = list(read_frames(path, kind))
-    if not frames:
+    shapes: list[tuple[int, ...]] = []
+
+    def looked_at() -> Iterator[NDArray[np.uint8]]:
+        for frame in read_frames(path, kind):
+            shapes.append(frame.shape)
+            yield frame
+
+    mark = watermark.find(looked_at())
+    if not shapes:
         raise FileError(f"{path} shows no frame; it is damaged.")
-    mark = watermark.find(frames)
-    height, width, _ = frames[0].shape
+    height, width, _ = shapes[0]
     return {
         "kind": kind[1:],
         "width": width,
         "height": height,
-        "frames": len(frames),
+        "frames": len(shapes),
         "claim": None if claim is None else claim.to_dict(),
         "manifest": signed,
         "watermark": {**asdict(mark), "sure": mark.sure, "world_hash": f"{mark.payload:08x}"},
-        "detector": judge(frames) if width <= WIDEST * height else None,
+        "detector": judge(read_frames(path, kind), shapes) if width <= WIDEST * height else None,
     }
 
 
-def judge(frames: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
-    """What the detector that ships says of the frames of a clip: `score`, `threshold`, and whether they look `dreamed`."""
-    alike = [frame for frame in frames if frame.shape == frames[0].shape]
-    chosen = np.unique(np.linspace(0, len(alike) - 1, JUDGED).round().astype(int))
+def judge(frames: Iterable[NDArray[np.uint8]], shapes: Sequence[tuple[int, ...]]) -> dict[str, Any]:
+    """What the detector that ships says of the frames of a clip: `score`, `threshold`, and whether they look `dreamed`.
+
+    Args:
+        frames: of the clip, uint8 `(H, W, 3)`; some of those with the size of the first are judged.
+        shapes: of each.
+    """
+    alike = [i for i, shape in enumerate(shapes) if shape == shapes[0]]
+    chosen = {alike[i] for i in np.linspace(0, len(alike) - 1, JUDGED).round().astype(int)}
     detector = Detector.load()
-    score = detector.score(np.stack([alike[i] for i in chosen]))
+    score = detector.score(np.stack([frame for i, frame in enumerate(frames) if i in chosen]))
     return {"score": score, "threshold": detector.threshold, "dreamed": score > detector.threshold}
 
 

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import torch
 from worldsim.data import Dataset
 from worldsim.data.images import save_png
 from worldsim.device import autocast, pick_device
-from worldsim.files import read_json, write_json
+from worldsim.errors import WorldError
+from worldsim.files import plain, read_json, write_json
 from worldsim.machine import describe_machine
 from worldsim.model.dit import DiT
 from worldsim.model.tokenizer import Tokenizer
@@ -44,6 +47,7 @@ from worldsim.studio.train import (
 )
 from worldsim.tables import text_table
 from worldsim.train.start import load_start
+from worldsim.world.folder import find_world, world_hash
 
 BATCHES = 32  # of held-out clips, on which the loss is measured
 FIGURES, PLOT, STRIP = "figures.json", "study.svg", "study.png"
@@ -86,7 +90,8 @@ def run_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[s
         native shapes, and what `measure_following` says of it under `following`.
 
     Raises:
-        WorldsimError: if matplotlib, the world or the recordings are missing; before anything is trained.
+        WorldsimError: if matplotlib, the world or the recordings are missing, or the figures in the folder are of another
+            world, other recordings, prompts or presets; before anything is trained.
     """
     check_plotting()
     begun = load_start(study.world)
@@ -95,9 +100,9 @@ def run_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[s
     held, out = held_out_of(study.data), study.out / study.kind
     shown = examples(datasets_in(held), study.prompts)
     budgets = study.seconds if study.kind == "scaling" else study.seconds[:1]
-    path, clips = out / FIGURES, {}
-    figures: dict[str, Any] = {"machine": describe_machine(), "kind": study.kind, "trials": {}}
-    before = read_json(path)["trials"] if path.exists() else {}
+    path, clips, about = out / FIGURES, {}, describe_study(configs, study)
+    figures: dict[str, Any] = {"machine": describe_machine(), "kind": study.kind, **about, "trials": {}}
+    before = read_before(path, about)
     for seconds in sorted(budgets):
         for name, config in configs.items():
             trial = Trial(name, config, seconds)
@@ -110,6 +115,29 @@ def run_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[s
             clips[trial.key] = pictured(Studio.from_pretrained(run.folder / "world", study.device), shown)
     draw(figures, clips, out)
     return figures
+
+
+def describe_study(configs: Mapping[str, StudioConfig], study: StudyConfig) -> dict[str, Any]:
+    """What figures depend on besides a trial's name and budget: `world`, `data`, `prompts` and `presets`."""
+    parts = (study.data, "train"), (held_out_of(study.data), "eval")
+    data = [Dataset(root, split).fingerprint for folder, split in parts for root in datasets_in(folder)]
+    about = {"data": data, "presets": {name: asdict(config) for name, config in configs.items()}}
+    hashes = {name: hashlib.sha256(json.dumps(plain(part), sort_keys=True).encode()).hexdigest() for name, part in about.items()}
+    return {"world": world_hash(find_world(study.world)), "prompts": study.prompts, **hashes}
+
+
+def read_before(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The trials in a file of figures, if there is one.
+
+    Raises:
+        WorldError: if they are of another study.
+    """
+    before = read_json(path, "trials") if path.exists() else {**about, "trials": {}}
+    for name, value in about.items():
+        if before.get(name) != value:
+            raise WorldError(f"{path} holds figures with other {name}; give another --out, or remove what is there.")
+    trials: dict[str, Any] = before["trials"]
+    return trials
 
 
 def train_trial(trial: Trial, run: StudioRun, data: Path, tokenizer: Tokenizer) -> dict[str, Any]:

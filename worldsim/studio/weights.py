@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
 from worldsim.errors import WorldError
 from worldsim.files import write_bytes
 from worldsim.world.folder import readable
+
+PLAIN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # how layers are made, whatever defaults a user has set
 
 
 def load_weights(net: nn.Module, path: str | Path | None, shipped: str, kind: str) -> None:

@@ -124,7 +124,7 @@ def draw_windows(
         Windows of `rows` rows, how many of them hold an end, and how many times too many that is, beside the others.
     """
     natural = store.ending_share(frames)
-    share = (share or natural) if natural else 0.0
+    share = min(share or natural, int(store.ended.sum()) / rows) if natural else 0.0
     end_windows = store.ending(int(share * rows + rng.random()), frames, rng)
     usual_ones = store.batch(rows - len(end_windows.ends), frames, rng)
     return (
@@ -137,7 +137,9 @@ def draw_windows(
 def make_batch(
     windows: Windows, objective: DynamicsObjective, device: torch.device, seed: int, end_windows: int = 0, excess: float = 1.0
 ) -> Batch:
-    """Draws noise, levels and step sizes; the last `end_windows` rows train the end head only. Equal seeds give equal batches."""
+    """Draws noise, levels and step sizes; the last `end_windows` rows train the heads of ends and rewards only. Equal seeds give
+    equal batches.
+    """
     generator = torch.Generator("cpu").manual_seed(seed)
     config, copies = objective.noise, objective.copies
     rows, context = windows.rewards.shape
@@ -212,7 +214,8 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 
     bins = prediction.reward.shape[-1]
     reward = -(two_hot(windows.rewards, bins) * prediction.reward.float().log_softmax(-1)).sum(-1)
-    reward = (reward * windows.known).sum() / windows.known.sum().clamp_min(1)
+    known = windows.known / torch.where(windows.ends.any(1, keepdim=True), batch.excess, 1.0)
+    reward = (reward * known).sum() / known.sum().clamp_min(1e-6)
     end = end_loss(prediction.end.float(), batch, objective.end_boost)
     loss = flow + objective.reward_weight * reward + objective.end_weight * end
     pure = (levels == 1) & windows.real & ~batch.revealed.any((2, 3))

@@ -177,12 +177,15 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file)
 
     def find_class(self, module: str, name: str) -> Any:
-        plain = module.startswith("torch.distributed.checkpoint.") and "." not in name and name.lstrip("_")[:1].isupper()
         known = (module, name) in _KNOWN or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype))
-        if not plain and not known:
+        if module in _PARTS and "." not in name and name.lstrip("_")[:1].isupper():
+            found = super().find_class(module, name)
+            known = getattr(found, "__module__", None) == module  # and is not something else that the module imports
+        if not known:
             raise pickle.UnpicklingError(f"{module}.{name} does not belong into a checkpoint")
         return super().find_class(module, name)
 
 
+_PARTS = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
 _KNOWN = {("torch", "Size"), ("torch.serialization", "_get_layout"), ("pathlib", "PosixPath"), ("pathlib", "WindowsPath")}
 _KNOWN |= {("pathlib._local", "PosixPath"), ("pathlib._local", "WindowsPath"), ("collections", "OrderedDict")}

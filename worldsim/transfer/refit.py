@@ -56,9 +56,7 @@ def record_policies(
         return out
     before, partial_out = Dataset(source, "train"), out.with_name(f"{out.name}.part")
     if not partial_out.exists():
-        copying = out.with_name(f"{out.name}.copy")
-        copy_dataset(source, copying)
-        copying.rename(partial_out)
+        copy_dataset(source, out).rename(partial_out)
     info, spec = before.info, recorded_game(before.info.game) if game is None else find_game(game)
     config = config.of_game(spec)
     make = partial(spec.start, frame_skip=info.frame_skip, height=info.height, width=info.width)

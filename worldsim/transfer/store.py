@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from worldsim.files import plain, read_json, write_bytes, write_json
 from worldsim.scale.folders import Files, write_files
 
 Result = dict[str, Any]
+NOTES = "notes.json"  # of a training, beside its policies
 
 
 class Store:
@@ -46,11 +47,9 @@ class Store:
         policies = {name: content for name, content in files.items() if name.startswith("policies/")}
         for training in sorted({name.split("/")[1] for name in policies}):
             folder = self.root / "policies" / training
-            part, inside = folder.with_name(f"{training}.part"), f"policies/{training}/"
-            for old in (folder, part):
-                shutil.rmtree(old, ignore_errors=True)
+            part, inside = _new_part(folder), f"policies/{training}/"
             write_files(part, {name.removeprefix(inside): policies[name] for name in policies if name.startswith(inside)})
-            part.rename(folder)
+            _finish(part, folder)
         for name in sorted(files.keys() - policies.keys()):
             write_bytes(self.root / name, files[name].tobytes())
 
@@ -76,19 +75,33 @@ class Store:
             train: writes .safetensors files, whose names sort, into the folder it is given, and returns a note for each.
         """
         folder, key = self.root / "policies" / name, plain({**key, **self.shared})
-        stored = _read(folder / "notes.json", key)
-        if stored is not None and stored.get("files") != _hashes(folder):
+        stored = _read(folder / NOTES, key)
+        if stored is not None and stored.get("files") != _hashes(folder, stored.get("files") or ()):
             print(f"policies in {folder} are damaged or incomplete; they are trained again.", file=sys.stderr)
             stored = None
         if stored is None:
-            part = folder.with_name(f"{name}.part")
-            for old in (folder, part):
-                shutil.rmtree(old, ignore_errors=True)
-            part.mkdir(parents=True)
-            stored = plain({"notes": train(part), "files": _hashes(part)})
-            write_json(part / "notes.json", {"key": key, "result": stored})
-            part.rename(folder)
+            part = _new_part(folder)
+            stored = plain({"notes": train(part), "files": _hashes(part, [path.name for path in part.glob("*.safetensors")])})
+            write_json(part / NOTES, {"key": key, "result": stored})
+            _finish(part, folder)
         return [folder / file for file in sorted(stored["files"])], stored["notes"]
+
+
+def _new_part(folder: Path) -> Path:
+    """An empty folder beside `folder`, under a name that nobody else gives."""
+    part = folder.with_name(f".{folder.name}.worldsim-part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
+
+
+def _finish(part: Path, folder: Path) -> None:
+    """Moves what is in `part` to `folder`, the notes last; other files there stay."""
+    folder.mkdir(exist_ok=True)
+    (folder / NOTES).unlink(missing_ok=True)
+    for file in sorted(part.iterdir(), key=lambda file: file.name == NOTES):
+        file.replace(folder / file.name)
+    part.rmdir()
 
 
 class _UnfinishedError(Exception):
@@ -107,6 +120,7 @@ def _read(path: Path, key: Result) -> Result | None:
     return content["result"] if content["key"] == key and isinstance(content["result"], dict) else None
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    """Hash of each policy's file, by its name."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
+def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Hash of each policy's file that is there, by its name."""
+    there = [folder / Path(name).name for name in sorted(names) if (folder / Path(name).name).is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in there}

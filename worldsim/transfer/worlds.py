@@ -114,8 +114,7 @@ def shuffle_controls(source: Path, out: Path) -> Path:
     """
     if out.exists():
         return out
-    partial = out.with_name(f"{out.name}.part")
-    copy_dataset(source, partial)
+    partial = copy_dataset(source, out)
     dataset = Dataset(source)
     everything = dataset.rows.actions
     actions = np.split(np.roll(everything, len(everything) // 2, axis=0), dataset.offsets[1:-1])
@@ -130,10 +129,16 @@ def shuffle_controls(source: Path, out: Path) -> Path:
     return out
 
 
-def copy_dataset(source: Path, target: Path) -> None:
-    """Copies a dataset to `target`, in place of an unfinished copy; files are linked where the file system allows it."""
+def copy_dataset(source: Path, out: Path) -> Path:
+    """Copies a dataset, in place of an unfinished copy; files are linked where the file system allows it.
+
+    Returns:
+        The copy, beside `out` under a name that nobody else gives; to be renamed.
+    """
+    target = out.with_name(f".{out.name}.worldsim-copy")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, copy_function=_link)
+    return target
 
 
 def _link(source: str, target: str) -> None:

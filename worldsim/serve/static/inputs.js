@@ -11,6 +11,7 @@ const TURN_RATE = 1000; // pixels a second, for arrow keys and the right stick: 
 const DEAD_ZONE = 0.25;
 const DRAG = 1.5; // pixels of the mouse for one of a finger
 const TAP = 200; // milliseconds
+const BETWEEN = 10; // milliseconds between two messages of motion, however fast the screen is
 const MOVES = ["w", "a", "s", "d", "up", "down", "left", "right"];
 
 export const keyName = (code) => NAMED[code] ?? (/^Key[A-Z]$/.test(code) ? code[3].toLowerCase() : /^Digit\d$/.test(code) ? code[5] : "");
@@ -24,6 +25,7 @@ export class Inputs {
     this.motion = [0, 0];
     this.speed = 1;
     this.sent = 0;
+    this.passed = 0;
     this.pads = new Map();
     this.off = new AbortController();
     this.hasMouse = spec.mouse_limit.some((limit) => limit > 0);
@@ -71,6 +73,7 @@ export class Inputs {
 
   /** Tells the server what is held now, and how far the mouse has moved since. */
   pass() {
+    this.passed = performance.now();
     const names = (kind) => [...this.held.keys()].filter((id) => id.startsWith(kind)).map((id) => id.split(" ")[1]);
     const mouse = this.motion.map((pixels) => Math.max(-100000, Math.min(100000, Math.round(pixels * 100) / 100)));
     this.motion = [0, 0];
@@ -82,7 +85,7 @@ export class Inputs {
     this.then = now;
     for (const code of this.turning) this.move(TURNS[code][0] * TURN_RATE * seconds, TURNS[code][1] * TURN_RATE * seconds);
     this.pollPads(seconds);
-    if (this.motion[0] || this.motion[1]) this.pass();
+    if ((this.motion[0] || this.motion[1]) && now - this.passed >= BETWEEN) this.pass();
     this.tick = requestAnimationFrame((later) => this.frame(later));
   }
 

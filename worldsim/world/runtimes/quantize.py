@@ -58,16 +58,16 @@ def measure_ranges(dit: DiT, config: WorldConfig, starts: Tensor, start_controls
         frames: of every dream.
     """
     count, window = len(starts), starts.shape[1]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     play = {name: getattr(config, name) for name in ("num_steps", "context_level", "draw_level", "rounds")}
     stream = Stream(dit, (starts.shape[2], starts.shape[3]), count, **play)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, *starts.shape[2:], generator=generator, dtype=torch.float32)
+        return torch.randn(*shape, *starts.shape[2:], generator=generator, dtype=torch.float32, device="cpu")
 
-    order = torch.randint(count * window, (count, frames), generator=generator)
+    order = torch.randint(count * window, (count, frames), generator=generator, dtype=torch.int64, device="cpu")
     controls = start_controls.flatten(0, 1)[order]
-    uniforms = torch.rand(frames, *starts.shape[:1], *starts.shape[2:4], generator=generator, dtype=torch.float32)
+    uniforms = torch.rand(frames, *starts.shape[:1], *starts.shape[2:4], generator=generator, dtype=torch.float32, device="cpu")
     draws = ((normal(count), uniforms[t], normal(count)) for t in range(frames))
     with observe(dit) as ranges:
         for _ in stream.rollout((starts, start_controls, normal(count, window)), controls, draws):
