@@ -139,7 +139,7 @@ def doom_studio_250m() -> StudioConfig:
 
 
 def studio_study(kind: str) -> dict[str, StudioConfig]:
-    """The studio's worlds that a study compares, by name; "scaling", or "shapes" with the smallest, which shows most after minutes."""
+    """The studio's worlds that a study compares, by name: "scaling", or "shapes" with the smallest, which learns fastest."""
     preset = doom_studio()
     small = replace(preset.model, width=96, depth=4, heads=3, kv_heads=3, hidden=224)
     if kind == "shapes":
