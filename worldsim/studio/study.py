@@ -190,15 +190,22 @@ def pictured(studio: Studio, shown: list[Example]) -> Frames:
 def draw(figures: dict[str, Any], clips: Mapping[str, Frames], out: Path) -> None:
     """The sheet, a row for each world in the order of the figures, and for a study of several budgets the plot."""
     save_png(out / STRIP, np.concatenate([np.concatenate(list(clips[key]), axis=1) for key in figures["trials"]]))
-    if figures["kind"] != "scaling":
-        return
-    with svg_figure(out / PLOT, 7.0, 3.0) as figure:
+    if figures["kind"] == "scaling":
+        plot(figures, out / PLOT)
+
+
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """Loss and places told right against minutes of training, a line for each world."""
+    with svg_figure(path, 7.0, 3.0) as figure:
         for axes, (title, read) in zip(figure.subplots(1, 2), SCALES.items(), strict=True):
             for name in dict.fromkeys(trial["name"] for trial in figures["trials"].values()):
                 trials = [trial for trial in figures["trials"].values() if trial["name"] == name]
                 label = f"{name}, {trials[0]['parameters'] / 1e6:.1f}M"
                 axes.plot([trial["seconds"] / 60 for trial in trials], [read(trial) for trial in trials], "o-", label=label)
             axes.set(xscale="log", xlabel="minutes of training", title=title)
+            minutes = sorted({trial["seconds"] / 60 for trial in figures["trials"].values()})
+            axes.set_xticks(minutes, [f"{number:g}" for number in minutes])
+            axes.minorticks_off()
         axes.legend()
 
 
