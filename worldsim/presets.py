@@ -11,6 +11,7 @@ from typing import Any
 
 from worldsim.controls import ControlSpec
 from worldsim.envs.games import GAMES, GameSpec, beside, find_game, is_path
+from worldsim.envs.games.pong import PONG
 from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
 from worldsim.model.noise import NoiseConfig
@@ -112,6 +113,11 @@ def small_things(spec: GameSpec, *, window: int = 12, frames: int = 16) -> Train
     return replace(preset, tokenizer=tokenizer, dynamics=dynamics)
 
 
+def pong() -> TrainConfig:
+    """Move a paddle up and down, and meet the ball."""
+    return small_things(PONG)
+
+
 def doom_studio() -> StudioConfig:
     """Many places of Doom at several sizes, from words and pictures: 16 frames at a time, 25 tokens each at 96x64."""
     model = DiTConfig(
@@ -173,6 +179,7 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "doom/take-cover-strip": take_cover_strip,
     "doom/my-way-home": my_way_home,
     "doom/defend-the-center": defend_the_center,
+    "atari/pong": pong,
 }
 
 COLLECTIONS: dict[str, Collection] = {
@@ -181,6 +188,7 @@ COLLECTIONS: dict[str, Collection] = {
     "doom/take-cover-strip": Collection(frames=200_000),
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000),
+    "atari/pong": Collection(frames=120_000, eval_frames=5_000),
 }
 
 TRANSFERS: dict[str, str] = {"doom/take-cover": "doom/take-cover-strip"}

@@ -14,6 +14,7 @@ from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.doom import SPECS
 from worldsim.envs.games.loading import source_hash
 from worldsim.envs.games.policies import POLICIES, Policy, make_policy
+from worldsim.envs.games.pong import PONG
 from worldsim.envs.games.spec import (
     GAMES,
     Axes,
@@ -57,5 +58,5 @@ __all__ = [
     "source_hash",
 ]
 
-for spec in (*SPECS, STUDIO, DODGE):
+for spec in (*SPECS, STUDIO, PONG, DODGE):
     register(spec)

@@ -45,7 +45,7 @@ def copy(tiny_world_path: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_odd_names_are_refused_in_one_printable_line(name: Any) -> None:
-    with pytest.raises(WorldError, match=r"^no world .*; shipped: doom/") as caught:
+    with pytest.raises(WorldError, match=r"^no world .*; shipped: atari/") as caught:
         find_world(name)
     assert str(caught.value).isprintable() and len(str(caught.value)) < 600
 

@@ -214,8 +214,7 @@ def dynamics_loss(prediction: Prediction, batch: Batch, targets: Tensor, objecti
 
     bins = prediction.reward.shape[-1]
     reward = -(two_hot(windows.rewards, bins) * prediction.reward.float().log_softmax(-1)).sum(-1)
-    known = windows.known / torch.where(windows.ends.any(1, keepdim=True), batch.excess, 1.0)
-    reward = (reward * known).sum() / known.sum().clamp_min(1e-6)
+    reward = (reward * windows.known).sum() / windows.known.sum().clamp_min(1)
     end = end_loss(prediction.end.float(), batch, objective.end_boost)
     loss = flow + objective.reward_weight * reward + objective.end_weight * end
     pure = (levels == 1) & windows.real & ~batch.revealed.any((2, 3))
