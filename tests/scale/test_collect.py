@@ -31,8 +31,8 @@ FRAMES = 800
 class Marked(MovingSquare):
     """A file stands for every game that is open."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(delay=0.001)
+    def __init__(self, folder: Path, delay: float = 0.001) -> None:
+        super().__init__(delay=delay)
         self.mark = folder / f"open-{os.getpid()}"
         self.mark.touch()
 
@@ -47,11 +47,11 @@ class Fatal(MovingSquare):
         os._exit(1)
 
 
-def kill_in_the_middle(machines: Machines, machine: Any, out: Path) -> threading.Thread:
-    """Kills a machine as soon as some episodes are there."""
+def kill_in_the_middle(machines: Machines, machine: Any, out: Path, marks: Path) -> threading.Thread:
+    """Kills a machine as soon as two games are open, one on each, and some episodes are there."""
 
     def wait_and_kill() -> None:
-        while len(episode_files(out)) < 4:
+        while len(episode_files(out)) < 4 or len(list(marks.glob("open-*"))) < 2:
             time.sleep(0.01)
         machines.kill(machine)
 
@@ -63,12 +63,12 @@ def kill_in_the_middle(machines: Machines, machine: Any, out: Path) -> threading
 def test_a_machine_is_killed_and_nothing_is_lost_or_there_twice(
     machines: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    env = functools.partial(MovingSquare, 0.001)
-    run(tmp_path / "one", FRAMES, env)
+    env = functools.partial(Marked, tmp_path, 0.005)  # so slow that the second has begun long before the first is done
+    run(tmp_path / "one", FRAMES, functools.partial(MovingSquare, 0.0))
     second = machines.add()
     with opened(RayOptions(ray=(machines.address,))) as cluster:
         assert cluster is not None and cluster.room == 2
-        killer = kill_in_the_middle(machines, second, tmp_path / "two")
+        killer = kill_in_the_middle(machines, second, tmp_path / "two", tmp_path)
         run(tmp_path / "two", FRAMES, env, processes=2, cluster=cluster)
         killer.join()
     assert "a worker died; another takes its place" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from worldsim.errors import Terminated, TrainingError, WorldsimError
 from worldsim.train import distributed
@@ -61,8 +61,8 @@ def reported() -> Iterator[None]:
     """Around the work of one of several processes: its error ends all of them with one message.
 
     Of `launch`, the starting process prints the message; under torchrun the process itself does. A process that only
-    notices that another is gone ends in silence. One whose work is done ends here: while Python takes everything down, threads of
-    gloo now and then abort it (SIGABRT), which would look like a crash.
+    notices that another is gone ends in silence. Processes end here, whatever the reason: while Python takes everything down,
+    threads of gloo now and then abort one (SIGABRT), which would look like a crash.
     """
     if distributed.expected() == 1:
         yield
@@ -72,15 +72,20 @@ def reported() -> Iterator[None]:
     except WorldsimError as error:
         _note(str(error))
         if LAUNCHED in os.environ:
-            raise SystemExit(USER_ERROR) from None
+            _leave(USER_ERROR)
         raise
     except Exception as error:
         if not distributed.is_lost(error):
             raise
-        raise SystemExit(LOST) from None
+        _leave(LOST)
+    _leave(0)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends this process at once."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def _note(message: str) -> None:
