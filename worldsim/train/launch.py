@@ -21,6 +21,7 @@ from worldsim.errors import Terminated, TrainingError, WorldsimError
 from worldsim.train import distributed
 
 USER_ERROR, LOST = 2, 75  # exit statuses of a process: as of `one_line_errors`; another process is gone
+PATIENCE = 5.0  # seconds in which the one that is gone is to be seen first
 LAUNCHED = "WORLDSIM_LAUNCHED"  # set in the environment of processes that are started here
 
 
@@ -77,6 +78,7 @@ def reported() -> Iterator[None]:
     except Exception as error:
         if not distributed.is_lost(error):
             raise
+        time.sleep(PATIENCE)
         _leave(LOST)
     _leave(0)
 
