@@ -21,7 +21,9 @@ def test_a_dream_begins_with_a_picture_and_reads_prompts(tiny_studio_path: Path,
     begun = session.panes["dream"].frame
     session.restart()
     assert (session.panes["dream"].frame == begun).all(), "every time"
+    assert session.claim() is None, "the picture itself is not generated"
     session.advance(Controls())
+    assert session.claim() is not None
     session.say("two soldier")
     assert session.dream.world.prompt == "two soldier" and session.notices == ["prompt: two soldier"]
     session.advance(Controls())

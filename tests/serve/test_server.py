@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from worldsim.errors import ServeError, WorldError
+from worldsim.errors import FileError, ServeError, WorldError
 from worldsim.provenance import Claim
 from worldsim.serve.config import ServeConfig
 from worldsim.serve.server import address, listen
@@ -132,6 +132,20 @@ def test_the_newest_frame_wins_on_a_slow_line(shared: Served, join: Join) -> Non
     assert fresh["frame"] == player.headers[-2]["frame"] + 1
 
 
+def test_a_clip_that_cannot_be_written_is_said_and_the_player_plays_on(
+    shared: Served, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise FileError("no space is left.")
+
+    monkeypatch.setattr("worldsim.serve.play.Play.save_clip", full)
+    player = join(shared)
+    path = next(message["clip"] for message in player.messages if message["type"] == "world")
+    status, _, content = shared.get(path)
+    assert (status, content) == (503, b"the server cannot write clips at the moment.")
+    assert player.kind("frame")
+
+
 def test_the_clip_is_an_mp4_of_what_was_played(shared: Served, join: Join) -> None:
     player = join(shared)
     path = next(message["clip"] for message in player.messages if message["type"] == "world")
@@ -184,6 +198,9 @@ def test_health_metrics_menu_and_pictures(shared: Served, join: Join) -> None:
     for line in text.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+.\deinfa]+', line), line
     assert shared.figure("worldsim_connections") == 1 and shared.figure("worldsim_sent_frames_total") >= 1
+    before = shared.figure("worldsim_clips_total")
+    shared.server.hall.counts.total["clips"] += 12_345_678
+    assert shared.figure("worldsim_clips_total") == before + 12_345_678, "large counts are exact"
     (world,) = json.loads(shared.get("/worlds")[2])["worlds"]
     assert (world["width"], world["height"], world["players"]) == (48, 32, 1)
     status, headers, picture = shared.get(world["picture"])

@@ -24,7 +24,6 @@ export class Inputs {
     this.turning = new Set();
     this.motion = [0, 0];
     this.speed = 1;
-    this.sent = 0;
     this.passed = 0;
     this.pads = new Map();
     this.off = new AbortController();
