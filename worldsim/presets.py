@@ -11,6 +11,9 @@ from typing import Any
 
 from worldsim.controls import ControlSpec
 from worldsim.envs.games import GAMES, GameSpec, beside, find_game, is_path
+from worldsim.envs.games.breakout import BREAKOUT
+from worldsim.envs.games.car_racing import CAR_RACING
+from worldsim.envs.games.crafter import CRAFTER
 from worldsim.envs.games.pong import PONG
 from worldsim.errors import WorldsimError, suggest
 from worldsim.model.dit import DiTConfig
@@ -118,6 +121,21 @@ def pong() -> TrainConfig:
     return small_things(PONG)
 
 
+def breakout() -> TrainConfig:
+    """Move a paddle left and right, and break bricks with the ball."""
+    return small_things(BREAKOUT)
+
+
+def crafter_reward() -> TrainConfig:
+    """Walk about in a landscape from above, gather, build and fight; by night it is dark."""
+    return small_things(CRAFTER)
+
+
+def car_racing() -> TrainConfig:
+    """Steer a car along a road, seen from above."""
+    return small_things(CAR_RACING)
+
+
 def doom_studio() -> StudioConfig:
     """Many places of Doom at several sizes, from words and pictures: 16 frames at a time, 25 tokens each at 96x64."""
     model = DiTConfig(
@@ -180,6 +198,9 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     "doom/my-way-home": my_way_home,
     "doom/defend-the-center": defend_the_center,
     "atari/pong": pong,
+    "atari/breakout": breakout,
+    "crafter/reward": crafter_reward,
+    "box2d/car-racing": car_racing,
 }
 
 COLLECTIONS: dict[str, Collection] = {
@@ -189,6 +210,9 @@ COLLECTIONS: dict[str, Collection] = {
     "doom/defend-the-center": Collection(frames=160_000),
     "doom/my-way-home": Collection(frames=300_000, eval_frames=15_000),
     "atari/pong": Collection(frames=120_000, eval_frames=5_000),
+    "atari/breakout": Collection(frames=105_000, eval_frames=5_000),
+    "crafter/reward": Collection(frames=80_000, eval_frames=4_000),
+    "box2d/car-racing": Collection(frames=24_000, eval_frames=2_500),
 }
 
 TRANSFERS: dict[str, str] = {"doom/take-cover": "doom/take-cover-strip"}

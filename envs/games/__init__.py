@@ -10,6 +10,9 @@ file for any Gymnasium environment.
 
 from __future__ import annotations
 
+from worldsim.envs.games.breakout import BREAKOUT
+from worldsim.envs.games.car_racing import CAR_RACING
+from worldsim.envs.games.crafter import CRAFTER
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.doom import SPECS
 from worldsim.envs.games.loading import source_hash
@@ -58,5 +61,5 @@ __all__ = [
     "source_hash",
 ]
 
-for spec in (*SPECS, STUDIO, PONG, DODGE):
+for spec in (*SPECS, STUDIO, PONG, BREAKOUT, CRAFTER, CAR_RACING, DODGE):
     register(spec)

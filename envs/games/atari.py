@@ -6,6 +6,7 @@ in tests/envs/games/test_atari.py.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
-from worldsim.envs.games.any import Picture
+from worldsim.envs.games.any import Adapted, Keyed, Picture
 from worldsim.envs.games.policies import StickyRandom
 from worldsim.errors import GameError
 
 Box = tuple[str, float, float, float, float]
 
 
+FRAME_SKIP, TICS_PER_SECOND = 4, 60
 PLAYER = "player"  # sprite that the controls move
 ABSENT = -1.0  # coordinate of what is not on the screen
 
@@ -136,6 +138,27 @@ class Follow:
         way = ball + self._aside - player
         held = set() if abs(way) < 2 else {self._keys[way > 0]}
         return self.spec.to_vector(Controls(keys=held))
+
+
+def make_atari(
+    name: str, picture: Picture, control_spec: ControlSpec, actions: Keyed, *, render_mode: str | None = None, max_tics: int
+) -> Adapted:
+    """Starts a game of the console, without sticky actions: a world could not tell them from its own mistakes.
+
+    Args:
+        name: that ALE gives it, such as "Pong".
+        picture, control_spec, actions, render_mode, max_tics: see `worldsim.envs.games.any.Adapted`.
+
+    Raises:
+        GameError: if ale-py is not installed.
+    """
+    try:
+        importlib.import_module("ale_py")
+    except ImportError as error:
+        raise GameError(f'{name} needs the ale-py package, which is not installed; pip install "worldsim-dit[atari]".') from error
+    given: dict[str, Any] = {"states": states, "objects": objects, "max_tics": max_tics, "render_mode": render_mode}
+    env = gymnasium.make(f"ale_py:ALE/{name}-v5", repeat_action_probability=0.0)
+    return Adapted(env, picture, control_spec, actions, fps=TICS_PER_SECOND / FRAME_SKIP, frame_skip=FRAME_SKIP, **given)
 
 
 def known(env: gymnasium.Env[Any, Any]) -> str | None:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.controls import Controls, ControlSpec
+from worldsim.envs.games.any import Adapted, Keyed, Picture
 from worldsim.envs.games.policies import StickyRandom
-from worldsim.envs.games.spec import Game, Mark
+from worldsim.envs.games.spec import Game, GameSpec, Mark
 from worldsim.errors import GameError
 
 MOVES = {"move_left": (-1, 0), "move_right": (1, 0), "move_up": (0, -1), "move_down": (0, 1)}
@@ -276,3 +277,52 @@ class _Ordered(dict[Any, None]):
 
     def remove(self, item: Any) -> None:
         del self[item]
+
+
+MAX_TICS = 1000  # after which an episode is truncated
+PICTURE = Picture(height=80, width=80, resize="area")
+KEYS = {  # of every action but the first, which is none
+    "a": "move left",
+    "d": "move right",
+    "w": "move up",
+    "s": "move down",
+    "space": "do",
+    "l": "sleep",
+    "t": "place stone",
+    "1": "place table",
+    "f": "place furnace",
+    "p": "place plant",
+    "2": "make wood pickaxe",
+    "3": "make stone pickaxe",
+    "4": "make iron pickaxe",
+    "o": "make wood sword",
+    "5": "make stone sword",
+    "6": "make iron sword",
+}
+CONTROLS = ControlSpec(keys=tuple(KEYS), exclusive=(tuple(KEYS),))
+
+
+def make_crafter(*, render_mode: str | None = None, max_tics: int = MAX_TICS) -> Adapted:
+    """Starts the game.
+
+    Raises:
+        GameError: if Crafter is not installed.
+    """
+    actions = Keyed({"": 0, **{key: action for action, key in enumerate(KEYS, 1)}})
+    return Adapted(Crafter(80), PICTURE, CONTROLS, actions, fps=10, max_tics=max_tics, render_mode=render_mode)
+
+
+CRAFTER = GameSpec(
+    name="crafter/reward",
+    make="worldsim.envs.games.crafter:make_crafter",
+    control_spec=CONTROLS,
+    height=PICTURE.height,
+    width=PICTURE.width,
+    fps=10,
+    frame_skip=1,
+    max_tics=MAX_TICS,
+    options=("max_tics",),
+    meanings=KEYS,
+    policies={f"{__name__}:Gatherer": 1.0},
+    marks=f"{__name__}:marks",
+)

@@ -7,11 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from worldsim.controls import ControlSpec
-from worldsim.envs.games import make_policy
 from worldsim.world import read_config
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -66,23 +63,3 @@ def test_ablation(own_game: tuple[Path, str]) -> None:
     printed = run("ablation", "--name", "toy/dodge", "--run", out, "--data", out / "data", *short)
     last = printed.splitlines()[-1]
     assert last.startswith("| preset | ") and last.count("dB") == 3
-
-
-@pytest.mark.parametrize(
-    ("name", "spec"),
-    [
-        ("Driver", ControlSpec(keys=("w", "s"), mouse_limit=(10.0, 0.0))),
-        ("Gatherer", ControlSpec(keys=("w", "a", "s", "d", "space", "l"), exclusive=(("w", "a", "s", "d", "space", "l"),))),
-    ],
-)
-def test_players_use_every_control(name: str, spec: ControlSpec) -> None:
-    """They are named by their file, and steer towards the grey road that they are shown."""
-    player = make_policy(f"{EXAMPLES / 'players.py'}:{name}", spec)
-    player.reset(np.random.default_rng(0))
-    road = np.full((96, 96, 3), (100, 200, 100), np.uint8)
-    road[:, 60:80] = 105
-    given = np.stack([player.act({"frame": road}) for _ in range(400)])
-    used = np.abs(given).max(0) > 0
-    assert used[[i for i, control in enumerate(spec.names) if control != "mouse.dy"]].all()
-    if name == "Driver":
-        assert np.median(given[:, spec.names.index("mouse.dx")]) > 2

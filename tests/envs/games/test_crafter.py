@@ -9,8 +9,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from worldsim.controls import ControlSpec
-from worldsim.envs.games import make_policy
-from worldsim.envs.games.any import Adapted, Picture
+from worldsim.envs.games import find_game, make_policy
+from worldsim.envs.games.any import Adapted, Keyed, Picture
 from worldsim.envs.games.crafter import MOVES, Crafter, Gatherer, marks
 from worldsim.envs.games.dodge import DODGE
 from worldsim.envs.games.infer.controls import wire
@@ -44,6 +44,14 @@ def play(game: Adapted, seed: int, steps: int) -> list[tuple[np.ndarray, dict[st
 
 def test_gymnasium_accepts_it() -> None:
     check_env(Crafter(), skip_render_check=True)
+
+
+def test_the_game_that_ships_is_what_would_be_found(game: Adapted) -> None:
+    spec = find_game("crafter/reward")
+    made = spec.start()
+    assert isinstance(made, Adapted) and isinstance(made.actions, Keyed) and isinstance(game.actions, Keyed)
+    assert spec.control_spec == game.control_spec and made.actions.table == game.actions.table
+    assert np.array_equal(made.reset(seed=3)[0], game.reset(seed=3)[0])
 
 
 def test_equal_seeds_give_equal_episodes(game: Adapted) -> None:
