@@ -63,7 +63,7 @@ def _one_sided(space: spaces.Space[Any]) -> bool:
 def test_environments_in_a_vector_have_the_controls_of_one() -> None:
     many = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
     codec = codec_of(many)
-    assert codec.vectors(np.array([1, 0]), 2).tolist() == [[0, 1], [1, 0]] and codec.spec.keys == ("1", "2")
+    assert codec.vectors(np.array([1, 0]), 2).tolist() == [[0, 1], [1, 0]] and codec.spec.keys == ("a", "d")
     many.close()
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,21 +13,13 @@ import numpy as np
 
 from worldsim.controls import DIGITS, KEY_NAMES, LETTERS, ControlSpec
 from worldsim.envs.games.any import Keyed, Lever, Map, Stacked
+from worldsim.envs.games.infer.names import WORDS, action_names, plain, rests, words_of
 from worldsim.errors import ControlError, GameError, suggest
 
 NUMBERS = (*DIGITS[1:], DIGITS[0], *"qertyuiopfghjklzxcvbnmwasd")  # keys of actions that have no name
 PAIRS = (("a", "d"), ("s", "w"), ("j", "l"), ("k", "i"), ("f", "h"), ("g", "t"), ("n", "m"), ("v", "b"))  # low and high end
 HALVES = ("w", "s", "e", "q", "r", "f", "t", "g", "y", "h", "u", "j")  # one-sided axes
 LIMIT = 10.0  # degrees a step that lead to the end of an axis
-# Words in the name of an action -> its key. The first that fits counts.
-WORDS = (
-    (("left", "west"), "a"),
-    (("right", "east"), "d"),
-    (("up", "forward", "forwards", "north", "ahead"), "w"),
-    (("down", "back", "backward", "backwards", "south"), "s"),
-    (("fire", "shoot", "attack", "jump", "do", "use", "interact", "toggle"), "space"),
-)
-RESTING = ("noop", "nop", "nothing", "idle", "stay", "still", "wait", "none", "null", "rest")
 JOYSTICK = re.compile(r"(UP|DOWN)?(LEFT|RIGHT)?(FIRE)?")
 PUSHES = {"UP": "w", "DOWN": "s", "LEFT": "a", "RIGHT": "d", "FIRE": "space"}
 OLD_CODES = {273: "up", 274: "down", 275: "right", 276: "left"}  # pygame's before version 2, in older environments
@@ -116,9 +107,10 @@ def wire(env: gymnasium.Env[Any, Any], rest: int | None = None, still: Sequence[
     if isinstance(space, gymnasium.spaces.Discrete):
         return _wire_discrete(env, space, rest, still)
     if isinstance(space, gymnasium.spaces.MultiBinary) and len(np.shape(space.sample())) == 1:
-        return _wire_binary(env, space)
+        return _wire_buttons(env, space, [0] * int(np.prod(space.shape)))
     if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return _wire_multi(space)
+        first = np.asarray(space.start).tolist()
+        return _wire_buttons(env, space, first) if (space.nvec == 2).all() else _wire_multi(space)
     if isinstance(space, gymnasium.spaces.Box) and space.dtype.kind == "f":
         return _wire_box(space)
     raise GameError(
@@ -133,13 +125,13 @@ def _wire_discrete(
     first, count = int(space.start), int(space.n)
     if rest is not None and not first <= rest < first + count:
         raise GameError(f"rest was {rest}; give the number of an action, {first} to {first + count - 1}.")
-    names = action_names(env, count)
+    names, told_by = action_names(env, count)
     held, origin = keys_to_action(env, count), "get_keys_to_action"
     if not held:
-        held, origin = ({} if names is None else from_names(names)), "names of actions"
+        held, origin = from_names(names), told_by
     if not held and count > len(NUMBERS):
         raise GameError(
-            f"there are {count} actions without names, and at most {len(NUMBERS)} can have a key; wrap the environment so that "
+            f"there are {count} actions, and at most {len(NUMBERS)} can have a key of their own; wrap the environment so that "
             "it has fewer, or tells get_keys_to_action()."
         )
     if not held:
@@ -153,31 +145,14 @@ def _wire_discrete(
     table |= {"+".join(sorted(keys, key=order.index)): first + number for keys, number in rows}
     spec = ControlSpec(keys=tuple(order), exclusive=exclusive_groups([set(keys) for keys, _ in rows], order))
     alone = {keys[0]: number for keys, number in rows if len(keys) == 1}
-    meanings = {key: _plain(names[number]) for key, number in alone.items()} if names else {}
+    meanings = {key: plain(names[number]) for key, number in alone.items()} if names else {}
     notes: tuple[str, ...] = ()
     if resting is None:
         notes = (
             "no action is known to do nothing, so the game waits while nothing is held; if one does, name it: --rest NUMBER",
         )
     told = {key: text for key, text in meanings.items() if text}
-    return Wiring(spec, Keyed(table), told, origin, "" if names is None or resting is None else _plain(names[resting]), notes)
-
-
-def action_names(env: gymnasium.Env[Any, Any], count: int) -> list[str] | None:
-    """What an environment calls its `count` actions, from its methods, lists and enums; None if it does not tell."""
-    told: Any = None
-    for name in ("get_action_meanings", "action_names", "action_meanings", "ACTION_NAMES", "actions", "Actions"):
-        told = _attribute(env, name)
-        if name == "get_action_meanings" and callable(told):
-            told = told()
-        if isinstance(told, type) and issubclass(told, enum.Enum):
-            members = list(told)
-            told = [member.name for member in sorted(members, key=lambda member: member.value)] if _counted(members) else None
-        if isinstance(told, Mapping) and all(isinstance(key, int) for key in told):
-            told = [told[key] for key in sorted(told)]
-        if isinstance(told, list | tuple) and len(told) == count and all(isinstance(name, str) for name in told):
-            return list(told)
-    return None
+    return Wiring(spec, Keyed(table), told, origin, plain(names[resting]) if names and resting is not None else "", notes)
 
 
 def keys_to_action(env: gymnasium.Env[Any, Any], count: int) -> dict[tuple[str, ...], int]:
@@ -210,33 +185,38 @@ def key_name(key: Any) -> str | None:
 
 
 def from_names(names: Sequence[str]) -> dict[tuple[str, ...], int]:
-    """Keys held -> number of the action, from what actions are called: joysticks' UPRIGHTFIRE is three keys, others have one."""
+    """Keys held -> number of the action, from what actions are called: UPRIGHTFIRE of a joystick is three keys, "left+jump" is
+    two, others have one.
+    """
     pushed = [JOYSTICK.fullmatch(re.sub("[^A-Z]", "", name.upper())) for name in names]
-    resting = [_rests(name) for name in names]
+    resting = [rests(name) for name in names]
     if all(match or rests for match, rests in zip(pushed, resting, strict=True)):
         keys = [() if match is None else tuple(PUSHES[part] for part in match.groups() if part) for match in pushed]
         if len(set(keys)) == len(keys):
             return {held: number for number, held in enumerate(keys)}
     held: dict[tuple[str, ...], int] = {}
-    taken: set[str] = set()
+    keys_of: dict[str, str] = {}
+    acting = [{*words_of(name)} for name, rest in zip(names, resting, strict=True) if not rest]
+    shared = set.intersection(*acting) if len(acting) > 1 else set()
     for number, name in enumerate(names):
-        if _rests(name) and () not in held:
+        if rests(name) and () not in held:
             held[()] = number
             continue
-        key = _key_for(name, taken)
-        if key is None:
-            return {}
-        taken.add(key)
-        held[(key,)] = number
-    return held
+        for part in name.split("+"):
+            key = keys_of.get(part) or _key_for(part, {*keys_of.values()}, shared)
+            if key is None:
+                return {}
+            keys_of[part] = key
+        held[tuple(dict.fromkeys(keys_of[part] for part in name.split("+")))] = number
+    return held if len(held) == len(names) else {}
 
 
-def resting_action(held: Mapping[tuple[str, ...], int], names: Sequence[str] | None, still: Sequence[int]) -> int | None:
+def resting_action(held: Mapping[tuple[str, ...], int], names: Sequence[str], still: Sequence[int]) -> int | None:
     """The action that stands for nothing held; None if no action is known to do nothing."""
     if () in held:
         return held[()]
-    if names is not None:
-        named = next((number for number, name in enumerate(names) if _rests(name)), None)
+    if names:
+        named = next((number for number, name in enumerate(names) if rests(name)), None)
         if named is not None:
             return named
         still = sorted(still, key=lambda number: names[number].lower() not in ("done", "end", "finish"))  # of no use to a player
@@ -256,19 +236,19 @@ def exclusive_groups(combinations: Sequence[set[str]], keys: Sequence[str]) -> t
     return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
-def _wire_binary(env: gymnasium.Env[Any, Any], space: gymnasium.spaces.MultiBinary) -> Wiring:
-    count = int(np.prod(space.shape))
+def _wire_buttons(env: gymnasium.Env[Any, Any], space: gymnasium.Space[Any], first: Sequence[int]) -> Wiring:
+    """A key for each entry of an array that is `first` while nothing is held, and one more while the key is."""
+    count = len(first)
     if count > len(NUMBERS):
         raise GameError(f"there are {count} buttons, and at most {len(NUMBERS)} can have a key; wrap the environment.")
-    names = action_names(env, count)
-    found = {} if names is None else from_names(names)
-    keys = {number: held[0] for held, number in found.items() if len(held) == 1}
+    names, origin = action_names(env, count)
+    keys = {number: held[0] for held, number in from_names(names).items() if len(held) == 1}
     named = len(keys) == count
     keys = keys if named else dict(enumerate(NUMBERS[:count]))
-    parts = [Keyed({"": 0, keys[i]: 1}) for i in range(count)]
-    meanings = {keys[i]: _plain(names[i]) for i in range(count)} if names is not None else {}
+    parts = tuple(Keyed({"": first[i], keys[i]: first[i] + 1}) for i in range(count))
+    meanings = {keys[i]: plain(names[i]) for i in range(count)} if names else {}
     spec = ControlSpec(keys=tuple(keys[i] for i in range(count)))
-    return Wiring(spec, Stacked(tuple(parts), str(space.dtype), tuple(space.shape)), meanings, "names" if named else "numbers")
+    return Wiring(spec, Stacked(parts, str(space.dtype), tuple(space.shape or ())), meanings, origin if named else "numbers")
 
 
 def _wire_multi(space: gymnasium.spaces.MultiDiscrete) -> Wiring:
@@ -332,25 +312,13 @@ def _attribute(env: gymnasium.Env[Any, Any], name: str) -> Any:
     return None
 
 
-def _counted(members: Iterable[enum.Enum]) -> bool:
-    return sorted(m.value for m in members if isinstance(m.value, int)) == list(range(len(list(members))))
-
-
-def _rests(name: str) -> bool:
-    words = re.findall("[a-z]+", name.lower())
-    return bool(words) and ("".join(words) in RESTING or words[0] in RESTING or words == ["do", "nothing"])
-
-
-def _key_for(name: str, taken: set[str]) -> str | None:
-    """A key for an action's name: by its words, then a letter of it, then a number."""
-    words = re.findall("[a-z]+", re.sub("([a-z])([A-Z])", r"\1 \2", name).lower())
+def _key_for(name: str, taken: set[str], shared: set[str]) -> str | None:
+    """A key for an action's name: by its words, then a letter of one that not all names share, then a number."""
+    words = words_of(name)
     wished = [key for kinds, key in WORDS if set(kinds) & set(words)]
-    letters = [letter for word in reversed(words) for letter in word if letter in LETTERS and letter not in "wasd"]
+    own = [word for word in reversed(words) if word not in shared]
+    letters = [letter for word in own for letter in word if letter in LETTERS and letter not in "wasd"]
     return next((key for key in (*wished, *letters[:1], *NUMBERS) if key not in taken), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub("([a-z])([A-Z])", r"\1 \2", name).replace("_", " ").lower().strip()
 
 
 def _rename(actions: Any, new: Mapping[str, str]) -> Any:

@@ -131,9 +131,9 @@ def test_the_file_is_the_game(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "lines"),
     [
-        ("CartPole-v1", ['gymnasium.make("CartPole-v1", render_mode="rgb_array")', 'Keyed({"": None, "1": 0, "2": 1})']),
+        ("CartPole-v1", ['gymnasium.make("CartPole-v1", render_mode="rgb_array")', 'Keyed({"": None, "a": 0, "d": 1})']),
         ("Pendulum-v1", ['"dx", limit=10', "mouse_limit=(10.0, 0.0)"]),
-        ("Taxi-v4", ['source="render"']),
+        ("Taxi-v4", ['source="render"', '"p": "pickup passenger"']),
     ],
 )
 def test_games_of_gymnasium_are_written_and_run(env: str, lines: list[str], tmp_path: Path) -> None:
