@@ -294,7 +294,8 @@ class Adapted(gymnasium.Env[NDArray[np.uint8], Any]):
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Starts an episode; equal seeds give equal episodes under equal actions, if they do in the environment."""
         super().reset(seed=seed)
-        self.observation, self._told = self.env.reset(seed=seed, options=options)
+        given = {} if options is None else {"options": options}  # which not everyone's reset() takes
+        self.observation, self._told = self.env.reset(seed=seed, **given)
         self._frame = self.picture(self.picture.read(self.env, self.observation))
         self._tics, self._over = 0, False
         return self._frame.copy(), self._info()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from worldsim.errors import GameError, WorldsimError
+from worldsim.errors import GameError, WorldsimError, suggest
 
 FILES = "worldsim_game_"  # beginning of the names of modules that were loaded from files
 
@@ -26,10 +26,12 @@ def load_attribute(path: str) -> Any:
     module, _, attribute = path.rpartition(":")
     if not module or not attribute:
         raise GameError(f"{path!r} is no import path; give 'module:attribute', such as 'mygame:SPEC'.")
+    loaded = load_module(module, path)
     try:
-        return reduce(getattr, attribute.split("."), load_module(module, path))
+        return reduce(getattr, attribute.split("."), loaded)
     except AttributeError as error:
-        raise GameError(f"{path} cannot be loaded: {error}.") from error
+        near = suggest(attribute, [name for name in vars(loaded) if not name.startswith("_")])
+        raise GameError(f"{path} cannot be loaded: {module} has no attribute {attribute!r}.{near}") from error
 
 
 def load_module(name: str, path: str = "") -> ModuleType:

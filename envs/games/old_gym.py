@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,14 @@ from worldsim.errors import GameError
 
 
 class OldGym(gymnasium.Env[Any, Any]):
-    """An environment of the old Gym, whose `reset()` gives an observation alone and whose `step()` gives four values.
+    """An environment of the old Gym, whose `reset()` gives an observation alone and whose `step()` gives four values. Those of
+    its last versions, which speak Gymnasium's API already, are passed through.
 
     `done` is an end, unless `info` says that time ran out: `TimeLimit.truncated` is true, or `discount` is above 0.
 
     Args:
-        make: makes the environment. If it takes a `seed` and the environment has no method of that name, a new one is made
-            for every episode with a seed.
+        make: makes the environment. Seeds go to its method `seed()`, else to its `reset()`, else to `make`, which then makes a
+            new environment for every episode with a seed; where none of them takes a seed, episodes differ.
         options: keywords of `make`.
     """
 
@@ -35,16 +37,23 @@ class OldGym(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
+        given = {}
         if seed is not None and callable(getattr(self._env, "seed", None)):
             self._env.seed(seed)
-        elif seed is not None:
+        elif seed is not None and _takes_seed(self._env.reset):
+            given = {"seed": seed}
+        elif seed is not None and _takes_seed(self._make):
             self._env = self._make(**self._options, seed=seed % 2**31)
-        return self._env.reset(), {}
+        begun = self._env.reset(**given)
+        told = isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict)
+        return begun if told else (begun, {})
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, done, info = self._env.step(action)
-        cut = bool(info.get("TimeLimit.truncated", info.get("discount", 0.0) > 0))
-        return observation, float(reward), bool(done) and not cut, bool(done) and cut, dict(info)
+        observation, reward, *ends, info = self._env.step(action)
+        if len(ends) == 2:
+            return observation, float(reward), bool(ends[0]), bool(ends[1]), dict(info)
+        done, cut = bool(ends[0]), bool(info.get("TimeLimit.truncated", info.get("discount", 0.0) > 0))
+        return observation, float(reward), done and not cut, done and cut, dict(info)
 
     def render(self) -> Any:
         return self._env.render()
@@ -53,6 +62,13 @@ class OldGym(gymnasium.Env[Any, Any]):
         close = getattr(self._env, "close", None)
         if callable(close):
             close()
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    try:
+        return "seed" in inspect.signature(function).parameters
+    except ValueError:  # some built-in functions tell no signature
+        return False
 
 
 def modern(space: Any) -> gymnasium.Space[Any]:

@@ -51,7 +51,7 @@ def test_the_first_stage_writes_a_file_and_its_pictures(capsys: pytest.CaptureFi
     assert "48x32 of observation" in said and "a = away" in said and "controls.png" in said
     spec = find_game("mine/slide/game.py")
     assert (spec.height, spec.width, spec.name) == (32, 48, "mine/slide")
-    (folder / "game.py").write_text((folder / "game.py").read_text().replace("FPS = 50", "FPS = 25"))
+    (folder / "game.py").write_text((folder / "game.py").read_text().replace("FPS = 16.6667", "FPS = 25"))
     main(["new", "mine/slide", "--env", SLIDE, "--stop-after", "spec"])
     assert "stays as it is" in capsys.readouterr().out and "FPS = 25" in (folder / "game.py").read_text()
 
@@ -126,6 +126,8 @@ def test_a_game_that_needs_a_screen_passes_under_xvfb() -> None:
         (["mine/slide"], "env was empty"),
         (["../slide", "--env", SLIDE], "name was '../slide'"),
         (["mine/slide", "--env", "NoSuchGame-v0"], "Check the name"),
+        (["mine/slide", "--env", "envs.games.infer.test_infer:Frozen"], "shows the same picture in all"),
+        (["mine/slide", "--env", "envs.games.infer.test_infer:Broken"], "failed under random play: ValueError: it broke"),
         (["mine/slide", "--env", SLIDE, "--size", "48by32"], "size was '48by32'"),
         (["mine/slide", "--env", SLIDE, "--size", "50x32"], "multiples of 16"),
         (["mine/slide", "--env", SLIDE, "--crop", "1", "2"], "four numbers"),
@@ -145,6 +147,23 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
         main(["new", *given])
     assert caught.value.code == 2
     assert said in capsys.readouterr().err and not Path("mine/slide/game.py").exists()
+
+
+def test_the_file_of_another_environment_is_left_alone(failure: Failure) -> None:
+    main(["new", "mine/slide", "--env", SLIDE, "--stop-after", "spec"])
+    message = failure("new", "mine/slide", "--env", DICTS, "--stop-after", "spec")
+    assert "of another environment" in message and "give another NAME" in message
+    main(["new", "mine/slide", "--stop-after", "spec"])
+
+
+def test_an_environment_of_a_file_is_found_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"import sys\nsys.path.append({HERE!r})\nfrom envs.games.infer.test_infer import Slide as Own\n"
+    Path("own.py").write_text(code)
+    main(["new", "mine/slide", "--env", "own.py:Own", "--options", '{"lopsided": true}', "--stop-after", "spec"])
+    monkeypatch.chdir(tmp_path.parent)
+    env = find_game(str(tmp_path / "mine/slide/game.py")).start()
+    assert (env.reset(seed=0)[0][0, 0] == 160).all()
+    env.close()
 
 
 def test_a_game_is_known_by_its_file(capsys: pytest.CaptureFixture[str]) -> None:

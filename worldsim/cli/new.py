@@ -34,6 +34,7 @@ def new(config: Annotated[NewConfig, FLAT], output: Annotated[Output, FLAT] = NO
     check_writable_folder(folder)
     file = folder / GAME
     if file.exists():
+        check_same(config.env, file)
         print(
             f"{file} is there and stays as it is: options that describe the game have no effect. Change the file, or delete it "
             "to look at the environment anew"
@@ -50,6 +51,15 @@ def new(config: Annotated[NewConfig, FLAT], output: Annotated[Output, FLAT] = NO
     else:
         figures = make_world(config, game, preset, collection, folder)
     output.write(figures)
+
+
+def check_same(env: str, file: Path) -> None:
+    """Raises `ConfigError` if a game's file says nothing of the environment that was asked for."""
+    if env and env.rpartition(":")[2] not in file.read_text(encoding="utf-8", errors="replace"):
+        raise ConfigError(
+            f"env was {env}, and {file} is of another environment; give another NAME or --out, leave --env out to go on with the "
+            "file, or delete it."
+        )
 
 
 def write_spec(config: NewConfig, file: Path) -> None:
@@ -95,7 +105,7 @@ def write_spec(config: NewConfig, file: Path) -> None:
     policies = {config.policy: 1.0} if config.policy else found.policies
     for policy in policies:
         make_policy(policy, found.wiring.spec)  # raises now rather than when recording begins
-    write_text(file, write_game(found, typed(), frames, held_out, policies))
+    write_text(file, write_game(found, typed(), frames, held_out, policies, folder))
     print(f"look at {folder / 'picture.png'} and {folder / 'controls.png'}; change {file} if they are not what you want")
 
 

@@ -23,8 +23,8 @@ class NewConfig:
 
     Attributes:
         name: of the world, such as atari/pong, and of the folder that is made for it.
-        env: Gymnasium id, such as ALE/Pong-v5 or module:Name-v0; or module:attribute of what makes the environment. It may be
-            left out where the folder holds a game.py already.
+        env: Gymnasium id, such as ALE/Pong-v5 or module:Name-v0; or module:attribute or file.py:attribute of what makes the
+            environment. It may be left out where the folder holds a game.py already.
         budget: training time in all, such as 20m or 2h.
         options: keywords of the environment, as JSON.
         python: interpreter that has MineRL, for its environments, such as MineRLTreechop-v0; see the page on MineRL.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ USUAL_FPS = 10.0  # of a game of turns, which tells no rate
 LONGEST = 5000  # steps; a longer limit of the environment's own is no horizon
 WINDOW, FRAMES = 12, 16  # frames that a world looks back, and those of a training window, where episodes are long enough
 SHORTEST = 4
+LONG_ENOUGH = 20  # frames of an episode
 STILL = 0.5  # share of still frames from which a game is taken for one of turns
 
 
@@ -133,11 +135,13 @@ def infer(name: str, source: Source, wishes: Wishes | None = None) -> Found:
     """
     wishes = wishes or Wishes()
     source, notes = with_defaults(source)
-    source, env, seen = open_source(source)
-    try:
-        return _infer(name, source, env, seen, wishes, notes)
-    finally:
-        env.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that nobody here can mend
+        source, env, seen = open_source(source)
+        try:
+            return _infer(name, source, env, seen, wishes, notes)
+        finally:
+            env.close()
 
 
 def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, wishes: Wishes, notes: list[str]) -> Found:
@@ -150,18 +154,30 @@ def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, w
     shape = _shape(env, seen)
     native = Adapted(env, Picture(*shape, source=seen), wiring.spec, wiring.actions, fps=fps, frame_skip=skip)
     played = play_at_random(native, episodes=wishes.episodes, seconds=wishes.seconds)
+    if played.still == 1 and all((clip == played.clips[0][0]).all() for clip in played.clips):
+        raise GameError(
+            f"{source.env} shows the same picture in all {len(played.rewards)} steps of random play, so that there is nothing to "
+            "learn; wrap it so that it starts by itself and shows what happens, and give that as --env module:function."
+        )
     repeat = wishes.frame_skip or _repeat(fps, played)
     if repeat > 1:
         notes.append(f"a frame is {repeat} steps of the environment, {fps / repeat:.3g} a second; --frame-skip changes it")
+    if fps / repeat > FASTEST:
+        notes.append(f"{fps / repeat:.3g} frames a second are many for a CPU to make; a larger --frame-skip makes fewer")
     look = choose_picture(played.clips, seen, size=wishes.size, crop=wishes.crop, how=wishes.resize)
     game = Adapted(env, look.picture, wiring.spec, wiring.actions, fps=fps / repeat, frame_skip=skip * repeat, repeat=repeat)
     options = held_options(wiring)
-    strips = tuple(zip(options, hold(game, options), strict=True))
-    window, frames = _windows(played.shortest() // repeat)
-    if played.shortest() // repeat < FRAMES:
-        notes.append(
-            f"a tenth of random episodes end within {played.shortest() // repeat} frames, so a world looks back {window} frames"
+    short = played.shortest() // repeat
+    strips = tuple(zip(options, hold(game, options, lead=max(0, min(20, short - 10))), strict=True))
+    window, frames = _windows(short)
+    if played.longest // repeat < SHORTEST:
+        raise GameError(
+            f"random episodes of {source.env} last {played.longest // repeat} frames at most, and a world learns from "
+            f"{SHORTEST} in a row; wrap the environment so that episodes go on, or give a smaller --frame-skip."
         )
+    if short < FRAMES:
+        frame = "frame" if short == 1 else "frames"
+        notes.append(f"a tenth of random episodes end within {short} {frame}, so a world looks back {window} frames")
     if played.still > STILL:
         notes.append(
             f"{played.still:.0%} of all frames are those before them, as in a game of turns; policies that play for recordings "
@@ -221,8 +237,7 @@ def _shape(env: gymnasium.Env[Any, Any], seen: str) -> tuple[int, int]:
 
 def _repeat(fps: float, played: Played) -> int:
     """Steps of the environment per frame: as many as it takes to come down to 20 frames a second, if episodes stay long."""
-    wanted = math.ceil(fps / FASTEST)
-    return wanted if played.shortest() >= 2 * FRAMES * wanted else 1
+    return max(1, min(math.ceil(fps / FASTEST), played.shortest() // LONG_ENOUGH))
 
 
 def _horizon(env: gymnasium.Env[Any, Any], played: Played, repeat: int) -> int:

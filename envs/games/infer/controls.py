@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim.controls import DIGITS, KEY_NAMES, LETTERS, ControlSpec
 from worldsim.envs.games.any import Keyed, Lever, Map, Stacked
@@ -19,6 +20,7 @@ from worldsim.errors import ControlError, GameError, suggest
 NUMBERS = (*DIGITS[1:], DIGITS[0], *"qertyuiopfghjklzxcvbnmwasd")  # keys of actions that have no name
 PAIRS = (("a", "d"), ("s", "w"), ("j", "l"), ("k", "i"), ("f", "h"), ("g", "t"), ("n", "m"), ("v", "b"))  # low and high end
 HALVES = ("w", "s", "e", "q", "r", "f", "t", "g", "y", "h", "u", "j")  # one-sided axes
+MOST_CHOICES = 1000  # along an axis of whole numbers; more cannot be told apart anyway
 LIMIT = 10.0  # degrees a step that lead to the end of an axis
 JOYSTICK = re.compile(r"(UP|DOWN)?(LEFT|RIGHT)?(FIRE)?")
 PUSHES = {"UP": "w", "DOWN": "s", "LEFT": "a", "RIGHT": "d", "FIRE": "space"}
@@ -106,11 +108,13 @@ def wire(env: gymnasium.Env[Any, Any], rest: int | None = None, still: Sequence[
     space = env.action_space
     if isinstance(space, gymnasium.spaces.Discrete):
         return _wire_discrete(env, space, rest, still)
-    if isinstance(space, gymnasium.spaces.MultiBinary) and len(np.shape(space.sample())) == 1:
+    if isinstance(space, gymnasium.spaces.MultiBinary):
         return _wire_buttons(env, space, [0] * int(np.prod(space.shape)))
-    if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        first = np.asarray(space.start).tolist()
-        return _wire_buttons(env, space, first) if (space.nvec == 2).all() else _wire_multi(space)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return _wire_multi(env, space, np.ravel(space.start), np.ravel(space.nvec))
+    if isinstance(space, gymnasium.spaces.Box) and space.dtype.kind in "iu":
+        low, high = space.low.ravel().astype(float), space.high.ravel().astype(float)
+        return _wire_multi(env, space, low, np.minimum(high - low + 1, MOST_CHOICES))
     if isinstance(space, gymnasium.spaces.Box) and space.dtype.kind == "f":
         return _wire_box(space)
     raise GameError(
@@ -251,18 +255,22 @@ def _wire_buttons(env: gymnasium.Env[Any, Any], space: gymnasium.Space[Any], fir
     return Wiring(spec, Stacked(parts, str(space.dtype), tuple(space.shape or ())), meanings, origin if named else "numbers")
 
 
-def _wire_multi(space: gymnasium.spaces.MultiDiscrete) -> Wiring:
-    sizes = [int(size) for size in space.nvec]
-    if sum(size - 1 for size in sizes) > len(NUMBERS):
+def _wire_multi(env: gymnasium.Env[Any, Any], space: gymnasium.Space[Any], first: NDArray[Any], count: NDArray[Any]) -> Wiring:
+    """A key for every choice but rest, for an array of which each entry is one of `count` whole numbers from `first` on."""
+    if int(count.sum()) - len(count) > len(NUMBERS):
         raise GameError(f"actions are {space}, more than {len(NUMBERS)} keys can give; wrap the environment.")
+    first, count = first.astype(int), count.astype(int)
+    if (count == 2).all() and (first >= 0).all():
+        return _wire_buttons(env, space, first.tolist())
     pool, parts, groups = iter(NUMBERS), [], []
-    for size, first in zip(sizes, np.asarray(space.start).tolist(), strict=True):
-        keys = [next(pool) for _ in range(size - 1)]
-        parts.append(Keyed({"": first, **{key: first + 1 + i for i, key in enumerate(keys)}}))
+    for low, size in zip(first.tolist(), count.tolist(), strict=True):
+        rest = 0 if low <= 0 < low + size else low
+        keys = {next(pool): value for value in range(low, low + size) if value != rest}
+        parts.append(Keyed({"": rest, **keys}))
         groups.append(tuple(keys))
     spec = ControlSpec(keys=tuple(key for group in groups for key in group), exclusive=tuple(g for g in groups if len(g) > 1))
-    notes = ("the first choice of each part is taken to be what nothing held stands for",)
-    return Wiring(spec, Stacked(tuple(parts), str(space.dtype), tuple(space.shape)), {}, "numbers", notes=notes)
+    note = "0, or else the first choice, of each part is taken to be what nothing held stands for"
+    return Wiring(spec, Stacked(tuple(parts), str(space.dtype), tuple(space.shape or ())), {}, "numbers", notes=(note,))
 
 
 def _wire_box(space: gymnasium.spaces.Box) -> Wiring:

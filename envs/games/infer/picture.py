@@ -19,6 +19,9 @@ from worldsim.errors import GameError
 MOST_TOKENS = 40
 LARGEST_CUT = 0.15  # share of a side that a crop may take
 LOST = 0.01  # share of a side of which a crop may take what changes
+DEAR = 1.35  # cost of a crop that takes things which do not change, such as a goal or a wall, rather than plain ground
+BLUR = 0.8  # cost of blocks that are no whole number of pixels, over their size
+TEXTURED = 150  # things before the background, above which they are the grain of a view that moves
 CHANGED = 8  # difference in a colour, of 255, that can be seen
 COARSE = 320  # pixels of the longer side of what is looked at
 APART = 24  # from the background
@@ -79,9 +82,9 @@ def choose_picture(
         raise GameError(f"crop was {crop}, and the game shows {shape[1]}x{shape[0]} pixels; crop inside them.")
     coarse = max(1, math.ceil(max(shape) / COARSE))
     clips = [_reduced(clip, coarse) for clip in clips]
-    changing = None if crop is not None else _scaled(changing_box(clips), coarse, shape) if coarse > 1 else changing_box(clips)
     inner = (0, 0, *shape) if crop is None else crop
-    height, width, box = best_size(inner, changing, size)
+    changing, drawn = (_scaled(box(clips), coarse, shape) for box in (changing_box, drawn_box))
+    height, width, box = best_size(inner, changing if crop is None else None, size, drawn)
     top, left, bottom, right = (edge // coarse for edge in box)
     cut = [clip[:, top:bottom, left:right] for clip in clips]
     scale = max((bottom - top) / height, (right - left) / width)
@@ -110,7 +113,7 @@ def _reduced(clip: Clip, factor: int) -> Clip:
 
 def _scaled(box: tuple[int, int, int, int], factor: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     top, left, bottom, right = (edge * factor for edge in box)
-    return top, left, min(bottom + factor, shape[0]), min(right + factor, shape[1])
+    return top, left, min(bottom + factor - 1, shape[0]), min(right + factor - 1, shape[1])
 
 
 def _low(values: Sequence[float], default: Any) -> Any:
@@ -126,7 +129,10 @@ def sizes() -> Iterator[tuple[int, int]]:
 
 
 def best_size(
-    inner: tuple[int, int, int, int], changing: tuple[int, int, int, int] | None, size: tuple[int, int] | None = None
+    inner: tuple[int, int, int, int],
+    changing: tuple[int, int, int, int] | None,
+    size: tuple[int, int] | None = None,
+    drawn: tuple[int, int, int, int] | None = None,
 ) -> tuple[int, int, tuple[int, int, int, int]]:
     """Height and width of the frames, and the box that they show.
 
@@ -134,6 +140,7 @@ def best_size(
         inner: box `(top, left, bottom, right)` that may be shown.
         changing: box that must be shown; None if `inner` is to be shown as it is.
         size: `(height, width)`, if it is settled.
+        drawn: box outside which there is nothing but plain ground; by default `changing`.
 
     Raises:
         GameError: if the size cannot be had.
@@ -153,12 +160,21 @@ def best_size(
             down, across = (box[2] - box[0]) / height, (box[3] - box[1]) / width
             if size is None and min(down, across) < 1 and min(rows, columns) >= SIZE_FACTOR:
                 continue  # frames are not made larger than they are
-            blurred = 1.0 if down == int(down) and across == int(across) else 1.15
-            cost = max(down, across) * (max(down, across) / min(down, across)) * blurred
+            blurred = 1.0 if down == int(down) and across == int(across) else 1 + BLUR / max(down, across)
+            taken = DEAR if box != inner and _takes(box, drawn or changing, inner) else 1.0
+            cost = max(down, across) * (max(down, across) / min(down, across)) * blurred * taken
             if best is None or cost < best[0]:
                 best = (cost, height, width, box)
     assert best is not None, "the smallest size fits everything"
     return best[1:]
+
+
+def _takes(box: tuple[int, int, int, int], drawn: tuple[int, int, int, int] | None, inner: tuple[int, int, int, int]) -> bool:
+    """Whether a crop takes more of what is drawn than the edge that may go."""
+    if drawn is None:
+        return False
+    lost = [max(box[0] - drawn[0], 0) + max(drawn[2] - box[2], 0), max(box[1] - drawn[1], 0) + max(drawn[3] - box[3], 0)]
+    return any(lost[axis] > LOST * (inner[axis + 2] - inner[axis]) for axis in (0, 1))
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -172,23 +188,34 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def changing_box(clips: Sequence[Clip]) -> tuple[int, int, int, int]:
-    """Smallest box `(top, left, bottom, right)` that holds everything that changes while a scene lasts; the whole frame if
-    nothing does. A pair of frames of which more than half differs is a cut, unless all are.
+    """Smallest box `(top, left, bottom, right)` that holds everything that changes, in a scene and from one start to the next;
+    the whole frame if nothing does. A pair of frames of which more than half differs is a cut, unless all are.
     """
     height, width = clips[0].shape[1:3]
     changed, cuts = np.zeros((height, width), bool), np.zeros((height, width), bool)
-    for clip in clips:
-        for before, after in itertools.pairwise(clip):
-            differing = _differences(before, after) > CHANGED
-            if differing.mean() > 0.5:
-                cuts |= differing
-            else:
-                changed |= differing
+    for before, after in itertools.chain(*map(itertools.pairwise, clips), itertools.pairwise([clip[0] for clip in clips])):
+        differing = _differences(before, after) > CHANGED
+        if differing.mean() > 0.5:
+            cuts |= differing
+        else:
+            changed |= differing
     changed = changed if changed.any() else cuts
     if not changed.any():
         return 0, 0, height, width
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def drawn_box(clips: Sequence[Clip]) -> tuple[int, int, int, int]:
+    """Smallest box `(top, left, bottom, right)` outside which rows and columns of every start repeat the next one inwards."""
+    box = [0, 0, *clips[0].shape[1:3]]
+    firsts = np.stack([clip[0] for clip in clips[:PICTURES]])
+    for axis in (0, 1):
+        ahead, behind = (np.take(firsts, range(at, box[axis + 2] - 1 + at), axis + 1).astype(np.int16) for at in (0, 1))
+        differing = np.flatnonzero((np.abs(ahead - behind) > CHANGED).any(axis=(0, 2 - axis, 3)))
+        if len(differing):
+            box[axis], box[axis + 2] = int(differing[0]), int(differing[-1]) + 2
+    return box[0], box[1], box[2], box[3]
 
 
 @dataclass(frozen=True)
@@ -224,7 +251,7 @@ def small_things(clips: Sequence[Clip], least: float) -> list[Thing]:
     """The smallest thing that moves in each of some frames.
 
     Args:
-        clips: frames; there are none in those in which the whole view moves.
+        clips: frames; there are none in those in which the whole view moves, as everything or its grain tells.
         least: pixels that a thing has, at least.
     """
     found = []
@@ -235,7 +262,10 @@ def small_things(clips: Sequence[Clip], least: float) -> list[Thing]:
             apart, moved = _differences(background, after), _differences(before, after) > APART
             if not moved.any() or (apart > APART).mean() > 0.3:
                 continue
-            groups = [group for group in _groups(apart > APART) if len(group[0]) >= least and moved[group].any()]
+            every = list(_groups(apart > APART))
+            if len(every) > TEXTURED:
+                continue
+            groups = [group for group in every if len(group[0]) >= least and moved[group].any()]
             whole = [_whole(group, apart, after, int(LARGE * least)) for group in groups]
             if whole:
                 smallest = min(whole, key=lambda group: len(group[0]))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from worldsim.envs.games import atari
 from worldsim.envs.games.any import Keyed, Lever, Map, Stacked
-from worldsim.envs.games.infer import Found, rest_of
+from worldsim.envs.games.infer import Found, Source, rest_of
 
 WIDTH = 110  # columns
 
 
-def write_game(found: Found, command: str, frames: int, eval_frames: int, policies: Mapping[str, float]) -> str:
+def write_game(
+    found: Found, command: str, frames: int, eval_frames: int, policies: Mapping[str, float], folder: Path = Path()
+) -> str:
     """The text of a game's file.
 
     Args:
@@ -20,6 +24,7 @@ def write_game(found: Found, command: str, frames: int, eval_frames: int, polici
         command: that was typed, for the docstring.
         frames, eval_frames: to record.
         policies: who plays, with their shares.
+        folder: that the file is for; an environment that is given as a file is named from there.
     """
     console = found.atari if found.atari in atari.KNOWN else None
     actions, used = _actions(found.wiring.actions)
@@ -31,11 +36,11 @@ def write_game(found: Found, command: str, frames: int, eval_frames: int, polici
         *_wrapped(f"Written by `{command}`; picture.png and controls.png beside it show what it says.", ""),
         '"""',
         "",
-        "import gymnasium" if found.source.registered else f"import {found.source.env.split(':')[0]}",
-        "",
+        *_imports(found.source),
         "from worldsim import ControlSpec, GameSpec",
         *(["from worldsim.envs.games import atari"] if console else []),
         f"from worldsim.envs.games.any import {', '.join(names)}",
+        *(["from worldsim.envs.games.loading import load_attribute"] if found.source.in_file else []),
         *(["from worldsim.envs.games.old_gym import OldGym"] if found.source.old_gym else []),
         f"from worldsim.presets import Collection, {preset}",
         "",
@@ -51,7 +56,7 @@ def write_game(found: Found, command: str, frames: int, eval_frames: int, polici
         f"ACTIONS = {actions}",
         "",
         "",
-        *_make(found, console),
+        *_make(found, console, folder),
         "",
         "",
         *_spec(found, console, policies),
@@ -83,19 +88,26 @@ def _controls(found: Found) -> list[str]:
     ]
 
 
-def _make(found: Found, console: str | None) -> list[str]:
+def _imports(source: Source) -> list[str]:
+    """What the environment is made with."""
+    if source.in_file:
+        return ["from pathlib import Path", ""]
+    return ["import gymnasium" if source.registered else f"import {source.env.rpartition(':')[0]}", ""]
+
+
+def _make(found: Found, console: str | None, folder: Path) -> list[str]:
     source = found.source
     options = [f"{name}={_quoted(repr(value))}" for name, value in source.options.items()]
     options += ['render_mode="rgb_array"'] if source.rendered else []
     if source.registered:
         made = f"gymnasium.make({', '.join([_quoted(repr(source.id)), *options])})"
     else:
-        target = source.env.replace(":", ".")
-        made = (
-            f"{'OldGym' if source.old_gym else ''}({', '.join([target, *options])})"
-            if source.old_gym
-            else (f"{target}({', '.join(options)})")
-        )
+        file, _, name = source.env.rpartition(":")
+        target = f"{file}.{name}"
+        if source.in_file:
+            place = Path(os.path.relpath(Path(file).expanduser().resolve(), folder.resolve())).as_posix()
+            target = f'load_attribute(f"{{Path(__file__).parent}}/{place}:{name}")'
+        made = f"OldGym({', '.join([target, *options])})" if source.old_gym else f"{target}({', '.join(options)})"
     parts = ["env", "PICTURE", "CONTROLS", "ACTIONS", "fps=FPS", "frame_skip=FRAME_SKIP"]
     parts += [f"repeat={found.repeat}"] if found.repeat > 1 else []
     parts += ["max_tics=max_tics"]

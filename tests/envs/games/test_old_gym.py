@@ -50,6 +50,30 @@ def test_an_old_environment_is_translated() -> None:
     env.close()
 
 
+class Late(Old):
+    """The last versions of the old Gym had Gymnasium's API."""
+
+    def reset(self, *, seed: int | None = None) -> Any:  # type: ignore[override]
+        self.seeded = seed
+        return super().reset(), {"begun": True}
+
+    def step(self, action: int) -> Any:
+        frame, reward, done, info = super().step(action)
+        return frame, reward, done, action == 3, info
+
+
+def test_late_versions_of_the_old_gym_are_passed_through() -> None:
+    env = OldGym(Late)
+    frame, info = env.reset(seed=7)
+    assert frame[0, 0, 0] == 7 and info == {"begun": True}
+    assert env.step(0)[1:4] == (0.5, False, False) and env.step(3)[2:4] == (False, True)
+
+
+def test_an_environment_that_takes_no_seed_is_played_all_the_same() -> None:
+    env = OldGym(lambda: Old(length=2))
+    assert env.reset(seed=7)[0][0, 0, 0] == 0
+
+
 def test_other_old_spaces_are_refused() -> None:
     with pytest.raises(GameError, match="old Gym"):
         modern(object())

@@ -236,7 +236,7 @@ class Jumps(Plain):
         (Plain, {"frame_skip": 4}, r"mine/plain has no option 'frame_skip'; it has: none"),
         (Plain, {"frame_skip": 3, "lives": 2}, r"mine/plain has no option 'lives'; it has: none"),
         ("nowhere:Plain", {}, r"nowhere:Plain cannot be loaded: No module named 'nowhere'"),
-        ("math:Plain", {}, r"math:Plain cannot be loaded: module 'math' has no attribute 'Plain'"),
+        ("math:Plain", {}, r"math:Plain cannot be loaded: math has no attribute 'Plain'"),
         ("Plain", {}, r"'Plain' is no import path; give 'module:attribute'"),
     ],
 )

@@ -150,6 +150,22 @@ def test_choices_of_a_multi_discrete_space_exclude_each_other() -> None:
     assert action.tolist() == [2, 1] and space.contains(action)
 
 
+@pytest.mark.parametrize(
+    ("space", "rest", "held"),
+    [
+        (gymnasium.spaces.MultiBinary((2, 2)), [[0, 0], [0, 0]], [[0, 1], [0, 0]]),
+        (gymnasium.spaces.MultiDiscrete([2, 2, 2]), [0, 0, 0], [0, 1, 0]),
+        (gymnasium.spaces.MultiDiscrete([3, 3], start=[-1, 4]), [0, 4], [1, 4]),
+        (gymnasium.spaces.Box(-1, 1, (2,), np.int64), [0, 0], [1, 0]),
+    ],
+)
+def test_entries_of_whole_numbers_rest_at_0_or_their_first_choice(space: Any, rest: list[Any], held: list[Any]) -> None:
+    wiring = wire(Fake(space))
+    for keys, action in ((set(), rest), ({"2"}, held)):
+        given = wiring.actions(Controls(keys=keys))
+        assert given.tolist() == action and space.contains(given)
+
+
 def test_axes_go_to_the_mouse_if_symmetric_and_to_keys_if_one_sided() -> None:
     space = gymnasium.spaces.Box(np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32))  # CarRacing
     wiring = wire(Fake(space))
@@ -172,6 +188,7 @@ def test_further_axes_get_pairs_of_keys() -> None:
         (gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)), "keys and mouse cannot give"),
         (gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32), "ClipAction"),
         (gymnasium.spaces.Box(0, 1, (30,), np.float32), "30 axes"),
+        (gymnasium.spaces.Box(-(2**63), 2**62, (2,), np.int64), "more than 36 keys"),
         (gymnasium.spaces.Discrete(60), "60 actions"),
         (gymnasium.spaces.MultiBinary(60), "60 buttons"),
         (gymnasium.spaces.MultiDiscrete([30, 30]), "more than"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,46 @@ class DictSlide(Slide):
         return {"place": np.array([self.x], np.float32), "view": super()._draw()}
 
 
+class Frozen(Slide):
+    """Always shows the same."""
+
+    def _draw(self) -> np.ndarray:
+        return np.full((64, 96, 3), 30, np.uint8)
+
+
+class Broken(Slide):
+    """Breaks in the middle of an episode."""
+
+    def step(self, action: int) -> Any:
+        if self.t == 20:
+            raise ValueError("it broke\nin many lines")
+        return super().step(action)
+
+
+class Fleeting(Slide):
+    """Ends at once."""
+
+    def step(self, action: int) -> Any:
+        frame, reward, _, _, info = super().step(action)
+        return frame, reward, self.t >= 2, False, info
+
+
+class Untidy(Slide):
+    """Warns at every step, takes no options, tells a rate that cannot be, and cannot be closed."""
+
+    metadata = {"render_fps": 10**6}  # noqa: RUF012
+
+    def reset(self, seed: int | None = None) -> Any:
+        return super().reset(seed=seed)
+
+    def step(self, action: int) -> Any:
+        warnings.warn("careful", stacklevel=1)
+        return super().step(action)
+
+    def close(self) -> None:
+        raise RuntimeError("no window to close")
+
+
 def written(found: Found, folder: Path) -> Path:
     file = folder / "game.py"
     file.write_text(write_game(found, "worldsim new mine/slide --env x", 4000, 600, found.policies))
@@ -83,13 +124,38 @@ def test_everything_of_a_plain_game_is_found(tmp_path: Path) -> None:
     found = infer("mine/slide", Source(f"{HERE}:Slide"), QUICK)
     assert found.wiring.spec.keys == ("a", "d") and found.wiring.spec.exclusive == (("a", "d"),)
     assert found.look.picture == Picture(64, 96) and not found.look.small
-    assert (found.fps, found.repeat, found.frame_skip) == (50, 1, 1), "episodes are too short to leave frames out"
-    assert found.horizon == 80 and (found.window, found.frames) == (12, 16)
+    assert (found.fps, found.repeat, found.frame_skip) == (50 / 3, 3, 3)
+    assert found.horizon == 27 and (found.window, found.frames) == (12, 16)
     assert found.symmetric and found.policies == {"random": 1.0}
     assert "mirroring left and right is sound" in describe(found)
-    for (controls, clip), moved in zip(found.strips, (0, -10, 10), strict=True):
+    for (controls, clip), moved in zip(found.strips, (0, -30, 30), strict=True):
         places = clip[:, 30].max(-1).argmax(1)
         assert places[-1] - places[0] == moved, controls
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Frozen", "the same picture in all .* steps of random play.*wrap it"),
+        ("Broken", "step.. of .*Broken failed under random play: ValueError: it broke. Mend"),
+        ("Fleeting", "last 2 frames at most, and a world learns from 4 in a row"),
+    ],
+)
+def test_what_no_world_can_be_learned_from_is_refused(name: str, said: str) -> None:
+    with pytest.raises(GameError, match=said) as caught:
+        infer("mine/slide", Source(f"{HERE}:{name}"), QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_untidy_environments_are_no_obstacle() -> None:
+    found = infer("mine/slide", Source(f"{HERE}:Untidy"), QUICK)  # a warning would be an error here
+    assert (found.fps, found.repeat) == (10, 1), "a rate that cannot be is none"
+
+
+def test_few_frames_are_left_out_where_episodes_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Slide.metadata, "render_fps", 200)
+    found = infer("mine/slide", Source(f"{HERE}:Slide"), QUICK)
+    assert (found.fps, found.repeat) == (50, 4) and any("many for a CPU" in note for note in found.notes)
 
 
 def test_an_entry_of_a_dict_is_found() -> None:
@@ -118,7 +184,7 @@ def test_the_file_is_the_game(tmp_path: Path) -> None:
     assert max(map(len, file.read_text().splitlines())) <= 110
     ast.parse(file.read_text())
     spec = find_game(str(file))
-    assert spec.name == "mine/slide" and spec.meanings == {"a": "left", "d": "right"} and spec.max_tics == 80
+    assert spec.name == "mine/slide" and spec.meanings == {"a": "left", "d": "right"} and spec.max_tics == 81
     env = spec.start()
     frame, _ = env.reset(seed=0)
     assert frame[0, 0, 0] == 160, "the option was passed on"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import types
 from typing import Any
 
 import gymnasium
@@ -87,6 +90,36 @@ class Alien:
     def step(self, action: int) -> Any: ...
 
 
+class NoReward(Shown):
+    def step(self, action: int) -> Any:
+        return self.observation_space.sample(), None, False, False, {}
+
+
+class Unseeded(Shown):
+    def reset(self) -> Any:  # type: ignore[override]
+        return self.observation_space.sample(), {}
+
+
+class OldRender(Numbers):
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Wordy(Shown):
+    action_space = gymnasium.spaces.Text(5)  # type: ignore[assignment]
+
+    def step(self, action: Any) -> Any:
+        return super().step(int(action))
+
+
+class Unrendered(Numbers):
+    def render(self) -> Any:
+        return None
+
+
+gymnasium.register("OwnShown-v0", Shown)
+
+
 class NoSuchDisplayException(Exception): ...
 
 
@@ -96,6 +129,10 @@ def needs_a_screen() -> None:
 
 def fails() -> None:
     raise ImportError("No module named 'pyglet'")
+
+
+def lacks_a_part() -> None:
+    raise ModuleNotFoundError("No module named 'numba'", name="numba")
 
 
 def number() -> int:
@@ -145,7 +182,17 @@ def test_what_shows_none_is_rendered(name: str) -> None:
         (f"{HERE}:FourValues", "step.. of .* gives 4 values.*--old-gym"),
         (f"{HERE}:OldReset", "--old-gym"),
         (f"{HERE}:Alien", "--old-gym"),
-        (f"{HERE}:number", "int; give what makes a gymnasium.Env"),
+        (f"{HERE}:number", "makes an int; give what makes a gymnasium.Env"),
+        (f"{HERE}:HERE", "is a str; give the class or the function"),
+        (f"{HERE}:NoReward", "the reward None; it must be a finite number"),
+        (f"{HERE}:Unseeded", "reset.self, ., seed=None, options=None"),
+        (f"{HERE}:OldRender", "takes no keyword render_mode"),
+        (f"{HERE}:Unrendered", "render.. of .* gives nothing; with render_mode='rgb_array'"),
+        (f"{HERE}:Wordy", "keys and mouse cannot give"),
+        (f"{HERE}:lacks_a_part", "Install what it needs: numba"),
+        (f"{HERE}:OwnShow-v0", f"{HERE} registers: OwnShown-v0"),
+        ("own/game.py", "is a file; give what makes the environment in it, too: own/game.py:NAME"),
+        ("nowhere:NoSuchGame-v0", "run the command in the folder of the module, or install it"),
         (f"{HERE}:needs_a_screen", "run the command under xvfb-run"),
         (f"{HERE}:fails", "cannot be made: ImportError"),
         (f"{HERE}:Missing", "cannot be loaded"),
@@ -163,7 +210,7 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(env: str, said: str) -> No
 def test_old_environments_are_opened_on_request() -> None:
     pytest.importorskip("crafter")
     source, env, seen = open_source(Source("crafter:Env", old_gym=True))
-    assert seen == "observation" and isinstance(env, OldGym)
+    assert seen == "observation" and isinstance(env.unwrapped, OldGym)
     assert fps_of(env) is None and frame_skip_of(env) == 1 and not source.registered
     first, again = (env.reset(seed=3)[0] for _ in range(2))
     assert (first == again).all(), "equal seeds give equal episodes"
@@ -174,6 +221,19 @@ def test_ids_name_the_module_that_registers_them() -> None:
     assert Source("MiniGrid-Empty-5x5-v0").id == "minigrid:MiniGrid-Empty-5x5-v0"
     assert Source("CartPole-v1").id == "CartPole-v1" and Source("mine:Game-v0").id == "mine:Game-v0"
     assert Source("CartPole-v1").registered and not Source("crafter:Env").registered
+    assert Source("tetris.envs:tetris/Tetris").registered and not Source("tetris.envs:Tetris").registered
+    assert Source("own/game.py:Game").in_file and not Source("own:Game").in_file and not Source("own:Game-v0").in_file
+
+
+def test_ids_of_the_old_gym_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    registration = types.ModuleType("gym.envs.registration")
+    registration.registry = {"Sokoban-v0": None}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gym.envs.registration", registration)
+    with pytest.raises(GameError, match=r"registered with the old Gym; .*--env gym:make") as caught:
+        Source("json:Sokoban-v0").make()
+    assert json.loads(str(caught.value).rsplit("'", 2)[1]) == {"id": "json:Sokoban-v0"}
+    with pytest.raises(GameError, match="old_gym was set; give the class"):
+        Source("CartPole-v1", old_gym=True).make()
 
 
 def test_consoles_obey_at_once_unless_told_otherwise() -> None:

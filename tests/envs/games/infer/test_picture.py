@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.envs.games.infer.picture import best_size, changing_box, check_size, choose_picture, small_things
+from worldsim.envs.games.infer.picture import (
+    best_size,
+    changing_box,
+    check_size,
+    choose_picture,
+    drawn_box,
+    small_things,
+)
 from worldsim.errors import GameError
 
 
@@ -47,6 +54,38 @@ def test_where_the_whole_view_moves_nothing_is_small() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (12, 96, 96, 3), dtype=np.uint8)
     look = choose_picture([noise], "observation")
     assert look.thinnest is None and look.picture.resize == "area" and not look.small
+
+
+def test_where_the_grain_of_a_view_moves_nothing_is_small() -> None:
+    """Walls of a maze, say: they hardly change in colour, but their many specks do."""
+    grain = np.random.default_rng(0).random((96, 128 + 12)) < 0.08
+    walls = np.where(grain, 170, 90).astype(np.uint8)
+    view = np.stack([walls[:, t : t + 128, None].repeat(3, 2) for t in range(12)])
+    look = choose_picture([view], "observation")
+    assert look.thinnest is None and look.picture.resize == "area"
+
+
+def test_what_is_drawn_lies_inside_plain_ground() -> None:
+    view = np.full((2, 60, 50, 3), 90, np.uint8)
+    assert drawn_box([view]) == (0, 0, 60, 50)
+    view[:, :, 40:] = 20  # a wall of one colour
+    view[:, 8:10, 5:7] = 200
+    assert drawn_box([view]) == (7, 4, 11, 41)
+
+
+def test_things_that_stand_still_are_cut_only_where_that_is_worth_it() -> None:
+    """A goal at the edge of a large picture stays; the name of a company below the small one of a console goes."""
+    changing = (20, 10, 380, 540)
+    assert best_size((0, 0, 400, 600), changing, drawn=(20, 0, 380, 600))[2][1::2] == (0, 600)
+    assert best_size((0, 0, 400, 600), changing, drawn=changing)[2][1::2] != (0, 600)
+    assert best_size((0, 0, 210, 160), (5, 8, 194, 160), drawn=(5, 8, 202, 160))[2] == (3, 0, 195, 160)
+
+
+def test_what_differs_from_start_to_start_is_not_cut() -> None:
+    """The cards of a dealer, which stay as they are for a whole episode."""
+    games = [clip(4, frames=6, shape=(60, 50)) for _ in range(2)]
+    games[1][:, 2:6, 30:34] = 250
+    assert changing_box(games) == (2, 11, 46, 40)
 
 
 def test_what_changes_is_found_and_cuts_do_not_count() -> None:
