@@ -172,12 +172,11 @@ def _infer(name: str, source: Source, env: gymnasium.Env[Any, Any], seen: str, w
     window, frames = _windows(short)
     if played.longest // repeat < SHORTEST:
         raise GameError(
-            f"random episodes of {source.env} last {played.longest // repeat} frames at most, and a world learns from "
+            f"random episodes of {source.env} last {_frames(played.longest // repeat)} at most, and a world learns from "
             f"{SHORTEST} in a row; wrap the environment so that episodes go on, or give a smaller --frame-skip."
         )
     if short < FRAMES:
-        frame = "frame" if short == 1 else "frames"
-        notes.append(f"a tenth of random episodes end within {short} {frame}, so a world looks back {window} frames")
+        notes.append(f"a tenth of random episodes end within {_frames(short)}, so a world looks back {window} frames")
     if played.still > STILL:
         notes.append(
             f"{played.still:.0%} of all frames are those before them, as in a game of turns; policies that play for recordings "
@@ -247,6 +246,10 @@ def _horizon(env: gymnasium.Env[Any, Any], played: Played, repeat: int) -> int:
     own = env.spec.max_episode_steps if env.spec is not None else None
     limits = [limit for limit in (own, played.cut) if limit is not None and limit <= LONGEST]
     return math.ceil(max(limits, default=0) / repeat) or math.ceil(max(4 * played.longest, 100) / repeat / 100) * 100
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def _windows(shortest: int) -> tuple[int, int]:

@@ -120,7 +120,7 @@ def test_rest_can_be_named_and_is_found_by_its_effect() -> None:
 def test_of_actions_that_do_nothing_the_one_of_no_use_is_rest() -> None:
     names = ["left", "pickup", "done"]
     assert resting_action(from_names(names), names, [1, 2]) == 2
-    assert resting_action({("a",): 0}, None, []) is None
+    assert resting_action({("a",): 0}, [], []) is None
 
 
 def test_a_space_may_begin_elsewhere_than_at_0() -> None:

@@ -103,7 +103,7 @@ class Untidy(Slide):
 
     metadata = {"render_fps": 10**6}  # noqa: RUF012
 
-    def reset(self, seed: int | None = None) -> Any:
+    def reset(self, seed: int | None = None) -> Any:  # type: ignore[override]
         return super().reset(seed=seed)
 
     def step(self, action: int) -> Any:

@@ -72,7 +72,8 @@ def test_a_docstring_makes_controls() -> None:
 
 def test_an_enum_may_have_more_members_than_there_are_actions() -> None:
     env = Fake(gymnasium.spaces.Discrete(3))
-    env.actions = enum.IntEnum("Actions", ["left", "right", "forward", "pickup"], start=0)  # type: ignore[attr-defined]
+    Actions = enum.IntEnum("Actions", ["left", "right", "forward", "pickup"], start=0)
+    setattr(env, "actions", Actions)  # noqa: B010
     assert action_names(env, 3) == (["left", "right", "forward"], "names of actions")
 
 

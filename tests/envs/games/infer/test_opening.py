@@ -117,7 +117,7 @@ class Unrendered(Numbers):
         return None
 
 
-gymnasium.register("OwnShown-v0", Shown)
+gymnasium.register("OwnShown-v0", f"{HERE}:Shown")
 
 
 class NoSuchDisplayException(Exception): ...
