@@ -118,7 +118,7 @@ def test_random_weights_come_with_fitted_codewords(run: Run, store: LatentStore)
 
 
 def test_only_the_window_and_missing_codewords_may_differ() -> None:
-    check_alike(replace(TINY_DIT, window=9, codes=0, reveals=False), TINY_DIT)
+    check_alike(replace(TINY_DIT, window=9, codes=0, code_floor=0.5, reveals=False), TINY_DIT)
     with pytest.raises(TrainingError, match="the world to start from has width=64, depth=5, the preset width=32, depth=4; start"):
         check_alike(replace(TINY_DIT, width=64, depth=5), TINY_DIT)
     with pytest.raises(TrainingError, match="has codes=5, the preset codes=0"):

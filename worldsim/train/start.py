@@ -130,13 +130,14 @@ def first_weights(run: Run, store: LatentStore, tokenizer: Tokenizer, begun: DiT
 
 
 def check_alike(begun: DiTConfig, sizes: DiTConfig) -> None:
-    """A trained model can go on with another window, on which no weight depends, with codewords where it had none,
-    and with rounds in which they are drawn.
+    """A trained model can go on with another window or floor of codewords, on which no weight depends, with codewords where it
+    had none, and with rounds in which they are drawn.
 
     Raises:
         TrainingError: if anything else differs.
     """
-    adapted = replace(begun, window=sizes.window, codes=begun.codes or sizes.codes, reveals=sizes.reveals)
+    free = {name: getattr(sizes, name) for name in ("window", "code_floor", "reveals")}
+    adapted = replace(begun, codes=begun.codes or sizes.codes, **free)
     differing = [name for name, value in vars(sizes).items() if getattr(adapted, name) != value]
     if differing:
         there, here = (", ".join(f"{name}={getattr(config, name)!r}" for name in differing) for config in (begun, sizes))
