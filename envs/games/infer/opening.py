@@ -131,9 +131,10 @@ class Source:
             return f" {module} registers: {', '.join(sorted(own)[:MOST_IDS])}{', ...' if len(own) > MOST_IDS else ''}."
         old = sys.modules.get("gym.envs.registration")
         if name in getattr(old, "registry", {}):
+            options = json.dumps({"id": self.env, "disable_env_checker": True})
             return (
                 " It is registered with the old Gym; give its class or function with --old-gym, such as --env gym:make "
-                f'--options \'{{"id": "{self.env}"}}\'.'
+                f"--options '{options}'."
             )
         return ""
 

@@ -231,7 +231,7 @@ def test_ids_of_the_old_gym_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "gym.envs.registration", registration)
     with pytest.raises(GameError, match=r"registered with the old Gym; .*--env gym:make") as caught:
         Source("json:Sokoban-v0").make()
-    assert json.loads(str(caught.value).rsplit("'", 2)[1]) == {"id": "json:Sokoban-v0"}
+    assert json.loads(str(caught.value).rsplit("'", 2)[1]) == {"id": "json:Sokoban-v0", "disable_env_checker": True}
     with pytest.raises(GameError, match="old_gym was set; give the class"):
         Source("CartPole-v1", old_gym=True).make()
 
