@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,9 @@ def make_car_racing(*, render_mode: str | None = None, max_tics: int = MAX_TICS)
         GameError: if Box2D is not installed.
     """
     try:
-        importlib.import_module("Box2D")
+        with warnings.catch_warnings():  # of which it gives some, and ends Python where they are errors
+            warnings.simplefilter("ignore", DeprecationWarning)
+            importlib.import_module("Box2D")
     except ImportError as error:
         raise GameError('CarRacing needs Box2D, which is not installed; pip install "worldsim-dit[box2d]".') from error
     given: dict[str, Any] = {"repeat": FRAME_SKIP, "max_tics": max_tics, "render_mode": render_mode}

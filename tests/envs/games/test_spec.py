@@ -50,9 +50,11 @@ def test_a_game_is_what_its_spec_says(game: GameSpec) -> None:
     assert all(isinstance(info[name], float) for name in game.states)
     over, seen = False, set()
     policy = make_policy(next(iter(game.policies)), game.control_spec)
+    if hasattr(policy, "attach"):
+        policy.attach(env)
     policy.reset(np.random.default_rng(0))
     while not over:
-        _, reward, terminated, truncated, info = env.step(game.control_spec.to_action(policy.act(info)))
+        _, reward, terminated, truncated, info = env.step(game.control_spec.to_action(policy.act({**info, "frame": frame})))
         over = terminated or truncated
         seen |= {name for name, *_ in info.get("objects", ())}
         assert game.best_reward is None or float(reward) <= game.best_reward * game.frame_skip
