@@ -125,8 +125,9 @@ def pong() -> TrainConfig:
 
 
 def breakout() -> TrainConfig:
-    """Move a paddle left and right, and break bricks with the ball."""
-    return small_things(BREAKOUT)
+    """Move a paddle left and right, and break bricks with the ball. Nothing there is a matter of chance but the serve."""
+    preset = small_things(BREAKOUT)
+    return replace(preset, dynamics=replace(preset.dynamics, model=replace(preset.dynamics.model, code_floor=0.2)))
 
 
 def crafter_reward() -> TrainConfig:
