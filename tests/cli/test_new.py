@@ -92,12 +92,12 @@ def test_the_smoke_test_leaves_only_the_file(capsys: pytest.CaptureFixture[str])
 
 def test_a_person_can_play_for_the_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    given = ["new", "slide", "--env", SLIDE, "--human", "--frames", "150", "--eval-frames", "70", "--stop-after", "collect"]
-    main([*given, "--no-compile"])
+    given = ["new", "slide", "--env", SLIDE, "--human", "--frame-skip", "1", "--frames", "150", "--eval-frames", "70"]
+    main([*given, "--stop-after", "collect", "--no-compile"])
     assert {episode.policy for episode in Dataset("slide/data").episodes} == {"human"}
     assert Dataset("slide/data", "eval").total_frames and Dataset("slide/data", "train").total_frames
     recorded = Dataset("slide/data").fingerprint
-    main([*given, "--no-compile"])
+    main([*given, "--stop-after", "collect", "--no-compile"])
     assert Dataset("slide/data").fingerprint == recorded, "there was enough"
 
 
