@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from worldsim.controls import Controls, ControlSpec
 from worldsim.envs.games.any import Adapted, Keyed, Picture
 from worldsim.envs.games.policies import StickyRandom
+from worldsim.envs.games.spec import GameSpec
 from worldsim.errors import GameError
 
 Box = tuple[str, float, float, float, float]
@@ -159,6 +161,27 @@ def make_atari(
     given: dict[str, Any] = {"states": states, "objects": objects, "max_tics": max_tics, "render_mode": render_mode}
     env = gymnasium.make(f"ale_py:ALE/{name}-v5", repeat_action_probability=0.0)
     return Adapted(env, picture, control_spec, actions, fps=TICS_PER_SECOND / FRAME_SKIP, frame_skip=FRAME_SKIP, **given)
+
+
+def atari_game(name: str, picture: Picture, control_spec: ControlSpec, actions: Keyed, max_tics: int) -> GameSpec:
+    """A game of the console of which `KNOWN` tells; arguments as of `make_atari`."""
+    game = KNOWN[name.lower()]
+    return GameSpec(
+        name=f"atari/{name.lower()}",
+        make=partial(make_atari, name, picture, control_spec, actions, max_tics=max_tics),
+        control_spec=control_spec,
+        height=picture.height,
+        width=picture.width,
+        fps=TICS_PER_SECOND / FRAME_SKIP,
+        frame_skip=FRAME_SKIP,
+        max_tics=max_tics,
+        options=("max_tics",),
+        meanings=game.meanings,
+        states=game.states,
+        objects={sprite: (sprite,) for sprite in game.sprites},
+        player=PLAYER,
+        policies=game.policies,
+    )
 
 
 def known(env: gymnasium.Env[Any, Any]) -> str | None:
