@@ -86,6 +86,6 @@ CAR_RACING = GameSpec(
     frame_skip=FRAME_SKIP,
     max_tics=MAX_TICS,
     options=("max_tics",),
-    meanings={"w": "gas", "s": "brake"},
+    meanings={"w": "gas", "s": "brake", "mouse.dx": "steer"},
     policies={"worldsim.envs.games.car_racing:Driver": 1.0},
 )
